@@ -1,0 +1,210 @@
+//! Validation errors about fields, in upstream's words.
+//!
+//! Follows `k8s.io/apimachinery/pkg/util/validation/field`: the same categories, reasons (as they
+//! appear in `Status.details.causes[].reason`) and message shapes.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Where a field is: `spec.containers[0].name`, `metadata.labels[a/b]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    /// A path of one named field.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The named field inside this one.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() {
+            return Self::new(name);
+        }
+        Self(format!("{}.{name}", self.0))
+    }
+
+    /// The element of a list at this path.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The entry of a map at this path.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldErrorKind {
+    /// Two elements that must differ are the same.
+    Duplicate,
+    /// Not allowed by policy, or in this combination.
+    Forbidden,
+    /// The server failed while validating.
+    Internal,
+    /// Malformed or out of range.
+    Invalid,
+    /// Names something that does not exist.
+    NotFound,
+    /// Not among the values that are supported.
+    NotSupported,
+    /// Missing.
+    Required,
+    /// Longer than allowed.
+    TooLong,
+    /// More elements than allowed.
+    TooMany,
+    /// Of another type.
+    TypeInvalid,
+}
+
+impl FieldErrorKind {
+    /// The machine-readable reason in `details.causes[].reason`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::Internal => "InternalError",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotFound => "FieldValueNotFound",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Required => "FieldValueRequired",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Duplicate => "Duplicate value",
+            Self::Forbidden => "Forbidden",
+            Self::Internal => "Internal error",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotFound => "Not found",
+            Self::NotSupported => "Unsupported value",
+            Self::Required => "Required value",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+        }
+    }
+}
+
+/// One thing wrong with one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    /// The category.
+    pub kind: FieldErrorKind,
+    /// The field's path.
+    pub field: String,
+    /// The offending value; absent for the categories that do not print one.
+    pub value: Option<Value>,
+    /// What would be right.
+    pub detail: String,
+}
+
+impl FieldError {
+    fn new(kind: FieldErrorKind, field: &Path, value: Option<Value>, detail: impl Into<String>) -> Self {
+        Self { kind, field: field.to_string(), value, detail: detail.into() }
+    }
+
+    /// A malformed or out-of-range value.
+    pub fn invalid(field: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Invalid, field, Some(value.into()), detail)
+    }
+
+    /// A missing value.
+    pub fn required(field: &Path, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Required, field, None, detail)
+    }
+
+    /// A value seen twice.
+    pub fn duplicate(field: &Path, value: impl Into<Value>) -> Self {
+        Self::new(FieldErrorKind::Duplicate, field, Some(value.into()), "")
+    }
+
+    /// A field that may not be set, or not changed.
+    pub fn forbidden(field: &Path, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Forbidden, field, None, detail)
+    }
+
+    /// A reference to what does not exist.
+    pub fn not_found(field: &Path, value: impl Into<Value>) -> Self {
+        Self::new(FieldErrorKind::NotFound, field, Some(value.into()), "")
+    }
+
+    /// A value outside an enumeration; `supported` is printed sorted and quoted.
+    pub fn not_supported(field: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+        let mut names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        names.sort_unstable();
+        let detail = format!("supported values: {}", names.join(", "));
+        Self::new(FieldErrorKind::NotSupported, field, Some(value.into()), detail)
+    }
+
+    /// A string that is too long, in bytes.
+    pub fn too_long(field: &Path, max: usize) -> Self {
+        Self::new(FieldErrorKind::TooLong, field, None, format!("may not be more than {max} bytes"))
+    }
+
+    /// A list with too many elements.
+    pub fn too_many(field: &Path, actual: usize, max: usize) -> Self {
+        Self::new(FieldErrorKind::TooMany, field, Some(actual.into()), format!("must have at most {max} items"))
+    }
+
+    /// The message without the field's name, as in `details.causes[].message`.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let mut body = self.kind.words().to_owned();
+        if let Some(value) = &self.value {
+            body.push_str(": ");
+            body.push_str(&value.to_string());
+        }
+        if !self.detail.is_empty() {
+            body.push_str(": ");
+            body.push_str(&self.detail);
+        }
+        body
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.body())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_upstreams_shape() {
+        let path = Path::new("spec").child("containers").index(0).child("name");
+        let cases = [
+            (FieldError::required(&path, ""), "spec.containers[0].name: Required value"),
+            (FieldError::invalid(&path, "A_", "must be lower case"), r#"spec.containers[0].name: Invalid value: "A_": must be lower case"#),
+            (FieldError::duplicate(&path, "a"), r#"spec.containers[0].name: Duplicate value: "a""#),
+            (
+                FieldError::not_supported(&path, "x", &["b", "a"]),
+                r#"spec.containers[0].name: Unsupported value: "x": supported values: "a", "b""#,
+            ),
+        ];
+        for (error, message) in cases {
+            assert_eq!(error.to_string(), message);
+        }
+    }
+}

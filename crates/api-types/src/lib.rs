@@ -1,0 +1,32 @@
+//! What is on the wire: Kubernetes v1.36 types, re-exported from k8s-openapi under plain names,
+//! and what it lacks: the table of resources with defaulting, validation, selectable fields and
+//! printer columns; quantities, selectors, patch merge keys and `Status` errors. No I/O.
+
+pub mod field;
+pub mod object;
+pub mod resource;
+pub mod table;
+
+pub use k8s_openapi;
+pub use k8s_openapi::jiff;
+pub use object::{Kind, Object};
+pub use resource::{Resource, Scope, Subresource};
+
+/// `v1`: the core group.
+pub use k8s_openapi::api::core::v1 as core;
+/// `apps/v1`.
+pub use k8s_openapi::api::apps::v1 as apps;
+/// `autoscaling/v1`: the `Scale` subresource.
+pub use k8s_openapi::api::autoscaling::v1 as autoscaling;
+/// `coordination.k8s.io/v1`.
+pub use k8s_openapi::api::coordination::v1 as coordination;
+/// `discovery.k8s.io/v1`.
+pub use k8s_openapi::api::discovery::v1 as discovery;
+/// `events.k8s.io/v1`.
+pub use k8s_openapi::api::events::v1 as events;
+/// `policy/v1`.
+pub use k8s_openapi::api::policy::v1 as policy;
+/// `meta/v1`: what every object shares.
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+/// An integer or a string, such as a port or a percentage.
+pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

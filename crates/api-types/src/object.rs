@@ -1,0 +1,183 @@
+//! Typed objects, and what the API server asks of each kind.
+
+use std::{any::Any, fmt::Debug};
+
+use k8s_openapi::Metadata;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{field::FieldError, meta::ObjectMeta};
+
+/// A typed object of some kind, alive while one write is defaulted, validated and admitted, or
+/// while one row of a Table is printed.
+pub trait Object: Any + Debug + Send + Sync {
+    /// `metadata`.
+    fn meta(&self) -> &ObjectMeta;
+    /// `metadata`, for change.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+    /// JSON bytes, with `apiVersion` and `kind` first.
+    fn encode(&self) -> Vec<u8>;
+    /// The object as a JSON tree.
+    fn to_value(&self) -> Value;
+    /// A copy.
+    fn clone_object(&self) -> Box<dyn Object>;
+    /// For downcasts.
+    fn as_any(&self) -> &dyn Any;
+    /// For downcasts.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl dyn Object {
+    /// This object as a `T`, if it is one.
+    #[must_use]
+    pub fn downcast_ref<T: Object>(&self) -> Option<&T> {
+        self.as_any().downcast_ref()
+    }
+
+    /// This object as a `T`, if it is one.
+    pub fn downcast_mut<T: Object>(&mut self) -> Option<&mut T> {
+        self.as_any_mut().downcast_mut()
+    }
+}
+
+impl<T> Object for T
+where
+    T: Metadata<Ty = ObjectMeta> + Serialize + Clone + Debug + Send + Sync + 'static,
+{
+    fn meta(&self) -> &ObjectMeta {
+        self.metadata()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.metadata_mut()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("API types have string keys and no failing serialisers")
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("API types have string keys and no failing serialisers")
+    }
+
+    fn clone_object(&self) -> Box<dyn Object> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// What a kind knows of itself. Implemented once per kind in `kinds/`; every method has a default,
+/// so that a plain kind needs none.
+pub trait Kind: Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
+    /// Columns of `kubectl get`, after upstream's printers. Name and Age only by default.
+    const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
+
+    /// Fields that a field selector may name besides `metadata.name` and `metadata.namespace`,
+    /// for example `spec.nodeName`. The watch cache reads them from the stored bytes by this path.
+    const SELECTABLE: &'static [SelectableField] = &[];
+
+    /// Fills in upstream's defaults. Idempotent.
+    fn set_defaults(&mut self) {}
+
+    /// What is wrong with a new object, metadata excepted (the registry validates that).
+    fn validate(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// What is wrong with changing `old` into this, besides what [`Kind::validate`] says.
+    fn validate_update(&self, old: &Self) -> Vec<FieldError> {
+        let _ = old;
+        Vec::new()
+    }
+
+    /// What is wrong with a write to the status subresource.
+    fn validate_status_update(&self, old: &Self) -> Vec<FieldError> {
+        let _ = old;
+        Vec::new()
+    }
+
+    /// One value per column, in the order of [`Kind::COLUMNS`].
+    fn cells(&self) -> Vec<Value> {
+        vec![
+            self.metadata().name.clone().unwrap_or_default().into(),
+            crate::table::age(self.metadata().creation_timestamp.as_ref()).into(),
+        ]
+    }
+}
+
+/// A column of the server-side Table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Heading, such as `Ready`.
+    pub name: &'static str,
+    /// OpenAPI type: `string`, `integer`, `date`, `boolean`.
+    pub r#type: &'static str,
+    /// OpenAPI format; `name` for the name column, else usually empty.
+    pub format: &'static str,
+    /// What the column means; kubectl shows it nowhere, other clients do.
+    pub description: &'static str,
+    /// 0 is always shown, 1 with `-o wide`.
+    pub priority: i32,
+}
+
+impl Column {
+    /// The object's name.
+    pub const NAME: Self = Self {
+        name: "Name",
+        r#type: "string",
+        format: "name",
+        description: "Name must be unique within a namespace.",
+        priority: 0,
+    };
+    /// Time since creation.
+    pub const AGE: Self = Self::text("Age", "Time since the object was created.");
+
+    /// A string column that is always shown.
+    #[must_use]
+    pub const fn text(name: &'static str, description: &'static str) -> Self {
+        Self { name, r#type: "string", format: "", description, priority: 0 }
+    }
+
+    /// An integer column that is always shown.
+    #[must_use]
+    pub const fn integer(name: &'static str, description: &'static str) -> Self {
+        Self { name, r#type: "integer", format: "", description, priority: 0 }
+    }
+
+    /// The same column, shown with `-o wide` only.
+    #[must_use]
+    pub const fn wide(mut self) -> Self {
+        self.priority = 1;
+        self
+    }
+}
+
+/// A field that a field selector may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelectableField {
+    /// The selector's name and the path in the object, such as `status.phase`.
+    pub path: &'static str,
+    /// What an absent field compares as: usually "", `false` for booleans.
+    pub absent: &'static str,
+}
+
+impl SelectableField {
+    /// A string field; absent means empty.
+    #[must_use]
+    pub const fn text(path: &'static str) -> Self {
+        Self { path, absent: "" }
+    }
+
+    /// A boolean field; absent means `false`.
+    #[must_use]
+    pub const fn boolean(path: &'static str) -> Self {
+        Self { path, absent: "false" }
+    }
+}

@@ -1,0 +1,3 @@
+//! `kube-apiserver`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every Ferrokube daemon shares.

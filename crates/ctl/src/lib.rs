@@ -1,0 +1,1 @@
+//! The command line, with kubectl's verbs, flags and output.

@@ -1,0 +1,1 @@
+//! iptables rules as values: rendering, parsing, and a packet tracer for tests.

@@ -1,0 +1,5 @@
+//! Runs a node's pods on Docker.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod runtime;

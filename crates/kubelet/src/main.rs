@@ -1,0 +1,3 @@
+//! `kubelet`.
+
+fn main() {}

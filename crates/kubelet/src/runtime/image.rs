@@ -1,0 +1,56 @@
+//! Images.
+
+use super::ImageId;
+
+/// An image on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Content id, `sha256:…`.
+    pub id: ImageId,
+    /// Names it goes by (`ferrokube/demo:v1`).
+    pub tags: Vec<String>,
+    /// Names with a digest (`repo@sha256:…`); empty for what never was in a registry.
+    pub digests: Vec<String>,
+    /// Bytes on disk.
+    pub size: u64,
+    /// The image's user: `uid[:gid]` or a name; empty is root.
+    pub user: String,
+    /// Milliseconds since 1970, 0 when unknown.
+    pub created_ms: i64,
+}
+
+impl ImageInfo {
+    /// The reference for `status.containerStatuses[].imageID`, as the dockershim spelt it:
+    /// `docker-pullable://repo@sha256:…`, or `docker://sha256:…` for an image that no registry knows.
+    pub fn status_reference(&self) -> String {
+        match self.digests.first() {
+            Some(digest) => format!("docker-pullable://{digest}"),
+            None => format!("docker://{}", self.id),
+        }
+    }
+
+    /// The numeric user, when the image names one.
+    pub fn uid(&self) -> Option<i64> {
+        let user = self.user.split(':').next().unwrap_or_default();
+        if user.is_empty() { Some(0) } else { user.parse().ok() }
+    }
+}
+
+/// Credentials for one registry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PullCredentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+    /// Registry host, as it stands in the docker config.
+    pub server: String,
+    /// Identity token instead of a password.
+    pub identity_token: Option<String>,
+}
+
+impl std::fmt::Debug for PullCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PullCredentials").field("server", &self.server).finish_non_exhaustive()
+    }
+}

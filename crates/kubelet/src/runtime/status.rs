@@ -1,0 +1,285 @@
+//! What the runtime says there is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+macro_rules! string_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The bare text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+    };
+}
+
+string_newtype! {
+    /// `metadata.uid` of a pod (for a static pod, the hash its source gave it).
+    PodUid
+}
+string_newtype! {
+    /// Runtime id of a sandbox.
+    SandboxId
+}
+string_newtype! {
+    /// Runtime id of a container, without the `docker://` prefix.
+    ContainerId
+}
+string_newtype! {
+    /// Content id of an image, `sha256:…`.
+    ImageId
+}
+
+/// Which pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodIdentity {
+    /// The identity proper.
+    pub uid: PodUid,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Everything the runtime has of one pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimePod {
+    /// Which pod; namespace and name are empty if nothing is left of it.
+    pub identity: PodIdentity,
+    /// Its sandboxes, newest (highest attempt) first.
+    pub sandboxes: Vec<SandboxStatus>,
+    /// Its containers of all attempts and sandboxes, newest first.
+    pub containers: Vec<ContainerStatus>,
+}
+
+impl RuntimePod {
+    /// The newest container of this name.
+    pub fn latest(&self, container: &str) -> Option<&ContainerStatus> {
+        self.containers.iter().find(|c| c.name == container)
+    }
+
+    /// The sandbox that is up, if one is.
+    pub fn ready_sandbox(&self) -> Option<&SandboxStatus> {
+        self.sandboxes.iter().find(|s| s.state == SandboxState::Ready)
+    }
+}
+
+/// Whether a sandbox's namespaces exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxState {
+    /// The pause container runs.
+    Ready,
+    /// It does not.
+    NotReady,
+}
+
+/// A sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxStatus {
+    /// Its id.
+    pub id: SandboxId,
+    /// Which attempt of the pod it is.
+    pub attempt: u32,
+    /// Whether it is up.
+    pub state: SandboxState,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Process id of the pause process in the node's PID namespace; `None` when it does not run.
+    pub pid: Option<u32>,
+    /// Whether it lives in the node's network.
+    pub host_network: bool,
+    /// Address that the runtime itself gave (`--network-plugin=docker`).
+    pub runtime_ip: Option<std::net::IpAddr>,
+    /// Labels given at creation.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations given at creation.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStatus {
+    /// Its id.
+    pub id: ContainerId,
+    /// The sandbox it was created in.
+    pub sandbox_id: SandboxId,
+    /// Its name in the pod.
+    pub name: String,
+    /// Its restart count.
+    pub attempt: u32,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Image as the pod named it.
+    pub image: String,
+    /// Image it was made from.
+    pub image_id: ImageId,
+    /// Hash of the spec it was made from.
+    pub hash: String,
+    /// Whether it has a terminal (its log and attach streams are then one).
+    pub tty: bool,
+    /// `terminationMessagePath`.
+    pub termination_message_path: String,
+    /// `terminationMessagePolicy`.
+    pub termination_message_policy: String,
+    /// Bind mounts.
+    pub mounts: Vec<Mounted>,
+    /// Labels given at creation.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations given at creation.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A bind mount as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Path on the node.
+    pub host_path: String,
+    /// Path in the container.
+    pub container_path: String,
+}
+
+/// A container's life; it only moves forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Created, never started. `error` is what the start said, if one failed.
+    Created {
+        /// Why it did not start.
+        error: Option<String>,
+    },
+    /// Running.
+    Running {
+        /// When it started.
+        started_at: Timestamp,
+        /// Its main process in the node's PID namespace.
+        pid: u32,
+    },
+    /// Ended.
+    Exited(Exit),
+    /// The runtime does not know (dead, being removed).
+    Unknown,
+}
+
+impl ContainerState {
+    /// Whether its process runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code; 128 + n for signal n.
+    pub code: i32,
+    /// When it started; `None` if the start itself failed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// `Completed`, `Error`, `OOMKilled` or `ContainerCannotRun`, as in a container status.
+    pub reason: &'static str,
+    /// The runtime's words, if any.
+    pub message: String,
+}
+
+/// What happened to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// Created.
+    Created,
+    /// Started.
+    Started,
+    /// Its process ended.
+    Died,
+    /// Removed.
+    Removed,
+    /// The stream was (re)established: anything may have happened before.
+    Reconnected,
+}
+
+/// One item of [`super::Runtime::events`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// To which pod; `None` only for [`EventKind::Reconnected`].
+    pub pod: Option<PodUid>,
+    /// To which container or sandbox, by runtime id.
+    pub container: Option<ContainerId>,
+}
+
+/// Name and versions of the runtime.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimeVersion {
+    /// `docker`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its API's version.
+    pub api_version: String,
+}
+
+/// What the runtime knows about its host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimeInfo {
+    /// `overlay2` and the like.
+    pub storage_driver: String,
+    /// Where images and containers are stored.
+    pub root_dir: String,
+    /// `cgroupfs` or `systemd`.
+    pub cgroup_driver: String,
+    /// 1 or 2.
+    pub cgroup_version: u8,
+    /// `Debian GNU/Linux 12 (bookworm)`.
+    pub operating_system: String,
+    /// Kernel release.
+    pub kernel: String,
+}
+
+/// Something that this host refuses to containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRestriction {
+    /// CamelCase reason for an event (`OOMScoreAdjRestricted`).
+    pub reason: &'static str,
+    /// What it means for pods.
+    pub message: String,
+}
+
+/// CPU and memory of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStats {
+    /// When it was read.
+    pub time: Timestamp,
+    /// CPU time used since its start, in nanoseconds.
+    pub cpu_usage_ns: u64,
+    /// Memory that cannot be reclaimed easily: usage less inactive file pages, in bytes.
+    pub memory_working_set: u64,
+    /// Memory charged to it, in bytes.
+    pub memory_usage: u64,
+}

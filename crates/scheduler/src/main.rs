@@ -1,0 +1,3 @@
+//! `kube-scheduler`.
+
+fn main() {}
