@@ -1,0 +1,47 @@
+//! What can go wrong with pod networking.
+
+use std::io;
+
+/// The result of every network call.
+pub type Result<T> = std::result::Result<T, NetworkError>;
+
+/// Why a network call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The node has no Pod CIDR yet.
+    #[error("the node has no pod CIDR yet")]
+    NoPodCidr,
+    /// A Pod CIDR that cannot be used.
+    #[error("pod CIDR {0} cannot be used: {1}")]
+    BadPodCidr(ipnet::IpNet, &'static str),
+    /// All addresses are given out.
+    #[error("no address is free in {0}")]
+    Exhausted(ipnet::IpNet),
+    /// The sandbox does not run (any more).
+    #[error("sandbox {0} is not running")]
+    SandboxGone(String),
+    /// The kernel refused a change.
+    #[error("{operation}: {source}")]
+    Kernel {
+        /// What was tried.
+        operation: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// `iptables-restore` refused rules.
+    #[error("iptables-restore: {0}")]
+    Rules(String),
+    /// The record of given addresses cannot be read or written.
+    #[error("{path}: {source}")]
+    State {
+        /// The file.
+        path: String,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The runtime did not answer.
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::RuntimeError),
+}
