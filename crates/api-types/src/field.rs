@@ -196,7 +196,10 @@ mod tests {
         let path = Path::new("spec").child("containers").index(0).child("name");
         let cases = [
             (FieldError::required(&path, ""), "spec.containers[0].name: Required value"),
-            (FieldError::invalid(&path, "A_", "must be lower case"), r#"spec.containers[0].name: Invalid value: "A_": must be lower case"#),
+            (
+                FieldError::invalid(&path, "A_", "must be lower case"),
+                r#"spec.containers[0].name: Invalid value: "A_": must be lower case"#,
+            ),
             (FieldError::duplicate(&path, "a"), r#"spec.containers[0].name: Duplicate value: "a""#),
             (
                 FieldError::not_supported(&path, "x", &["b", "a"]),

@@ -2,24 +2,29 @@
 //! and what it lacks: the table of resources with defaulting, validation, selectable fields and
 //! printer columns; quantities, selectors, patch merge keys and `Status` errors. No I/O.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod field;
+mod kinds;
 pub mod object;
 pub mod resource;
+mod resources;
 pub mod table;
 
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource};
+pub use resources::{find, find_kind, resources};
 
-/// `v1`: the core group.
-pub use k8s_openapi::api::core::v1 as core;
 /// `apps/v1`.
 pub use k8s_openapi::api::apps::v1 as apps;
 /// `autoscaling/v1`: the `Scale` subresource.
 pub use k8s_openapi::api::autoscaling::v1 as autoscaling;
 /// `coordination.k8s.io/v1`.
 pub use k8s_openapi::api::coordination::v1 as coordination;
+/// `v1`: the core group.
+pub use k8s_openapi::api::core::v1 as core;
 /// `discovery.k8s.io/v1`.
 pub use k8s_openapi::api::discovery::v1 as discovery;
 /// `events.k8s.io/v1`.

@@ -75,7 +75,9 @@ where
 
 /// What a kind knows of itself. Implemented once per kind in `kinds/`; every method has a default,
 /// so that a plain kind needs none.
-pub trait Kind: Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
+pub trait Kind:
+    Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
     /// Columns of `kubectl get`, after upstream's printers. Name and Age only by default.
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
 

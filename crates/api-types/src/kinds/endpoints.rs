@@ -1,0 +1,5 @@
+//! `v1.Endpoints`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Endpoints {}

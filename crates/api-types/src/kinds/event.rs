@@ -1,0 +1,5 @@
+//! `v1.Event`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Event {}

@@ -1,0 +1,20 @@
+//! What each kind knows of itself: defaults, validation, selectable fields, printer columns.
+//! One file per kind.
+
+mod binding;
+mod component_status;
+mod config_map;
+mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod event;
+mod events_k8s_io;
+mod lease;
+mod namespace;
+mod node;
+mod pod;
+mod replica_set;
+mod replication_controller;
+mod secret;
+mod service;
+mod service_account;

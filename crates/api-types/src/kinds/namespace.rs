@@ -1,0 +1,5 @@
+//! `v1.Namespace`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Namespace {}

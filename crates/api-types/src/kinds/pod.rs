@@ -1,0 +1,5 @@
+//! `v1.Pod`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Pod {}

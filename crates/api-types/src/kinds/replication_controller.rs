@@ -1,0 +1,5 @@
+//! `v1.ReplicationController`.
+
+use crate::{Kind, core};
+
+impl Kind for core::ReplicationController {}

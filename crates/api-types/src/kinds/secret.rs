@@ -1,0 +1,5 @@
+//! `v1.Secret`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Secret {}

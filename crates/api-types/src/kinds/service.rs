@@ -1,0 +1,5 @@
+//! `v1.Service`.
+
+use crate::{Kind, core};
+
+impl Kind for core::Service {}
