@@ -187,6 +187,23 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// All of the errors in one line, each message once, as `Status.message` has them; `None` without
+/// errors.
+#[must_use]
+pub fn aggregate(errors: &[FieldError]) -> Option<String> {
+    let mut messages: Vec<String> = Vec::new();
+    for message in errors.iter().map(ToString::to_string) {
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+    match messages.len() {
+        0 => None,
+        1 => messages.pop(),
+        _ => Some(format!("[{}]", messages.join(", "))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,13 +9,17 @@ mod kinds;
 pub mod object;
 pub mod resource;
 mod resources;
+pub mod selector;
+pub mod status;
 pub mod table;
+pub mod validation;
 
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource};
 pub use resources::{find, find_kind, resources};
+pub use status::{GroupResource, StatusError};
 
 /// `apps/v1`.
 pub use k8s_openapi::api::apps::v1 as apps;

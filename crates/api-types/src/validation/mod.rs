@@ -1,0 +1,3 @@
+//! Rules shared by several kinds: names, labels, metadata.
+
+pub mod names;
