@@ -3,6 +3,7 @@
 //! Read in this order: the trait ([`Store`]) here and its vocabulary in [`types`] and [`error`], the two stores
 //! ([`embedded`], [`etcd`]), what both use to feed watchers ([`feed`]), then the [`cache`] from which requests are served.
 
+pub mod cache;
 pub mod error;
 pub mod types;
 
@@ -10,7 +11,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 pub use error::StoreError;
-pub use types::{Event, EventKind, Item, Key, ListQuery, Page, Prefix, Revision, Ttl, Watch, WatchBatch};
+pub use types::{
+    Event, EventKind, Item, Key, ListQuery, Page, Prefix, ProgressRequest, Revision, Ttl, Watch, WatchBatch,
+};
 
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,9 +1,18 @@
 //! The vocabulary of the stores.
 
-use std::{borrow::Borrow, fmt, num::NonZeroU32, num::NonZeroUsize, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
+use tokio::sync::Notify;
 
 use super::Result;
 
@@ -183,6 +192,8 @@ pub struct Event {
     pub revision: Revision,
     /// What happened.
     pub kind: EventKind,
+    /// When the value, or the one that was deleted, was created.
+    pub created: Revision,
     /// The new value; `None` when deleted.
     pub value: Option<Bytes>,
     /// The value before; `None` when created.
@@ -199,16 +210,64 @@ pub struct WatchBatch {
 }
 
 /// A running watch: a stream of batches. It ends after the first error; dropping it stops the watch.
-pub struct Watch(BoxStream<'static, Result<WatchBatch>>);
+pub struct Watch {
+    /// Where the batches come from.
+    batches: BoxStream<'static, Result<WatchBatch>>,
+    /// Wakes the stream so that it tells how far it is.
+    progress: ProgressRequest,
+}
 
 impl Watch {
-    /// A watch that yields what the stream yields.
-    pub fn new(stream: impl Stream<Item = Result<WatchBatch>> + Send + 'static) -> Self {
-        Self(stream.boxed())
+    /// A watch that yields what the stream yields. The stream answers a progress request with a batch, empty if need
+    /// be.
+    pub fn new(stream: impl Stream<Item = Result<WatchBatch>> + Send + 'static, progress: ProgressRequest) -> Self {
+        Self { batches: stream.boxed(), progress }
     }
 
     /// The next batch; `None` after an error. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<WatchBatch>> {
-        self.0.next().await
+        self.batches.next().await
+    }
+
+    /// A handle with which to ask for progress while the watch is being read elsewhere.
+    pub fn progress(&self) -> ProgressRequest {
+        self.progress.clone()
+    }
+}
+
+/// Asks a [`Watch`] to tell its revision. A watch is silent while nothing changes below its prefix, so whoever needs to
+/// know that nothing is missing has to ask.
+#[derive(Clone, Debug, Default)]
+pub struct ProgressRequest(Arc<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// The greatest revision that somebody waits for.
+    wanted: AtomicU64,
+    /// Wakes the watch.
+    wake: Notify,
+}
+
+impl ProgressRequest {
+    /// Makes the watch yield a batch, empty if there is nothing else to tell, once it has seen everything up to this
+    /// revision. Requests may be merged.
+    pub fn send(&self, up_to: Revision) {
+        self.0.wanted.fetch_max(up_to.0, Ordering::SeqCst);
+        self.0.wake.notify_one();
+    }
+
+    /// The greatest revision that was asked for.
+    pub fn wanted(&self) -> Revision {
+        Revision(self.0.wanted.load(Ordering::SeqCst))
+    }
+
+    /// Makes the watch look whether there is something to tell; for those who implement watches.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// Waits to be woken; for those who implement watches. Cancel safe.
+    pub async fn woken(&self) {
+        self.0.wake.notified().await;
     }
 }

@@ -1,0 +1,212 @@
+//! Finds labels, selectable fields and the place of `metadata.resourceVersion` in the bytes of an object, in one pass
+//! and without decoding it.
+
+use std::sync::Arc;
+
+use super::{
+    entry::{Entry, Header, Separator, Splice, Text},
+    skim::{Cursor, Malformed, Scalar},
+};
+use crate::storage::{Item, StoreError};
+
+/// A field that field selectors may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectableField {
+    /// Where it stands: `["spec", "nodeName"]`.
+    pub path: Vec<String>,
+    /// What the field counts as when it is absent or null: mostly the empty text, `false` for a boolean.
+    pub absent: String,
+}
+
+impl SelectableField {
+    /// The field at a dotted path, which counts as empty when absent.
+    pub fn at(dotted: &str) -> Self {
+        Self { path: dotted.split('.').map(str::to_owned).collect(), absent: String::new() }
+    }
+
+    /// The same field, counting as this text when absent.
+    #[must_use]
+    pub fn or(mut self, absent: &str) -> Self {
+        absent.clone_into(&mut self.absent);
+        self
+    }
+}
+
+/// Makes headers of objects of one resource.
+#[derive(Clone, Debug, Default)]
+pub struct Extractor {
+    fields: Arc<[SelectableField]>,
+}
+
+/// The set of fields whose paths agree with the place at which the reader is, one bit each.
+type Candidates = u64;
+
+impl Extractor {
+    /// The most fields that one resource can have.
+    pub const MAX_FIELDS: usize = Candidates::BITS as usize;
+
+    /// An extractor of these fields; [`Entry::field`] counts in their order. Fields beyond [`Self::MAX_FIELDS`] are
+    /// taken for absent in every object.
+    pub fn new(fields: Vec<SelectableField>) -> Self {
+        Self { fields: fields.into() }
+    }
+
+    /// The cached form of a stored value.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the value is not a JSON object with `metadata`.
+    pub fn entry(&self, item: Item) -> Result<Entry, StoreError> {
+        match self.header(&item.value) {
+            Ok(header) => Ok(Entry::new(item, header)),
+            Err(cause) => Err(StoreError::corrupt("read object", format!("{}: {cause}", item.key))),
+        }
+    }
+
+    /// The header of a stored value.
+    ///
+    /// # Errors
+    /// When the value is not a JSON object with `metadata`.
+    pub fn header(&self, value: &[u8]) -> Result<Header, Malformed> {
+        let mut found = Found::new(&self.fields);
+        let mut cursor = Cursor::new(value);
+        let everything = if self.fields.len() >= Self::MAX_FIELDS { !0 } else { (1 << self.fields.len()) - 1 };
+        found.object(&mut cursor, Place::Root, everything)?;
+        cursor.end()?;
+        found.into_header()
+    }
+}
+
+/// Where in the object the reader is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    Metadata,
+    /// So many levels down.
+    Level(usize),
+}
+
+impl Place {
+    fn depth(self) -> usize {
+        match self {
+            Self::Root => 0,
+            Self::Metadata => 1,
+            Self::Level(depth) => depth,
+        }
+    }
+
+    fn below(self, name: &[u8]) -> Self {
+        if self == Self::Root && name == b"metadata" { Self::Metadata } else { Self::Level(self.depth() + 1) }
+    }
+}
+
+/// What has been found so far.
+struct Found<'a> {
+    fields: &'a [SelectableField],
+    values: Vec<Option<Text>>,
+    labels: Vec<(Text, Text)>,
+    splice: Option<Splice>,
+}
+
+impl<'a> Found<'a> {
+    fn new(fields: &'a [SelectableField]) -> Self {
+        Self { fields, values: vec![None; fields.len()], labels: Vec::new(), splice: None }
+    }
+
+    fn object(&mut self, cursor: &mut Cursor<'_>, place: Place, candidates: Candidates) -> Result<(), Malformed> {
+        cursor.open_object()?;
+        if place == Place::Metadata {
+            self.splice = Some(splice_here(cursor)?);
+        }
+        let mut first = true;
+        while let Some(name) = cursor.member(&mut first)? {
+            let name = name.raw;
+            if place == Place::Metadata && name == b"labels" && cursor.at_object() {
+                self.read_labels(cursor)?;
+                continue;
+            }
+            let below = place.below(name);
+            let candidates = self.narrow(candidates, place.depth(), name);
+            if cursor.at_object() && (candidates != 0 || below == Place::Metadata) {
+                self.object(cursor, below, candidates)?;
+            } else if candidates != 0 {
+                let scalar = cursor.scalar()?;
+                self.take(candidates, below.depth(), scalar);
+            } else {
+                cursor.skip_value()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the candidates whose next step is this name.
+    fn narrow(&self, candidates: Candidates, depth: usize, name: &[u8]) -> Candidates {
+        let mut left = candidates;
+        let mut kept = 0;
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if self.fields[index].path.get(depth).is_some_and(|step| step.as_bytes() == name) {
+                kept |= 1 << index;
+            }
+        }
+        kept
+    }
+
+    /// Keeps a value for those candidates whose path ends here.
+    fn take(&mut self, candidates: Candidates, depth: usize, scalar: Option<Scalar<'_>>) {
+        let Some(scalar) = scalar else { return };
+        for (index, field) in self.fields.iter().enumerate().take(Extractor::MAX_FIELDS) {
+            if candidates & (1 << index) != 0 && field.path.len() == depth {
+                self.values[index] = Some(scalar.text());
+            }
+        }
+    }
+
+    fn read_labels(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+        cursor.open_object()?;
+        let mut first = true;
+        while let Some(name) = cursor.member(&mut first)? {
+            let name = name.text();
+            if let Some(value) = cursor.scalar()? {
+                self.labels.push((name, value.text()));
+            }
+        }
+        Ok(())
+    }
+
+    fn into_header(self) -> Result<Header, Malformed> {
+        let splice = self.splice.ok_or(Malformed::NoMetadata)?;
+        let fields = self.fields.iter().zip(self.values);
+        Ok(Header {
+            labels: self.labels.into(),
+            fields: fields
+                .map(|(field, value)| value.unwrap_or_else(|| Text::Owned(field.absent.clone().into())))
+                .collect(),
+            splice,
+        })
+    }
+}
+
+fn splice_here(cursor: &mut Cursor<'_>) -> Result<Splice, Malformed> {
+    let offset = u32::try_from(cursor.position()).map_err(|_| Malformed::TooLong)?;
+    let separator = if cursor.at_close() { Separator::Nothing } else { Separator::Comma };
+    Ok(Splice { offset, separator })
+}
+
+/// Finds where the revision belongs, and reads no further than that.
+///
+/// # Errors
+/// When there is no `metadata` object in the value.
+pub fn find_splice(value: &[u8]) -> Result<Splice, Malformed> {
+    let mut cursor = Cursor::new(value);
+    cursor.open_object()?;
+    let mut first = true;
+    while let Some(name) = cursor.member(&mut first)? {
+        if name.raw == b"metadata" {
+            cursor.open_object()?;
+            return splice_here(&mut cursor);
+        }
+        cursor.skip_value()?;
+    }
+    Err(Malformed::NoMetadata)
+}

@@ -1,0 +1,362 @@
+//! The watch cache: the objects of one resource in memory, as the bytes that clients read, kept equal to the store by a
+//! watch. Reads are answered from it without decoding anything.
+//!
+//! A cache fills when it is first used and again whenever the store's history was lost to it. It is never the truth:
+//! a consistent read first asks the store for its revision, and waits until the cache has seen that.
+
+mod body;
+mod change;
+mod decorator;
+mod driver;
+mod entry;
+mod extract;
+mod skim;
+mod state;
+mod watcher;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use body::ListBody;
+pub use change::{Bookmark, Change, ChangeKind, Mark, Selector};
+pub use entry::{Entry, Header, Separator, Splice, Text, write_number, write_spliced};
+pub use extract::{Extractor, SelectableField, find_splice};
+pub use skim::Malformed;
+pub use state::{Limits, Listing};
+pub use watcher::{Bookmarks, Delivery, Watcher};
+
+use super::{Item, Key, ListQuery, Prefix, ProgressRequest, Result, Revision, Store, StoreError};
+use state::{Span, State};
+use watcher::View;
+
+/// So long a read waits for the cache to see a revision; upstream's limit.
+const CATCH_UP: Duration = Duration::from_secs(3);
+
+/// How fresh a read has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Whatever the cache holds (`resourceVersion=0`).
+    Any,
+    /// Not older than this revision.
+    AtLeast(Revision),
+    /// Everything that was acknowledged before the read began (no `resourceVersion`).
+    Consistent,
+}
+
+/// As of when to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The newest state that is as fresh as this.
+    Newest(Freshness),
+    /// Exactly this revision (`resourceVersionMatch=Exact`, or a `continue` token).
+    Exactly(Revision),
+}
+
+/// What to list.
+#[derive(Clone)]
+pub struct ListRequest {
+    /// The resource's prefix, or a namespace below it.
+    pub scope: Prefix,
+    /// Only these objects; all when `None`, which is faster than a selector that selects all.
+    pub selector: Option<Selector>,
+    /// Only objects with greater keys.
+    pub start_after: Option<Key>,
+    /// At most so many.
+    pub limit: Option<NonZeroUsize>,
+    /// As of when.
+    pub at: At,
+}
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the changes after this revision.
+    After(Revision),
+    /// With the changes after a state that is as fresh as this.
+    Now(Freshness),
+    /// With the objects of a state that is as fresh as this, each as `ADDED`.
+    State(Freshness),
+    /// The same, and a bookmark that marks the end of them (`sendInitialEvents=true`).
+    StateThenBookmark(Freshness),
+}
+
+/// What to watch.
+#[derive(Clone)]
+pub struct WatchRequest {
+    /// The resource's prefix, or a namespace below it.
+    pub scope: Prefix,
+    /// Only these objects; all when `None`.
+    pub selector: Option<Selector>,
+    /// Where to begin.
+    pub start: Start,
+    /// Whether to tell progress.
+    pub bookmarks: Bookmarks,
+    /// When the watch ends by itself.
+    pub timeout: Option<Duration>,
+}
+
+/// The cache of one resource.
+pub struct Cache {
+    shared: Arc<Shared>,
+    /// The task that follows the store, once somebody has asked for something.
+    driver: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// What the task, the readers and the watchers share.
+struct Shared {
+    store: Arc<dyn Store>,
+    prefix: Prefix,
+    extractor: Extractor,
+    state: RwLock<State>,
+    /// Moves whenever objects changed; watchers wait for it.
+    changed: watch::Sender<Revision>,
+    /// Moves with the cache's revision; readers wait for it.
+    progress: watch::Sender<Progress>,
+    /// Asks the running watch how far it is.
+    request: Mutex<ProgressRequest>,
+}
+
+/// How far the cache is.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// Everything up to here has been seen; `None` until the cache has filled.
+    revision: Option<Revision>,
+    /// Why the store could not be read the last time.
+    failure: Option<StoreError>,
+}
+
+impl Cache {
+    /// An empty cache of everything below `prefix`. It does nothing until it is first used, which must be on a tokio
+    /// runtime.
+    pub fn new(store: Arc<dyn Store>, prefix: Prefix, extractor: Extractor, limits: Limits) -> Self {
+        let shared = Shared {
+            store,
+            prefix,
+            extractor,
+            state: RwLock::new(State::new(limits)),
+            changed: watch::Sender::new(Revision::ZERO),
+            progress: watch::Sender::new(Progress::default()),
+            request: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), driver: OnceLock::new() }
+    }
+
+    /// The store below, for writes.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// The folder that is cached.
+    pub fn prefix(&self) -> &Prefix {
+        &self.shared.prefix
+    }
+
+    /// The form in which the cache would hold a value, for answering a write.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the value is not a JSON object with `metadata`.
+    pub fn entry(&self, item: Item) -> Result<Entry> {
+        self.shared.extractor.entry(item)
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::FutureRevision`] when the revision asked for does not come about.
+    pub async fn get(&self, key: &Key, freshness: Freshness) -> Result<Arc<Entry>> {
+        match freshness {
+            Freshness::Consistent => {
+                let item = self.shared.store.get(key).await?;
+                let known =
+                    self.shared.state.read().get(key).filter(|entry| entry.revision() == item.revision).cloned();
+                known.map_or_else(|| self.entry(item).map(Arc::new), Ok)
+            }
+            Freshness::Any => self.cached(key, Revision::ZERO).await,
+            Freshness::AtLeast(revision) => self.cached(key, revision).await,
+        }
+    }
+
+    async fn cached(&self, key: &Key, revision: Revision) -> Result<Arc<Entry>> {
+        self.caught_up(revision).await?;
+        let found = self.shared.state.read().get(key).cloned();
+        found.ok_or_else(|| StoreError::NotFound { key: key.clone() })
+    }
+
+    /// Objects in the order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when an exact revision is no longer known, [`StoreError::FutureRevision`] when a
+    /// revision asked for does not come about.
+    pub async fn list(&self, request: &ListRequest) -> Result<Listing> {
+        let span = Span {
+            scope: &request.scope,
+            start_after: request.start_after.as_ref(),
+            limit: request.limit,
+            selector: request.selector.as_ref(),
+        };
+        match request.at {
+            At::Exactly(revision) => self.list_exactly(&span, revision).await,
+            At::Newest(freshness) => {
+                self.fresh(freshness).await?;
+                Ok(self.shared.state.read().list(&span))
+            }
+        }
+    }
+
+    async fn list_exactly(&self, span: &Span<'_>, revision: Revision) -> Result<Listing> {
+        self.caught_up(revision).await?;
+        let known = self.shared.state.read().list_at(span, revision);
+        match known {
+            Some(listing) => Ok(listing),
+            None => self.list_from_store(span, revision).await,
+        }
+    }
+
+    /// A list as of a revision before the cache's history.
+    async fn list_from_store(&self, span: &Span<'_>, revision: Revision) -> Result<Listing> {
+        let wanted = span.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let mut query = ListQuery {
+            prefix: span.scope.clone(),
+            start_after: span.start_after.cloned(),
+            limit: span.limit,
+            revision: Some(revision),
+        };
+        let mut entries = Vec::new();
+        loop {
+            let page = self.shared.store.list(&query).await?;
+            query.start_after = page.items.last().map(|item| item.key.clone());
+            let mut remaining = page.remaining;
+            let mut items = page.items.into_iter();
+            for item in items.by_ref() {
+                let entry = Arc::new(self.entry(item)?);
+                if span.selector.is_none_or(|selector| selector(&entry)) {
+                    entries.push(entry);
+                }
+                if entries.len() == wanted {
+                    break;
+                }
+            }
+            remaining += items.len() as u64;
+            if remaining == 0 || entries.len() == wanted {
+                let next = entries.last().filter(|_| remaining > 0).map(|entry| entry.key().clone());
+                let remaining = (remaining == 0 || span.selector.is_none()).then_some(remaining);
+                return Ok(Listing { entries, revision, next, remaining });
+            }
+        }
+    }
+
+    /// A watch.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when the cache's history does not reach back to where the watch is to begin,
+    /// [`StoreError::FutureRevision`] when it does not get there.
+    pub async fn watch(&self, request: WatchRequest) -> Result<Watcher> {
+        let WatchRequest { scope, selector, start, bookmarks, timeout } = request;
+        let view = View { scope, selector, bookmarks, timeout };
+        match start {
+            Start::After(revision) => {
+                self.caught_up(Revision::ZERO).await?;
+                let watcher = Watcher::new(self.shared.clone(), view, revision);
+                watcher.check_start().map(|()| watcher)
+            }
+            Start::Now(freshness) => {
+                self.fresh(freshness).await?;
+                let revision = self.shared.state.read().revision();
+                Ok(Watcher::new(self.shared.clone(), view, revision))
+            }
+            Start::State(freshness) => {
+                self.fresh(freshness).await?;
+                let state = self.snapshot(&view);
+                Ok(Watcher::new(self.shared.clone(), view, state.revision).starting_with(state.entries, None))
+            }
+            Start::StateThenBookmark(freshness) => {
+                self.fresh(freshness).await?;
+                let state = self.snapshot(&view);
+                let end = Bookmark { revision: state.revision, mark: Mark::InitialEventsEnd };
+                Ok(Watcher::new(self.shared.clone(), view, state.revision).starting_with(state.entries, Some(end)))
+            }
+        }
+    }
+
+    fn snapshot(&self, view: &View) -> Listing {
+        let span = Span { scope: &view.scope, start_after: None, limit: None, selector: view.selector.as_ref() };
+        self.shared.state.read().list(&span)
+    }
+
+    /// Waits until the cache is this fresh.
+    async fn fresh(&self, freshness: Freshness) -> Result<()> {
+        let revision = match freshness {
+            Freshness::Any => Revision::ZERO,
+            Freshness::AtLeast(revision) => revision,
+            Freshness::Consistent => self.shared.store.current_revision().await?,
+        };
+        self.caught_up(revision).await
+    }
+
+    /// Waits until the cache has filled and has seen this revision.
+    async fn caught_up(&self, revision: Revision) -> Result<()> {
+        let shared = &self.shared;
+        self.driver.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(driver::run(shared.clone()))));
+        if shared.progress.borrow().has_seen(revision) {
+            return Ok(());
+        }
+        shared.request_progress(revision);
+        let mut progress = shared.progress.subscribe();
+        let seen = timeout(CATCH_UP, progress.wait_for(|progress| progress.has_seen(revision))).await;
+        match seen {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(shared.progress.borrow().why_not(revision)),
+        }
+    }
+}
+
+impl Progress {
+    fn has_seen(&self, revision: Revision) -> bool {
+        self.revision.is_some_and(|seen| seen >= revision)
+    }
+
+    /// Why the cache has not got to a revision.
+    fn why_not(&self, requested: Revision) -> StoreError {
+        match (&self.revision, &self.failure) {
+            (_, Some(failure)) => failure.clone(),
+            (Some(current), None) => StoreError::FutureRevision { requested, current: *current },
+            (None, None) => StoreError::unavailable("fill watch cache", "the store has not answered yet"),
+        }
+    }
+}
+
+impl Shared {
+    /// Objects changed.
+    fn moved(&self, revision: Revision) {
+        self.progressed(revision);
+        self.changed.send_replace(revision);
+    }
+
+    /// The cache has seen everything up to here.
+    fn progressed(&self, revision: Revision) {
+        self.progress.send_replace(Progress { revision: Some(revision), failure: None });
+    }
+
+    fn failed(&self, error: StoreError) {
+        self.progress.send_modify(|progress| progress.failure = Some(error));
+    }
+
+    /// Asks the watch to tell when it has seen this revision.
+    fn request_progress(&self, up_to: Revision) {
+        self.request.lock().send(up_to);
+    }
+
+    /// Another watch runs now; what the one before was asked for is asked again.
+    fn follow_progress(&self, request: ProgressRequest) {
+        let mut current = self.request.lock();
+        request.send(current.wanted());
+        *current = request;
+    }
+}

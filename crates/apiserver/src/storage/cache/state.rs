@@ -1,0 +1,261 @@
+//! What the cache holds: the objects as of one revision, and the last changes that led there. Nothing here waits.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    num::NonZeroUsize,
+    ops::Bound,
+    sync::Arc,
+};
+
+use super::{
+    change::{Change, Frames, Recorded, Selector},
+    entry::Entry,
+};
+use crate::storage::{Key, Prefix, Revision, StoreError};
+
+/// How much history a cache keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The greatest number of changes.
+    pub changes: usize,
+    /// The greatest size of the replaced objects that only the history still holds, in bytes.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// Enough for a watcher to be a burst of some thousand changes behind.
+    fn default() -> Self {
+        Self { changes: 8192, bytes: 8 << 20 }
+    }
+}
+
+/// The frames of so many latest changes are kept for sharing: watchers that keep up are not further behind, and an idle
+/// cache must not hold each object twice.
+const SHARED_FRAMES: usize = 128;
+
+/// One remembered change.
+#[derive(Debug)]
+struct Slot {
+    recorded: Arc<Recorded>,
+    frames: Option<Arc<Frames>>,
+}
+
+impl Slot {
+    fn size(&self) -> usize {
+        self.recorded.previous.as_ref().map_or(0, |entry| entry.value().len())
+    }
+}
+
+/// The content of a cache.
+#[derive(Debug)]
+pub(super) struct State {
+    /// The objects as of `revision`.
+    entries: BTreeMap<Key, Arc<Entry>>,
+    /// The last changes, oldest first.
+    history: VecDeque<Slot>,
+    /// The size of what `history` alone keeps alive.
+    history_bytes: usize,
+    /// Every change after this revision is in `history`.
+    reaches_back_to: Revision,
+    /// The cache has seen everything up to here.
+    revision: Revision,
+    limits: Limits,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The objects, in the order of their keys.
+    pub entries: Vec<Arc<Entry>>,
+    /// The revision as of which this is the state.
+    pub revision: Revision,
+    /// The key after which the list goes on; `None` when it is complete.
+    pub next: Option<Key>,
+    /// How many objects follow; `None` when that is not known because a selector has not seen them.
+    pub remaining: Option<u64>,
+}
+
+/// What part of the objects to list.
+#[derive(Clone)]
+pub(super) struct Span<'a> {
+    pub scope: &'a Prefix,
+    pub start_after: Option<&'a Key>,
+    pub limit: Option<NonZeroUsize>,
+    pub selector: Option<&'a Selector>,
+}
+
+/// Changes for a watcher.
+#[derive(Debug)]
+pub(super) struct Delta {
+    pub changes: Vec<Change>,
+    /// Where the watcher is after these.
+    pub revision: Revision,
+}
+
+impl State {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            history: VecDeque::new(),
+            history_bytes: 0,
+            reaches_back_to: Revision::ZERO,
+            revision: Revision::ZERO,
+            limits,
+        }
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Arc<Entry>> {
+        self.entries.get(key)
+    }
+
+    /// Replaces everything by a state that was listed. The history before is no longer known.
+    pub fn reset(&mut self, entries: BTreeMap<Key, Arc<Entry>>, revision: Revision) {
+        self.entries = entries;
+        self.history.clear();
+        self.history_bytes = 0;
+        self.reaches_back_to = revision;
+        self.revision = revision;
+    }
+
+    /// The next change: `current` is what the key holds now.
+    pub fn apply(&mut self, key: Key, current: Option<Arc<Entry>>, revision: Revision) {
+        let previous = match &current {
+            Some(entry) => self.entries.insert(key, entry.clone()),
+            None => self.entries.remove(&key),
+        };
+        self.revision = revision;
+        if current.is_none() && previous.is_none() {
+            return;
+        }
+        let recorded = Arc::new(Recorded { revision, current, previous });
+        let slot = Slot { recorded, frames: Some(Arc::default()) };
+        self.history_bytes += slot.size();
+        self.history.push_back(slot);
+        if let Some(index) = self.history.len().checked_sub(SHARED_FRAMES + 1) {
+            self.history[index].frames = None;
+        }
+        self.forget();
+    }
+
+    /// Everything up to `revision` has been applied.
+    pub fn advance(&mut self, revision: Revision) {
+        self.revision = self.revision.max(revision);
+    }
+
+    fn forget(&mut self) {
+        while self.history.len() > self.limits.changes || self.history_bytes > self.limits.bytes {
+            let Some(slot) = self.history.pop_front() else { return };
+            self.history_bytes -= slot.size();
+            self.reaches_back_to = slot.recorded.revision;
+        }
+    }
+
+    /// The objects of a span as of the cache's revision.
+    pub fn list(&self, span: &Span<'_>) -> Listing {
+        page(span, self.range(span).map(|(_, entry)| entry), self.revision)
+    }
+
+    /// The objects of a span as of an earlier revision, when the history still tells.
+    pub fn list_at(&self, span: &Span<'_>, revision: Revision) -> Option<Listing> {
+        if revision > self.revision || revision < self.reaches_back_to {
+            return None;
+        }
+        let mut changed: HashMap<&Key, Option<&Arc<Entry>>> = HashMap::new();
+        for slot in self.history.range(self.position(revision)..) {
+            if let Some(entry) = slot.recorded.entry() {
+                changed.entry(entry.key()).or_insert(slot.recorded.previous.as_ref());
+            }
+        }
+        if changed.is_empty() {
+            return Some(page(span, self.range(span).map(|(_, entry)| entry), revision));
+        }
+        let mut then: BTreeMap<&Key, &Arc<Entry>> =
+            self.range(span).filter(|(key, _)| !changed.contains_key(key)).collect();
+        let restored = changed.into_iter().filter_map(|(key, entry)| Some((key, entry?)));
+        then.extend(restored.filter(|(key, _)| span.contains(key)));
+        Some(page(span, then.into_values(), revision))
+    }
+
+    fn range(&self, span: &Span<'_>) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
+        let end = span.scope.end();
+        let start = match span.start_after {
+            Some(key) if key.as_str() >= span.scope.as_str() => Bound::Excluded(key.as_str()),
+            _ => Bound::Included(span.scope.as_str()),
+        };
+        let beyond = matches!(start, Bound::Excluded(key) if key >= end.as_str());
+        let bounds = if beyond { (Bound::Included(""), Bound::Excluded("")) } else { (start, Bound::Excluded(&*end)) };
+        self.entries.range::<str, _>(bounds)
+    }
+
+    /// The index of the first change after a revision.
+    fn position(&self, after: Revision) -> usize {
+        self.history.partition_point(|slot| slot.recorded.revision <= after)
+    }
+
+    /// At most `limit` changes after a revision that matter within the scope for the selector.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when the history does not reach back to it.
+    pub fn since(
+        &self,
+        after: Revision,
+        scope: &Prefix,
+        selector: Option<&Selector>,
+        limit: usize,
+    ) -> Result<Delta, StoreError> {
+        if after < self.reaches_back_to {
+            return Err(StoreError::Compacted { requested: after, oldest: self.reaches_back_to });
+        }
+        let mut changes = Vec::new();
+        for slot in self.history.range(self.position(after)..) {
+            let recorded = &slot.recorded;
+            if changes.len() >= limit && changes.last().is_some_and(|last: &Change| last.revision < recorded.revision) {
+                let revision = changes.last().map_or(after, |last| last.revision);
+                return Ok(Delta { changes, revision });
+            }
+            if recorded.entry().is_some_and(|entry| scope.contains(entry.key()))
+                && let Some((kind, entry)) = recorded.seen_by(selector)
+            {
+                let (entry, frames) = (entry.clone(), slot.frames.clone());
+                changes.push(Change { kind, entry, revision: recorded.revision, frames });
+            }
+        }
+        Ok(Delta { changes, revision: self.revision.max(after) })
+    }
+
+    /// The remembered changes after a revision, as they came from the store.
+    pub fn recorded_since(&self, after: Revision) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        if after < self.reaches_back_to {
+            return Err(StoreError::Compacted { requested: after, oldest: self.reaches_back_to });
+        }
+        Ok(self.history.range(self.position(after)..).map(|slot| slot.recorded.clone()).collect())
+    }
+}
+
+impl Span<'_> {
+    fn contains(&self, key: &Key) -> bool {
+        self.scope.contains(key) && self.start_after.is_none_or(|start| key > start)
+    }
+}
+
+/// Takes what fits from entries in order.
+fn page<'a>(span: &Span<'_>, entries: impl Iterator<Item = &'a Arc<Entry>>, revision: Revision) -> Listing {
+    let mut selected = entries.filter(|entry| span.selector.is_none_or(|selector| selector(entry)));
+    let limit = span.limit.map_or(usize::MAX, NonZeroUsize::get);
+    let entries: Vec<_> = selected.by_ref().take(limit).cloned().collect();
+    let more = span.limit.is_some() && entries.len() == limit;
+    let (more, remaining) = match (more, span.selector) {
+        (false, _) => (false, Some(0)),
+        (true, None) => {
+            let count = selected.count() as u64;
+            (count > 0, Some(count))
+        }
+        (true, Some(_)) => (selected.next().is_some(), None),
+    };
+    let next = entries.last().filter(|_| more).map(|entry| entry.key().clone());
+    Listing { entries, revision, next, remaining: if more { remaining } else { Some(0) } }
+}
