@@ -1,1 +1,33 @@
 //! What every Ferrokube daemon shares.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`flags`] | upstream's flag spelling: underscores, single dashes, retired flags; shared groups |
+//! | [`daemon`] | the life of a daemon: logging, signals, tasks, readiness, exit |
+//! | [`client`] | a `kube` client from `--kubeconfig`, `--master` or the pod's service account |
+//! | [`informer`] | list + watch into an indexed store, with events |
+//! | [`queue`] | keys to reconcile, deduplicated, with back-off per key |
+//! | [`leader`] | leader election on a Lease |
+//! | [`recorder`] | events, aggregated |
+//! | [`serve`] | accept loop (HTTP/1 + HTTP/2, TLS, upgrades), certificates, health and metrics |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod backoff;
+pub mod client;
+pub mod daemon;
+pub mod flags;
+pub mod informer;
+pub mod leader;
+pub mod queue;
+pub mod recorder;
+pub mod serve;
+
+pub use daemon::Daemon;
+pub use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The version of Kubernetes whose API this is, as `/version` and the Node report it.
+pub const KUBERNETES_VERSION: &str = "v1.36.0";
+
+/// jemalloc: glibc keeps the memory of a large list for ever.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,0 +1,157 @@
+//! The life of a daemon: start, run until a signal, drain.
+
+use std::{ffi::OsStr, future::Future, io, os::unix::net::UnixDatagram, process::ExitCode, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_subscriber::EnvFilter;
+
+use crate::flags::LoggingFlags;
+
+/// How long tasks may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What a running daemon hands to its parts: the token that ends them and the tracker that waits
+/// for them.
+#[derive(Clone, Debug, Default)]
+pub struct Daemon {
+    /// Cancelled on SIGTERM and SIGINT, or when an essential task ends.
+    pub shutdown: CancellationToken,
+    /// Every task of the daemon; drained before it exits.
+    pub tasks: TaskTracker,
+}
+
+impl Daemon {
+    /// A daemon with no tasks; for tests, too.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that is waited for at the end.
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(task);
+    }
+
+    /// Starts a task that is dropped at its next await point when the daemon shuts down.
+    pub fn spawn_until_shutdown<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Tells systemd that the daemon is ready, when it asked to be told. See `sd_notify(3)`.
+    pub fn ready(&self) {
+        if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
+            && let Err(error) = notify(&socket)
+        {
+            tracing::warn!(%error, "telling systemd");
+        }
+    }
+
+    /// Waits for shutdown, then for the tasks, at most 20 s.
+    pub async fn drain(&self) {
+        self.shutdown.cancelled().await;
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "some tasks did not end in time");
+        }
+    }
+}
+
+/// Runs a daemon: logging, a runtime, signals, `start`, and the drain. `start` binds and spawns;
+/// the daemon runs until a signal, or until a part cancels [`Daemon::shutdown`].
+pub fn run<F, Fut>(name: &str, logging: &LoggingFlags, start: F) -> ExitCode
+where
+    F: FnOnce(Daemon) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    init_logging(logging);
+    install_crypto_provider();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "starting the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(live(start));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn live<F, Fut>(start: F) -> anyhow::Result<()>
+where
+    F: FnOnce(Daemon) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let daemon = Daemon::new();
+    let signals = tokio::spawn(cancel_on_signal(daemon.shutdown.clone()));
+    let started = daemon.shutdown.run_until_cancelled(start(daemon.clone())).await;
+    let result = match started {
+        Some(Err(error)) => {
+            daemon.shutdown.cancel();
+            Err(error)
+        }
+        Some(Ok(())) | None => Ok(()),
+    };
+    daemon.drain().await;
+    signals.abort();
+    result
+}
+
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be handled; the default action ends the process");
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: shutting down"),
+        _ = int.recv() => tracing::info!("SIGINT: shutting down"),
+    }
+    shutdown.cancel();
+}
+
+/// Sets up logging to standard error. Harmless when called twice.
+pub fn init_logging(flags: &LoggingFlags) {
+    let level = match flags.v {
+        0 | 1 => "info",
+        2..=4 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!("{level},h2=info,hyper=info,hyper_util=info,rustls=info,tower=info"))
+    });
+    let already_set =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).try_init();
+    drop(already_set);
+}
+
+/// Makes aws-lc-rs the process's TLS provider. Harmless when called twice.
+pub fn install_crypto_provider() {
+    let already_set = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    drop(already_set);
+}
+
+fn notify(socket: &OsStr) -> io::Result<()> {
+    use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt, unix::net::SocketAddr};
+    let datagram = UnixDatagram::unbound()?;
+    match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => datagram.send_to_addr(b"READY=1", &SocketAddr::from_abstract_name(name)?)?,
+        None => datagram.send_to(b"READY=1", socket)?,
+    };
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! `/healthz`, `/livez`, `/readyz` and `/metrics` of a daemon.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use super::{certificates, tls};
+use crate::Daemon;
+
+/// Says whether a part is well, and if not, why.
+pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// A daemon's checks and metrics, filled in while it is put together.
+#[derive(Clone, Default)]
+pub struct Health {
+    checks: Arc<Mutex<Vec<(&'static str, Check)>>>,
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Health({} checks)", self.checks.lock().len())
+    }
+}
+
+impl Health {
+    /// No checks: always healthy.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a check.
+    pub fn check(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.checks.lock().push((name, Arc::new(check)));
+    }
+
+    /// Registers metrics.
+    pub fn metrics(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock());
+    }
+
+    /// The routes, for a daemon that serves more than these.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/healthz", get(all))
+            .route("/healthz/{check}", get(one))
+            .route("/livez", get(all))
+            .route("/livez/{check}", get(one))
+            .route("/readyz", get(all))
+            .route("/readyz/{check}", get(one))
+            .route("/metrics", get(metrics))
+            .with_state(self.clone())
+    }
+
+    /// Serves the routes over plain HTTP.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn serve_plain(&self, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
+        let bound = listener.local_addr()?;
+        super::spawn(listener, None, self.router(), daemon);
+        Ok(bound)
+    }
+
+    /// Serves the routes over HTTPS with a certificate that lives in memory, as upstream's
+    /// scheduler and controller manager do when none is given.
+    ///
+    /// # Errors
+    /// When the address cannot be bound or the certificate not be made.
+    pub async fn serve_tls(&self, name: &str, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<SocketAddr> {
+        let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned(), address.ip().to_string()];
+        let config = tls::server_config(certificates::make(name, &hosts)?)?;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
+        let bound = listener.local_addr()?;
+        super::spawn(listener, Some(config), self.router(), daemon);
+        Ok(bound)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Verbose {
+    verbose: Option<String>,
+}
+
+async fn all(State(health): State<Health>, Query(query): Query<Verbose>) -> Response {
+    let checks = health.checks.lock().clone();
+    let mut report = String::new();
+    let mut well = true;
+    for (name, check) in checks {
+        match check() {
+            Ok(()) => report.push_str(&format!("[+]{name} ok\n")),
+            Err(why) => {
+                well = false;
+                report.push_str(&format!("[-]{name} failed: {why}\n"));
+            }
+        }
+    }
+    match (well, query.verbose) {
+        (true, None) => "ok".into_response(),
+        (true, Some(_)) => format!("{report}healthz check passed\n").into_response(),
+        (false, _) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{report}healthz check failed\n")).into_response(),
+    }
+}
+
+async fn one(State(health): State<Health>, Path(name): Path<String>) -> Response {
+    let check = health.checks.lock().iter().find(|(known, _)| *known == name).map(|(_, check)| Arc::clone(check));
+    match check.map(|check| check()) {
+        Some(Ok(())) => "ok".into_response(),
+        Some(Err(why)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n")).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
+}
+
+async fn metrics(State(health): State<Health>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &health.registry.lock()) {
+        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,132 @@
+//! Serving HTTP: our own accept loop, because a client certificate belongs to a connection, and
+//! because exec and attach need upgrades on HTTP/1 next to HTTP/2.
+
+pub mod certificates;
+pub mod health;
+pub mod tls;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use crate::Daemon;
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long open requests may take after a shutdown began.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Who is at the other end of a connection. In the extensions of every request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// The client's certificate chain, as presented, **not verified**: see [`tls::ClientAuthority`].
+    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+}
+
+/// Accepts connections until shutdown; every connection is a task of `daemon`. Open connections
+/// are asked to finish at shutdown and dropped 5 s later.
+pub fn spawn<S, B>(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, service: S, daemon: &Daemon)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let acceptor = tls.map(TlsAcceptor::from);
+    let connections = daemon.clone();
+    daemon.spawn_until_shutdown(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    let (acceptor, service, daemon) = (acceptor.clone(), service.clone(), connections.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = connection(stream, address, acceptor, service, &daemon).await {
+                            tracing::debug!(%address, "connection: {error}");
+                        }
+                    });
+                }
+                Err(error) => after_accept_error(&error).await,
+            }
+        }
+    });
+}
+
+/// A refused connection is the client's affair; a lack of descriptors passes only with time.
+async fn after_accept_error(error: &io::Error) {
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        tracing::error!("accepting a connection: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection<S, B>(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    service: S,
+    daemon: &Daemon,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    stream.set_nodelay(true)?;
+    let Some(acceptor) = acceptor else {
+        let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
+        return http(stream, peer, service, daemon).await;
+    };
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
+    http(stream, Peer { address, certificates, encrypted: true }, service, daemon).await
+}
+
+async fn http<I, S, B>(stream: I, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        service.clone().call(request)
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Upstream's limits for its HTTP/2 server.
+    builder.http2().max_concurrent_streams(250).initial_connection_window_size(1 << 20);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => result,
+        () = daemon.shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    }
+}
