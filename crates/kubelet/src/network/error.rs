@@ -3,7 +3,7 @@
 use std::io;
 
 /// The result of every network call.
-pub type Result<T> = std::result::Result<T, NetworkError>;
+pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
 
 /// Why a network call failed.
 #[derive(Debug, thiserror::Error)]

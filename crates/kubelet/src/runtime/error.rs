@@ -6,7 +6,7 @@ use std::time::Duration;
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// The result of every runtime call.
-pub type Result<T> = std::result::Result<T, RuntimeError>;
+pub type Result<T, E = RuntimeError> = std::result::Result<T, E>;
 
 /// Why a runtime call failed.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,10 @@
 //! is in container labels, so [`Runtime::list_pods`] is the only source of truth about what runs.
 
 pub mod config;
+pub mod docker;
 pub mod error;
 pub mod image;
+pub mod pause;
 pub mod session;
 pub mod status;
 

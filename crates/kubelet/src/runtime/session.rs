@@ -5,6 +5,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
 
 use super::Result;
@@ -110,4 +111,40 @@ pub struct LogOptions {
     pub limit_bytes: Option<u64>,
     /// Only this stream; `None` is both.
     pub stream: Option<StdStream>,
+}
+
+/// Ends a stream after so many bytes.
+pub(super) fn limit_bytes(
+    chunks: impl Stream<Item = Result<OutputChunk>> + Send + 'static,
+    limit: Option<u64>,
+) -> impl Stream<Item = Result<OutputChunk>> + Send + 'static {
+    let left = limit.unwrap_or(u64::MAX);
+    chunks.scan(left, |left, chunk| {
+        let cut = match chunk {
+            _ if *left == 0 => None,
+            Err(error) => Some(Err(error)),
+            Ok(mut chunk) => {
+                let room = usize::try_from(*left).unwrap_or(usize::MAX).min(chunk.data.len());
+                chunk.data.truncate(room);
+                *left -= room as u64;
+                Some(Ok(chunk))
+            }
+        };
+        futures::future::ready(cut)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_are_limited_across_chunks() {
+        let chunk = |text: &'static str| Ok(OutputChunk { stream: StdStream::Stdout, data: Bytes::from(text) });
+        for (limit, expected) in [(None, "abcdef"), (Some(4), "abcd"), (Some(0), ""), (Some(9), "abcdef")] {
+            let limited = limit_bytes(futures::stream::iter([chunk("abc"), chunk("def")]), limit);
+            let kept: Vec<Bytes> = limited.map(|chunk| chunk.unwrap().data).collect().await;
+            assert_eq!(kept.concat(), expected.as_bytes(), "{limit:?}");
+        }
+    }
 }

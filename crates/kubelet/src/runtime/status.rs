@@ -83,6 +83,12 @@ impl RuntimePod {
         self.containers.iter().find(|c| c.name == container)
     }
 
+    /// Puts the newest sandbox and the newest container first.
+    pub(super) fn sort(&mut self) {
+        self.sandboxes.sort_by(|a, b| (b.attempt, b.created_at).cmp(&(a.attempt, a.created_at)));
+        self.containers.sort_by(|a, b| (b.created_at, b.attempt).cmp(&(a.created_at, a.attempt)));
+    }
+
     /// The sandbox that is up, if one is.
     pub fn ready_sandbox(&self) -> Option<&SandboxStatus> {
         self.sandboxes.iter().find(|s| s.state == SandboxState::Ready)

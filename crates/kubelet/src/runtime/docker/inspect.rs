@@ -1,0 +1,155 @@
+//! Pure: Docker's details of a container in the kubelet's words.
+
+use bollard::models::{ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status};
+use jiff::Timestamp;
+
+use super::client::lacking;
+use super::labels::{self, Labels};
+use super::{ContainerState, ContainerStatus, Exit, ImageId, Mounted, Result, SandboxState, SandboxStatus};
+
+/// Exit codes with which Docker says that it could not start the process.
+const CANNOT_RUN: [i64; 3] = [126, 127, 128];
+
+/// A container's status from its details.
+pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerStatus> {
+    let config = details.config.as_ref();
+    let no_labels = Default::default();
+    let labels = Labels(config.and_then(|config| config.labels.as_ref()).unwrap_or(&no_labels));
+    let state = details.state.as_ref().ok_or_else(|| lacking("inspect container", "State"))?;
+    Ok(ContainerStatus {
+        id: details.id.clone().ok_or_else(|| lacking("inspect container", "Id"))?.into(),
+        sandbox_id: labels.get(labels::SANDBOX_ID).into(),
+        name: labels.get(labels::CONTAINER_NAME).to_owned(),
+        attempt: labels.attempt(),
+        state: container_state(state),
+        created_at: time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        image: labels.get(labels::IMAGE_NAME).to_owned(),
+        image_id: ImageId(details.image.clone().unwrap_or_default()),
+        hash: labels.get(labels::HASH).to_owned(),
+        tty: config.and_then(|config| config.tty).unwrap_or(false),
+        termination_message_path: labels.get(labels::MESSAGE_PATH).to_owned(),
+        termination_message_policy: labels.get(labels::MESSAGE_POLICY).to_owned(),
+        mounts: mounts(details),
+        labels: labels.given(),
+        annotations: labels.annotations(),
+    })
+}
+
+/// A sandbox's status from its details.
+pub(super) fn sandbox(details: &ContainerInspectResponse) -> Result<SandboxStatus> {
+    let no_labels = Default::default();
+    let config = details.config.as_ref();
+    let labels = Labels(config.and_then(|config| config.labels.as_ref()).unwrap_or(&no_labels));
+    let state = details.state.as_ref().ok_or_else(|| lacking("inspect sandbox", "State"))?;
+    let running = state.running == Some(true);
+    let network_mode = details.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
+    Ok(SandboxStatus {
+        id: details.id.clone().ok_or_else(|| lacking("inspect sandbox", "Id"))?.into(),
+        attempt: labels.attempt(),
+        state: if running { SandboxState::Ready } else { SandboxState::NotReady },
+        created_at: time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        pid: state.pid.filter(|_| running).and_then(|pid| u32::try_from(pid).ok()),
+        host_network: network_mode == Some("host"),
+        runtime_ip: runtime_ip(details),
+        labels: labels.given(),
+        annotations: labels.annotations(),
+    })
+}
+
+fn runtime_ip(details: &ContainerInspectResponse) -> Option<std::net::IpAddr> {
+    let networks = details.network_settings.as_ref()?.networks.as_ref()?;
+    networks.values().find_map(|network| network.ip_address.as_deref()?.parse().ok())
+}
+
+fn mounts(details: &ContainerInspectResponse) -> Vec<Mounted> {
+    let mounted = |mount: &bollard::models::MountPoint| Mounted {
+        host_path: mount.source.clone().unwrap_or_default(),
+        container_path: mount.destination.clone().unwrap_or_default(),
+    };
+    details.mounts.iter().flatten().map(mounted).collect()
+}
+
+fn container_state(state: &DockerState) -> ContainerState {
+    match state.status {
+        Some(Status::RUNNING | Status::PAUSED) => ContainerState::Running {
+            started_at: time(state.started_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+            pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+        },
+        Some(Status::CREATED) => created(state),
+        Some(Status::EXITED) => ContainerState::Exited(exit(state)),
+        _ => ContainerState::Unknown,
+    }
+}
+
+/// A container whose start failed stays `created`, with an error.
+fn created(state: &DockerState) -> ContainerState {
+    let error = state.error.as_deref().filter(|error| !error.is_empty());
+    ContainerState::Created { error: error.map(str::to_owned) }
+}
+
+fn exit(state: &DockerState) -> Exit {
+    let code = state.exit_code.unwrap_or(0);
+    let message = state.error.clone().unwrap_or_default();
+    let reason = match code {
+        _ if state.oom_killed == Some(true) => "OOMKilled",
+        0 => "Completed",
+        code if CANNOT_RUN.contains(&code) && !message.is_empty() => "ContainerCannotRun",
+        _ => "Error",
+    };
+    Exit {
+        code: i32::try_from(code).unwrap_or(-1),
+        started_at: time(state.started_at.as_deref()),
+        finished_at: time(state.finished_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        reason,
+        message,
+    }
+}
+
+/// Docker writes the year 1 for "never".
+fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(json: &str) -> ContainerState {
+        container_state(&serde_json::from_str(json).unwrap())
+    }
+
+    fn exited(code: i32, reason: &'static str, message: &str) -> ContainerState {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        ContainerState::Exited(Exit {
+            code,
+            started_at: Some(at(1)),
+            finished_at: at(2),
+            reason,
+            message: message.into(),
+        })
+    }
+
+    #[test]
+    fn states_are_told_apart() {
+        let times = r#""StartedAt":"1970-01-01T00:00:01Z","FinishedAt":"1970-01-01T00:00:02Z""#;
+        let never = r#""StartedAt":"0001-01-01T00:00:00Z""#;
+        let cases = [
+            (format!(r#"{{"Status":"exited","ExitCode":0,{times}}}"#), exited(0, "Completed", "")),
+            (format!(r#"{{"Status":"exited","ExitCode":3,{times}}}"#), exited(3, "Error", "")),
+            (format!(r#"{{"Status":"exited","ExitCode":137,"OOMKilled":true,{times}}}"#), exited(137, "OOMKilled", "")),
+            (
+                format!(r#"{{"Status":"exited","ExitCode":127,"Error":"no such file",{times}}}"#),
+                exited(127, "ContainerCannotRun", "no such file"),
+            ),
+            (format!(r#"{{"Status":"created","Error":"",{never}}}"#), ContainerState::Created { error: None }),
+            (
+                format!(r#"{{"Status":"created","Error":"boom",{never}}}"#),
+                ContainerState::Created { error: Some("boom".into()) },
+            ),
+            (r#"{"Status":"dead"}"#.into(), ContainerState::Unknown),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(state(&json), expected, "{json}");
+        }
+    }
+}
