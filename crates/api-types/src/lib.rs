@@ -7,6 +7,7 @@
 pub mod field;
 mod kinds;
 pub mod object;
+pub mod quantity;
 pub mod resource;
 mod resources;
 pub mod selector;
