@@ -1,0 +1,101 @@
+//! Discovery: which groups, versions and resources this server has. Every document is rendered
+//! once from the rows; a request only picks one.
+
+mod document;
+mod groups;
+mod render;
+
+use std::collections::HashMap;
+
+use api_types::Resource;
+pub use document::{Document, JSON, Reply, etag, hash};
+pub use groups::{Group, Version, group};
+use http::{HeaderMap, header};
+use serde_json::Value;
+
+/// Media types of aggregated discovery, newest first, with the version of its group.
+const AGGREGATED: &[(&str, &str)] = &[
+    ("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+    ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
+];
+
+/// All discovery documents for one set of rows. Build a new one when the rows change.
+#[derive(Debug)]
+pub struct Discovery {
+    /// By path without a trailing slash; `/api` and `/apis` have several forms.
+    documents: HashMap<String, Vec<Document>>,
+}
+
+impl Discovery {
+    /// Renders every document. `server_address` is the `host:port` that `/api` tells.
+    #[must_use]
+    pub fn new<'a>(rows: impl IntoIterator<Item = &'a Resource>, server_address: &str) -> Self {
+        let groups = group(rows);
+        let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.is_empty());
+        let mut documents = HashMap::new();
+        documents.insert("/api".to_owned(), forms(&render::api_versions(core.first().copied(), server_address), &core));
+        documents.insert("/apis".to_owned(), forms(&render::api_group_list(&groups), &named));
+        for group in &groups {
+            let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+            for version in &group.versions {
+                let list = json(JSON, &render::api_resource_list(group, version));
+                documents.insert(format!("{base}/{}", version.name), vec![list]);
+            }
+            documents.entry(base).or_insert_with(|| vec![json(JSON, &render::api_group_document(group))]);
+        }
+        Self { documents }
+    }
+
+    /// The answer to a GET of `path`, if it is one of discovery's. Looks at `Accept` and
+    /// `If-None-Match`.
+    #[must_use]
+    pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Reply> {
+        let forms = self.documents.get(path.strip_suffix('/').unwrap_or(path))?;
+        Some(choose(forms, headers)?.reply(headers))
+    }
+
+    /// Every path that [`Discovery::serve`] answers, in no order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.documents.keys().map(String::as_str)
+    }
+}
+
+/// The plain document and the aggregated ones over the same groups.
+fn forms(plain: &Value, groups: &[&Group<'_>]) -> Vec<Document> {
+    let aggregated =
+        AGGREGATED.iter().map(|(version, media)| json(media, &render::aggregated(groups.iter().copied(), version)));
+    std::iter::once(json(JSON, plain)).chain(aggregated).collect()
+}
+
+fn json(content_type: &'static str, value: &Value) -> Document {
+    Document::plain(content_type, value.to_string().into_bytes())
+}
+
+/// The first form that `Accept` names, else the plain one. Quality values are ignored, as upstream
+/// ignores them: clients list what they prefer first.
+fn choose<'a>(forms: &'a [Document], headers: &HeaderMap) -> Option<&'a Document> {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|wanted| forms.iter().find(|form| same_media(wanted, form.content_type)))
+        .or(forms.first())
+}
+
+/// Whether a clause of `Accept` names the media type; parameters of content negotiation
+/// (`g`, `v`, `as`) must agree, others do not matter.
+fn same_media(clause: &str, media: &str) -> bool {
+    let parse = |text: &str| {
+        let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
+        let name = parts.next();
+        let mut parameters: Vec<_> =
+            parts.filter(|part| ["g=", "v=", "as="].iter().any(|key| part.starts_with(key))).collect();
+        parameters.sort();
+        (name, parameters)
+    };
+    parse(clause) == parse(media)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Documents over two real kinds.
+
+use api_types::{Resource, Subresource, apps::Deployment, core::Pod};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::Discovery;
+
+const SCALE: Subresource = Subresource {
+    name: "scale",
+    group: "autoscaling",
+    version: "v1",
+    kind: "Scale",
+    verbs: &["get", "patch", "update"],
+};
+const STATUS: Subresource = Subresource {
+    name: "status",
+    group: "apps",
+    version: "v1",
+    kind: "Deployment",
+    verbs: &["get", "patch", "update"],
+};
+
+fn discovery() -> Discovery {
+    let rows = [
+        Resource::of::<Deployment>("deployments", "deployment")
+            .short(&["deploy"])
+            .categories(&["all"])
+            .subresources(&[STATUS, SCALE]),
+        Resource::of::<Pod>("pods", "pod").short(&["po"]).categories(&["all"]),
+    ];
+    Discovery::new(&rows, "10.0.0.1:6443")
+}
+
+fn get(path: &str, accept: &str) -> (String, Value) {
+    let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).unwrap())]);
+    let reply = discovery().serve(path, &headers).unwrap();
+    (reply.document.content_type.to_owned(), serde_json::from_slice(&reply.document.body).unwrap())
+}
+
+#[test]
+fn core_version_lists_resources() {
+    let (_, list) = get("/api/v1", "*/*");
+    assert_eq!(
+        list,
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": [{
+            "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod",
+            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            "shortNames": ["po"], "categories": ["all"], "storageVersionHash": "xPOwRZ+Yhw8=",
+        }]})
+    );
+}
+
+#[test]
+fn scale_names_its_foreign_group() {
+    let (_, list) = get("/apis/apps/v1", "");
+    assert_eq!(
+        list["resources"][1],
+        json!({"name": "deployments/scale", "singularName": "", "namespaced": true, "group": "autoscaling",
+               "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]})
+    );
+    assert_eq!(list["resources"][2].get("group"), None);
+}
+
+#[test]
+fn groups() {
+    let version = json!({"groupVersion": "apps/v1", "version": "v1"});
+    let group = json!({"name": "apps", "versions": [version], "preferredVersion": version});
+    assert_eq!(get("/apis", "application/json").1["groups"], json!([group]));
+    assert_eq!(get("/apis/apps/", "").1["kind"], "APIGroup");
+    assert_eq!(get("/api", "").1["versions"], json!(["v1"]));
+}
+
+#[test]
+fn aggregated_is_negotiated() {
+    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let v2beta1 = "application/json;as=APIGroupDiscoveryList;v=v2beta1;g=apidiscovery.k8s.io";
+    let (content_type, list) = get("/apis", &format!("application/cbor, {v2}, {v2beta1}, application/json"));
+    assert_eq!(content_type, v2);
+    assert_eq!(list["items"][0]["metadata"]["name"], "apps");
+    assert_eq!(list["items"][0]["versions"][0]["resources"][0]["subresources"][0]["responseKind"]["kind"], "Scale");
+    assert_eq!(get("/api", v2beta1).1["apiVersion"], "apidiscovery.k8s.io/v2beta1");
+    assert_eq!(get("/api", "application/json").1["kind"], "APIVersions");
+    assert_eq!(get("/api/v1", v2).1["kind"], "APIResourceList");
+}
+
+#[test]
+fn known_etag_is_not_sent_again() {
+    let discovery = discovery();
+    let first = discovery.serve("/apis", &HeaderMap::new()).unwrap();
+    assert_eq!(first.status, StatusCode::OK);
+    let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, first.document.etag)]);
+    assert_eq!(discovery.serve("/apis", &headers).unwrap().status, StatusCode::NOT_MODIFIED);
+}
