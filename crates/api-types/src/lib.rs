@@ -7,9 +7,11 @@
 pub mod field;
 mod kinds;
 pub mod object;
+pub mod pod_spec;
 pub mod quantity;
 pub mod resource;
 mod resources;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
