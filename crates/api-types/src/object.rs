@@ -166,20 +166,36 @@ impl Column {
 pub struct SelectableField {
     /// The selector's name and the path in the object, such as `status.phase`.
     pub path: &'static str,
-    /// What an absent field compares as: usually "", `false` for booleans.
+    /// What an absent field compares as: usually "", `false` for booleans, `0` for numbers.
     pub absent: &'static str,
+    /// The path in the stored object; differs where a resource is stored as another kind, or where
+    /// the selector's name is not a path.
+    pub stored: &'static str,
 }
 
 impl SelectableField {
     /// A string field; absent means empty.
     #[must_use]
     pub const fn text(path: &'static str) -> Self {
-        Self { path, absent: "" }
+        Self { path, absent: "", stored: path }
     }
 
     /// A boolean field; absent means `false`.
     #[must_use]
     pub const fn boolean(path: &'static str) -> Self {
-        Self { path, absent: "false" }
+        Self { path, absent: "false", stored: path }
+    }
+
+    /// A number; absent means `0`.
+    #[must_use]
+    pub const fn integer(path: &'static str) -> Self {
+        Self { path, absent: "0", stored: path }
+    }
+
+    /// The same field, found elsewhere in the stored object.
+    #[must_use]
+    pub const fn stored_at(mut self, stored: &'static str) -> Self {
+        self.stored = stored;
+        self
     }
 }

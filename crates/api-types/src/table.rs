@@ -1,6 +1,58 @@
 //! Human-readable cells, as upstream's printers write them.
 
-use crate::meta::Time;
+use std::collections::BTreeMap;
+
+use crate::{
+    core::PodTemplateSpec,
+    meta::{LabelSelector, Time},
+    selector::label::Selector,
+};
+
+/// What a cell shows that has nothing to show.
+pub const NONE: &str = "<none>";
+
+/// `text`, or `<none>` when there is none.
+#[must_use]
+pub fn or_none(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty()).unwrap_or(NONE).to_owned()
+}
+
+/// The first three of `count` items, and how many more there are; `empty` when there are none.
+#[must_use]
+pub fn at_most_three(first: &[String], count: usize, empty: &str) -> String {
+    let shown = first.len().min(3);
+    match (first[..shown].join(","), count.saturating_sub(shown)) {
+        (text, 0) if text.is_empty() => empty.to_owned(),
+        (text, 0) => text,
+        (text, more) => format!("{text} + {more} more..."),
+    }
+}
+
+/// `a=b,c=d`, or `<none>`.
+#[must_use]
+pub fn labels(labels: Option<&BTreeMap<String, String>>) -> String {
+    let pairs: Vec<String> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    or_none(Some(&pairs.join(",")))
+}
+
+/// A selector's normal form, `<none>` when it is empty, `<error>` when it is malformed.
+#[must_use]
+pub fn selector(selector: &LabelSelector) -> String {
+    match Selector::from_label_selector(Some(selector)) {
+        Ok(selector) => or_none(Some(&selector.to_string())),
+        Err(_) => "<error>".to_owned(),
+    }
+}
+
+/// Names and images of a template's containers, each joined by commas.
+#[must_use]
+pub fn containers_and_images(template: Option<&PodTemplateSpec>) -> (String, String) {
+    let containers = template.and_then(|template| template.spec.as_ref()).map(|spec| spec.containers.as_slice());
+    let containers = containers.unwrap_or_default();
+    let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+    let images: Vec<&str> = containers.iter().map(|container| container.image.as_deref().unwrap_or_default()).collect();
+    (names.join(","), images.join(","))
+}
 
 /// Time since `created` in `kubectl get`'s short form, `<unknown>` when absent.
 #[must_use]

@@ -1,5 +1,100 @@
 //! `v1.Namespace`.
 
-use crate::{Kind, core};
+use serde_json::Value;
 
-impl Kind for core::Namespace {}
+use crate::{
+    core::Namespace,
+    field::{FieldError, Path},
+    object::{Column, Kind, SelectableField},
+    pod_spec::defaults::default_text,
+    table,
+    validation::names,
+};
+
+/// The label that tells every namespace's name to selectors.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Held until the namespace controller has emptied the namespace.
+const FINALIZER: &str = "kubernetes";
+
+impl Kind for Namespace {
+    const COLUMNS: &'static [Column] =
+        &[Column::NAME, Column::text("Status", "The status of the namespace"), Column::AGE];
+
+    const SELECTABLE: &'static [SelectableField] = &[SelectableField::text("status.phase")];
+
+    fn set_defaults(&mut self) {
+        if let Some(name) = self.metadata.name.clone().filter(|name| !name.is_empty()) {
+            self.metadata.labels.get_or_insert_default().insert(NAME_LABEL.to_owned(), name);
+        }
+        default_text(&mut self.status.get_or_insert_default().phase, "Active");
+        let new = self.metadata.uid.is_none() && self.metadata.deletion_timestamp.is_none();
+        if new {
+            self.spec.get_or_insert_default().finalizers.get_or_insert_with(|| vec![FINALIZER.to_owned()]);
+        }
+    }
+
+    fn validate(&self) -> Vec<FieldError> {
+        let path = Path::new("spec").child("finalizers");
+        let finalizers = self.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten());
+        let mut errors = Vec::new();
+        for finalizer in finalizers {
+            let wrong = names::qualified_name(finalizer);
+            if !wrong.is_empty() {
+                errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&path, finalizer.as_str(), e)));
+            } else if !finalizer.contains('/') && finalizer != FINALIZER {
+                let detail = "name is neither a standard finalizer name nor is it fully qualified";
+                errors.push(FieldError::invalid(&path, finalizer.as_str(), detail));
+            }
+        }
+        errors
+    }
+
+    fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
+        let path = Path::new("status").child("Phase");
+        let phase = self.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+        let error = match (self.metadata.deletion_timestamp.is_some(), phase) {
+            (false, phase) if phase != "Active" => "may only be 'Active' if `deletionTimestamp` is empty",
+            (true, phase) if phase != "Terminating" => "may only be 'Terminating' if `deletionTimestamp` is not empty",
+            _ => return Vec::new(),
+        };
+        vec![FieldError::invalid(&path, phase, error)]
+    }
+
+    fn cells(&self) -> Vec<Value> {
+        let phase = self.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+        vec![
+            self.metadata.name.clone().into(),
+            phase.into(),
+            table::age(self.metadata.creation_timestamp.as_ref()).into(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_new_namespace_is_active_and_held() {
+        let mut namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
+        namespace.set_defaults();
+        assert_eq!(
+            serde_json::to_value(&namespace).unwrap(),
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}},
+                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+            })
+        );
+    }
+
+    #[test]
+    fn finalizers_are_not_put_back() {
+        let stored = json!({"metadata": {"name": "a", "uid": "1"}, "spec": {}});
+        let mut namespace: Namespace = serde_json::from_value(stored).unwrap();
+        namespace.set_defaults();
+        assert_eq!(namespace.spec.unwrap().finalizers, None);
+    }
+}

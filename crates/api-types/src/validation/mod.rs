@@ -1,3 +1,7 @@
-//! Rules shared by several kinds: names, labels, metadata.
+//! Rules shared by several kinds: names, labels, metadata, numbers.
 
+pub(crate) mod keyed_data;
+pub mod meta;
 pub mod names;
+pub(crate) mod number;
+pub(crate) mod selector;
