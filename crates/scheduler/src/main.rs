@@ -1,3 +1,8 @@
 //! `kube-scheduler`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let flags: scheduler::app::Flags = component::flags::parse_or_exit(scheduler::app::RETIRED);
+    component::daemon::run("kube-scheduler", &flags.logging.clone(), |daemon| scheduler::app::start(flags, daemon))
+}

@@ -1,0 +1,166 @@
+//! The fields of pods and nodes that scheduling reads.
+
+use std::collections::BTreeMap;
+
+use api_types::{
+    core::{ContainerPort, NodeAffinity, Taint, Toleration},
+    meta::{ObjectMeta, Time},
+    quantity::Wire,
+};
+use component::slim_resource;
+use serde::Deserialize;
+
+/// Amounts by resource name.
+pub type ResourceList = BTreeMap<String, Wire>;
+
+/// A pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Pod {
+    /// Name, namespace, uid, labels, creation and deletion time.
+    pub metadata: ObjectMeta,
+    /// What it asks for.
+    #[serde(default)]
+    pub spec: PodSpec,
+    /// Whether it is over.
+    #[serde(default)]
+    pub status: PodStatus,
+}
+slim_resource!(Pod => api_types::core::Pod);
+
+/// What a pod asks for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Where it runs; absent while unscheduled.
+    pub node_name: Option<Box<str>>,
+    /// Who schedules it.
+    pub scheduler_name: Option<Box<str>>,
+    /// Higher goes first.
+    pub priority: Option<i32>,
+    /// Labels that the node must have.
+    pub node_selector: Option<Box<BTreeMap<String, String>>>,
+    /// Node affinity.
+    pub affinity: Option<Box<Affinity>>,
+    /// Taints that it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// Containers that run together.
+    pub containers: Vec<Container>,
+    /// Containers that run before them, or beside them when they restart always.
+    pub init_containers: Vec<Container>,
+    /// What the sandbox itself costs.
+    pub overhead: Option<Box<ResourceList>>,
+    /// Requests of the pod as a whole, which replace the containers' sum.
+    pub resources: Option<Box<Resources>>,
+    /// Present while the pod may not be scheduled.
+    pub scheduling_gates: Vec<SchedulingGate>,
+}
+
+/// A reason not to schedule a pod yet.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SchedulingGate {}
+
+/// Affinity to nodes; affinity to pods is not considered yet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Affinity {
+    /// Required and preferred terms.
+    pub node_affinity: Option<NodeAffinity>,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// What it requests.
+    pub resources: Option<Box<Resources>>,
+    /// Ports on the host.
+    pub ports: Vec<ContainerPort>,
+    /// `Always` makes an init container a sidecar.
+    pub restart_policy: Option<Box<str>>,
+}
+
+/// Requests; limits do not matter to scheduling.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// Amounts by resource name.
+    pub requests: ResourceList,
+}
+
+/// Whether a pod is over.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodStatus {
+    /// `Succeeded` and `Failed` pods hold no resources.
+    pub phase: Option<Box<str>>,
+    /// To keep `PodScheduled`'s transition time.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a pod.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Such as `PodScheduled`.
+    pub r#type: Box<str>,
+    /// `True`, `False`, `Unknown`.
+    pub status: Box<str>,
+    /// Why, for programs.
+    pub reason: Option<Box<str>>,
+    /// Why, for people.
+    pub message: Option<Box<str>>,
+    /// When the status last changed.
+    pub last_transition_time: Option<Time>,
+}
+
+impl Pod {
+    /// Whether it holds its node's resources.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    /// The uid; empty only in tests.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The condition `PodScheduled`.
+    #[must_use]
+    pub fn scheduled_condition(&self) -> Option<&Condition> {
+        self.status.conditions.iter().find(|condition| &*condition.r#type == "PodScheduled")
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Node {
+    /// Name and labels.
+    pub metadata: ObjectMeta,
+    /// Taints.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// Room.
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+slim_resource!(Node => api_types::core::Node);
+
+/// Whether a node takes pods.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Cordoned.
+    pub unschedulable: bool,
+    /// Which pods it repels.
+    pub taints: Vec<Taint>,
+}
+
+/// What a node offers.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// For pods, after what the system keeps.
+    pub allocatable: ResourceList,
+}
