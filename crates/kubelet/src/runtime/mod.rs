@@ -7,6 +7,7 @@
 pub mod config;
 pub mod docker;
 pub mod error;
+pub mod fake;
 pub mod image;
 pub mod pause;
 pub mod session;

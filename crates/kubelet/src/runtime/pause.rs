@@ -178,10 +178,8 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut child = Command::new(&path).spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-        let waits = || {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-            status.contains("SigBlk:\t0000000000014002") && status.contains("State:\tS")
-        };
+        // The kernel shows the system call that a sleeping process is in: 128, rt_sigtimedwait.
+        let waits = || std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with("128 ");
         while !waits() {
             assert!(child.try_wait().unwrap().is_none(), "it ended");
             std::thread::yield_now();

@@ -1,0 +1,149 @@
+//! What a case is given: a runtime, an image with `sh`, `echo`, `cat` and `sleep`, and a pod of its own.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use kubelet::runtime::docker::{DockerConfig, DockerRuntime};
+use kubelet::runtime::fake::FakeRuntime;
+use kubelet::runtime::{
+    ContainerConfig, ContainerId, ContainerState, ContainerStatus, PodIdentity, Runtime, SandboxConfig, SandboxId,
+};
+
+/// The image that cases run.
+pub const IMAGE: &str = "ferrokube/conformance:1";
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+type Connect = Box<dyn Fn() -> Arc<dyn Runtime> + Send + Sync>;
+
+pub struct Harness {
+    pub runtime: Arc<dyn Runtime>,
+    /// Another client of the same containers, as after a restart of the kubelet.
+    pub reconnect: Connect,
+    pub sandbox: SandboxConfig,
+}
+
+pub async fn fake() -> Harness {
+    let runtime = FakeRuntime::default();
+    runtime.add_image(IMAGE);
+    let other = runtime.clone();
+    harness(Arc::new(runtime), Box::new(move || Arc::new(other.clone())))
+}
+
+pub async fn docker() -> Option<Harness> {
+    let connect = || Arc::new(DockerRuntime::new(config())) as Arc<dyn Runtime>;
+    let runtime = connect();
+    if let Err(error) = runtime.version().await {
+        assert!(std::env::var_os("FERROKUBE_REQUIRE_DOCKER").is_none(), "docker is required: {error}");
+        eprintln!("skipped: {error}");
+        return None;
+    }
+    if runtime.inspect_image(IMAGE).await.unwrap().is_none() {
+        runtime.import_image(IMAGE, busybox(), &[]).await.unwrap();
+    }
+    Some(harness(runtime, Box::new(connect)))
+}
+
+fn config() -> DockerConfig {
+    let endpoint = std::env::var("DOCKER_HOST").ok();
+    DockerConfig { endpoint: endpoint.unwrap_or_else(|| DockerConfig::default().endpoint), ..DockerConfig::default() }
+}
+
+fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect) -> Harness {
+    let uid = uuid::Uuid::new_v4().to_string();
+    let pod = PodIdentity { name: format!("pod-{}", &uid[..8]), namespace: "conformance".into(), uid: uid.into() };
+    let sandbox = SandboxConfig { hostname: pod.name.clone(), pod, ..SandboxConfig::default() };
+    Harness { runtime, reconnect, sandbox }
+}
+
+/// A tar of Debian's `busybox-static` and the links that cases use.
+pub fn busybox() -> Bytes {
+    let binary = std::fs::read("/bin/busybox").expect("busybox-static is installed");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o755);
+    header.set_size(binary.len() as u64);
+    archive.append_data(&mut header, "bin/busybox", binary.as_slice()).unwrap();
+    for applet in
+        ["sh", "echo", "cat", "sleep", "true", "false", "ps", "id", "ip", "ping", "wget", "nc", "httpd", "stat"]
+    {
+        let mut link = tar::Header::new_ustar();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_size(0);
+        archive.append_link(&mut link, format!("bin/{applet}"), "busybox").unwrap();
+    }
+    archive.into_inner().unwrap().into()
+}
+
+pub type Case<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Runs one case, within [`PATIENCE`], and removes what it made, also if it fails.
+pub async fn run(harness: Harness, case: impl for<'a> Fn(&'a Harness) -> Case<'a>) {
+    let outcome = AssertUnwindSafe(tokio::time::timeout(PATIENCE, case(&harness))).catch_unwind().await;
+    let left = harness.runtime.pod(&harness.sandbox.pod.uid).await.unwrap();
+    for container in left.containers {
+        harness.runtime.remove_container(&container.id).await.unwrap();
+    }
+    for sandbox in left.sandboxes {
+        harness.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+    }
+    match outcome {
+        Ok(in_time) => in_time.expect("the case takes too long"),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+impl Harness {
+    /// A sandbox, started.
+    pub async fn sandbox(&self) -> SandboxId {
+        self.runtime.run_sandbox(&self.sandbox).await.unwrap().id
+    }
+
+    /// A container that runs `command`, created.
+    pub async fn created(&self, sandbox: &SandboxId, name: &str, command: &[&str]) -> ContainerId {
+        let config = container(name, command);
+        self.runtime.create_container(sandbox, &self.sandbox, &config).await.unwrap()
+    }
+
+    /// A container that runs `command`, started.
+    pub async fn started(&self, sandbox: &SandboxId, name: &str, command: &[&str]) -> ContainerId {
+        let id = self.created(sandbox, name, command).await;
+        self.runtime.start_container(&id).await.unwrap();
+        id
+    }
+
+    /// The container's status, once it has ended.
+    pub async fn ended(&self, id: &ContainerId) -> ContainerStatus {
+        let mut events = self.runtime.events();
+        while events.next().await.is_some() {
+            let status = self.runtime.container_status(id).await.unwrap();
+            if matches!(status.state, ContainerState::Exited(_)) {
+                return status;
+            }
+        }
+        panic!("the events ended");
+    }
+}
+
+/// A container's configuration.
+pub fn container(name: &str, command: &[&str]) -> ContainerConfig {
+    ContainerConfig {
+        name: name.into(),
+        image: IMAGE.into(),
+        image_name: IMAGE.into(),
+        command: words(command),
+        hash: "5eed".into(),
+        termination_message_path: "/dev/termination-log".into(),
+        termination_message_policy: "File".into(),
+        ..ContainerConfig::default()
+    }
+}
+
+pub fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
