@@ -19,6 +19,8 @@ pub mod validation;
 
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
+#[cfg(feature = "openapi")]
+pub use schemars;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource};
 pub use resources::{find, find_kind, resources};

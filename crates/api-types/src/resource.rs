@@ -177,6 +177,10 @@ pub trait KindOps: Debug + Send + Sync {
 
     /// See [`Kind::SELECTABLE`].
     fn selectable(&self) -> &'static [SelectableField];
+
+    /// A reference to the kind's schema, which the generator then holds.
+    #[cfg(feature = "openapi")]
+    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
 }
 
 struct Typed<T>(PhantomData<fn() -> T>);
@@ -227,6 +231,11 @@ impl<T: Kind> KindOps for Typed<T> {
 
     fn selectable(&self) -> &'static [SelectableField] {
         T::SELECTABLE
+    }
+
+    #[cfg(feature = "openapi")]
+    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
     }
 }
 

@@ -1,5 +1,187 @@
 //! `v1.Node`.
 
-use crate::{Kind, core};
+use std::collections::BTreeSet;
 
-impl Kind for core::Node {}
+use serde_json::Value;
+
+use crate::{
+    core::Node,
+    field::{FieldError, Path},
+    object::{Column, Kind, SelectableField},
+    quantity, table,
+    validation::taints,
+};
+
+const UNKNOWN: &str = "<unknown>";
+
+impl Kind for Node {
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::text("Status", "The status of the node"),
+        Column::text("Roles", "The roles of the node"),
+        Column::AGE,
+        Column::text("Version", "Version of the node's kubelet."),
+        Column::text("Internal-IP", "Address within the cluster's network.").wide(),
+        Column::text("External-IP", "Address that can be reached from outside.").wide(),
+        Column::text("OS-Image", "The operating system, as it calls itself.").wide(),
+        Column::text("Kernel-Version", "Version of the kernel.").wide(),
+        Column::text("Container-Runtime", "Name and version of the container runtime.").wide(),
+    ];
+
+    const SELECTABLE: &'static [SelectableField] = &[SelectableField::boolean("spec.unschedulable")];
+
+    fn set_defaults(&mut self) {
+        self.spec.get_or_insert_default();
+        let status = self.status.get_or_insert_default();
+        for list in [&mut status.capacity, &mut status.allocatable].into_iter().flatten() {
+            quantity::canonicalize(list);
+        }
+        if status.allocatable.is_none() {
+            status.allocatable.clone_from(&status.capacity);
+        }
+        one_pod_cidr(self);
+    }
+
+    fn validate(&self) -> Vec<FieldError> {
+        let Some(spec) = &self.spec else { return Vec::new() };
+        let path = Path::new("spec");
+        let mut errors = taints::validate(&path.child("taints"), spec.taints.as_deref().unwrap_or_default());
+        for (i, cidr) in spec.pod_cidrs.iter().flatten().enumerate() {
+            if cidr.parse::<ipnet::IpNet>().is_err() {
+                let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                errors.push(FieldError::invalid(&path.child("podCIDRs").index(i), cidr.as_str(), detail));
+            }
+        }
+        errors
+    }
+
+    fn validate_update(&self, old: &Self) -> Vec<FieldError> {
+        let (Some(new), Some(old)) = (&self.spec, &old.spec) else { return Vec::new() };
+        let path = Path::new("spec");
+        let mut errors = Vec::new();
+        if old.pod_cidrs.as_ref().is_some_and(|cidrs| !cidrs.is_empty()) && new.pod_cidrs != old.pod_cidrs {
+            let detail = "node updates may not change podCIDR except from \"\" to valid";
+            errors.push(FieldError::forbidden(&path.child("podCIDRs"), detail));
+        }
+        if old.provider_id.as_ref().is_some_and(|id| !id.is_empty()) && new.provider_id != old.provider_id {
+            let detail = "node updates may not change providerID except from \"\" to valid";
+            errors.push(FieldError::forbidden(&path.child("providerID"), detail));
+        }
+        errors
+    }
+
+    fn cells(&self) -> Vec<Value> {
+        let info = self.status.as_ref().and_then(|status| status.node_info.as_ref());
+        let known = |text: Option<&String>| {
+            text.filter(|text| !text.is_empty()).map_or_else(|| UNKNOWN.to_owned(), Clone::clone)
+        };
+        vec![
+            self.metadata.name.clone().into(),
+            status(self).into(),
+            roles(self).into(),
+            table::age(self.metadata.creation_timestamp.as_ref()).into(),
+            info.map(|info| info.kubelet_version.clone()).unwrap_or_default().into(),
+            address(self, "InternalIP").into(),
+            address(self, "ExternalIP").into(),
+            known(info.map(|info| &info.os_image)).into(),
+            known(info.map(|info| &info.kernel_version)).into(),
+            known(info.map(|info| &info.container_runtime_version)).into(),
+        ]
+    }
+}
+
+/// `podCIDR` is the first of `podCIDRs`; where they disagree it counts.
+fn one_pod_cidr(node: &mut Node) {
+    let Some(spec) = &mut node.spec else { return };
+    let first = spec.pod_cidrs.as_ref().and_then(|cidrs| cidrs.first());
+    match spec.pod_cidr.as_ref().filter(|cidr| !cidr.is_empty()) {
+        Some(cidr) if first != Some(cidr) => spec.pod_cidrs = Some(vec![cidr.clone()]),
+        Some(_) => {}
+        None => spec.pod_cidr = first.cloned(),
+    }
+}
+
+fn status(node: &Node) -> String {
+    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut words = match conditions.rfind(|condition| condition.type_ == "Ready") {
+        Some(ready) if ready.status == "True" => vec!["Ready"],
+        Some(_) => vec!["NotReady"],
+        None => vec!["Unknown"],
+    };
+    if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) {
+        words.push("SchedulingDisabled");
+    }
+    words.join(",")
+}
+
+fn roles(node: &Node) -> String {
+    let labels = node.metadata.labels.iter().flatten();
+    let roles: BTreeSet<&str> = labels
+        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+            Some(role) => Some(role),
+            None if key == "kubernetes.io/role" => Some(value.as_str()),
+            None => None,
+        })
+        .filter(|role| !role.is_empty())
+        .collect();
+    table::or_none(Some(&roles.into_iter().collect::<Vec<_>>().join(",")))
+}
+
+fn address(node: &Node, kind: &str) -> String {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    table::or_none(addresses.filter(|address| address.type_ == kind).map(|address| address.address.as_str()).next())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn status_and_roles_are_told() {
+        let ready = |status: &str| json!([{"type": "Ready", "status": status}]);
+        let cases = [
+            (json!({}), "Unknown", "<none>"),
+            (json!({"status": {"conditions": ready("True")}}), "Ready", "<none>"),
+            (json!({"status": {"conditions": ready("Unknown")}}), "NotReady", "<none>"),
+            (
+                json!({
+                    "metadata": {"labels": {"node-role.kubernetes.io/worker": "", "kubernetes.io/role": "edge"}},
+                    "spec": {"unschedulable": true},
+                    "status": {"conditions": ready("True")},
+                }),
+                "Ready,SchedulingDisabled",
+                "edge,worker",
+            ),
+        ];
+        for (value, status, roles) in cases {
+            let cells = node(value).cells();
+            assert_eq!((&cells[1], &cells[2]), (&json!(status), &json!(roles)));
+        }
+    }
+
+    #[test]
+    fn a_pod_cidr_is_both_fields_and_stays() {
+        let mut old = node(json!({"spec": {"podCIDR": "10.0.0.0/24"}}));
+        old.set_defaults();
+        assert_eq!(old.spec.as_ref().unwrap().pod_cidrs, Some(vec!["10.0.0.0/24".to_owned()]));
+        let mut new = node(json!({"spec": {"podCIDR": "10.0.1.0/24"}}));
+        new.set_defaults();
+        assert_eq!(
+            new.validate_update(&old)[0].to_string(),
+            "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid"
+        );
+    }
+
+    #[test]
+    fn allocatable_defaults_to_capacity() {
+        let mut node = node(json!({"status": {"capacity": {"cpu": "0.5"}}}));
+        node.set_defaults();
+        assert_eq!(node.status.unwrap().allocatable.unwrap()["cpu"].0, "500m");
+    }
+}

@@ -22,8 +22,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub fn name_rule(resource: &Resource) -> Rule {
     match (resource.group, resource.plural) {
         ("", "namespaces") => names::dns1123_label,
-        // Relaxed from RFC 1035 in v1.34: a service may begin with a digit.
-        ("", "services") => names::dns1123_label,
+        ("", "services") => names::dns1035_label,
         _ => names::dns1123_subdomain,
     }
 }

@@ -1,7 +1,9 @@
 //! Rules shared by several kinds: names, labels, metadata, numbers.
 
+pub(crate) mod endpoint;
 pub(crate) mod keyed_data;
 pub mod meta;
 pub mod names;
 pub(crate) mod number;
 pub(crate) mod selector;
+pub(crate) mod taints;
