@@ -1,0 +1,87 @@
+# Starting and stopping daemons; each has a pid file and a log.
+
+# Whether the process in a pid file still runs. The start time guards against a reused pid.
+is_running() {
+  local pid started
+  [ -e "$PIDS/$1" ] || return 1
+  read -r pid started <"$PIDS/$1"
+  [ "$(start_time "$pid")" = "$started" ]
+}
+
+start_time() {
+  [ -e "/proc/$1/stat" ] || return 1
+  sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20
+}
+
+# `start NAME COMMAND…`: in a session of its own, so that it outlives this shell.
+start() {
+  local name=$1
+  shift
+  ! is_running "$name" || return 0
+  mkdir -p "$LOGS" "$PIDS"
+  setsid "$@" </dev/null >>"$LOGS/$name.log" 2>&1 &
+  local pid=$!
+  echo "$pid $(start_time $pid)" >"$PIDS/$name"
+}
+
+# `stop NAME`: asks, waits up to 20 s, insists.
+stop() {
+  local pid
+  if is_running "$1"; then
+    read -r pid _ <"$PIDS/$1"
+    kill "$pid" 2>/dev/null || true
+    local deadline=$(($(date +%s) + 20))
+    while is_running "$1" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.05; done
+    ! is_running "$1" || kill -9 "$pid" 2>/dev/null || true
+  fi
+  rm -f "$PIDS/$1"
+}
+
+# The command line of each daemon. `start_daemon NAME` starts one: after a crash, or for a test.
+start_daemon() {
+  local ip
+  ip=$(cat "$STATE/node-ip")
+  case $1 in
+    docker) start docker dockerd ;;
+    etcd)
+      start etcd etcd --data-dir "$STATE/etcd" --log-level warn \
+        --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
+        --listen-peer-urls http://127.0.0.1:2380
+      ;;
+    kube-apiserver)
+      local storage=(--data-dir "$STATE/apiserver")
+      [ "$(cat "$STATE/storage")" = embedded ] || storage=(--etcd-servers "http://127.0.0.1:$ETCD_PORT")
+      start kube-apiserver "$BIN/kube-apiserver" "${storage[@]}" \
+        --advertise-address "$ip" --secure-port $SECURE_PORT --service-cluster-ip-range $SERVICE_CIDR \
+        --tls-cert-file "$PKI/apiserver.crt" --tls-private-key-file "$PKI/apiserver.key" --client-ca-file "$PKI/ca.crt" \
+        --kubelet-client-certificate "$PKI/apiserver-kubelet-client.crt" \
+        --kubelet-client-key "$PKI/apiserver-kubelet-client.key" --kubelet-certificate-authority "$PKI/ca.crt" \
+        --authorization-mode AlwaysAllow
+      ;;
+    kube-controller-manager)
+      start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
+        --leader-elect=false --allocate-node-cidrs=true --cluster-cidr $POD_CIDR --service-cluster-ip-range $SERVICE_CIDR \
+        --root-ca-file "$PKI/ca.crt" --bind-address 127.0.0.1
+      ;;
+    kube-scheduler)
+      start kube-scheduler "$BIN/kube-scheduler" --kubeconfig "$PKI/scheduler.kubeconfig" \
+        --leader-elect=false --bind-address 127.0.0.1
+      ;;
+    kubelet)
+      mkdir -p "$STATE/manifests"
+      start kubelet "$BIN/kubelet" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
+        --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet \
+        --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN --anonymous-auth=false --client-ca-file "$PKI/ca.crt" \
+        --tls-cert-file "$PKI/kubelet.crt" --tls-private-key-file "$PKI/kubelet.key"
+      ;;
+    kube-proxy)
+      start kube-proxy "$BIN/kube-proxy" --kubeconfig "$PKI/proxy.kubeconfig" --hostname-override "$NODE_NAME" \
+        --cluster-cidr $POD_CIDR
+      ;;
+    kube-dns)
+      start kube-dns "$BIN/kube-dns" --kubeconfig "$PKI/dns.kubeconfig" --cluster-domain $CLUSTER_DOMAIN \
+        --bind-address "$ip" --dns-port $DNS_PORT
+      ;;
+    *) die "no daemon is called $1" ;;
+  esac
+}
