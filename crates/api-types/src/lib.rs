@@ -19,11 +19,12 @@ pub mod validation;
 
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
-#[cfg(feature = "openapi")]
-pub use schemars;
+pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource};
 pub use resources::{find, find_kind, resources};
+#[cfg(feature = "openapi")]
+pub use schemars;
 pub use status::{GroupResource, StatusError};
 
 /// `apps/v1`.

@@ -1,0 +1,134 @@
+//! The two forms of OpenAPI that clients ask for, and where they differ.
+
+use serde_json::{Map, Value, json};
+
+/// Media types of request bodies of a PATCH.
+const PATCH_TYPES: &[&str] = &[
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+/// A version of the OpenAPI specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Swagger 2.0: one document at `/openapi/v2`.
+    V2,
+    /// OpenAPI 3.0: one document per group version.
+    V3,
+}
+
+/// What a request body holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// No body.
+    None,
+    /// An object of the schema with this name.
+    Object(&'a str),
+    /// A patch.
+    Patch,
+}
+
+impl Dialect {
+    /// A reference to a named schema.
+    #[must_use]
+    pub fn reference(self, name: &str) -> Value {
+        match self {
+            Self::V2 => json!({"$ref": format!("#/definitions/{name}")}),
+            Self::V3 => json!({"$ref": format!("#/components/schemas/{name}")}),
+        }
+    }
+
+    /// Rewrites a generated schema in this dialect: where references point, and that in version 3
+    /// nothing may stand beside one.
+    pub fn adapt(self, schema: &mut Value) {
+        let Value::Object(fields) = schema else {
+            if let Value::Array(items) = schema {
+                items.iter_mut().for_each(|item| self.adapt(item));
+            }
+            return;
+        };
+        fields.values_mut().for_each(|value| self.adapt(value));
+        let Some(Value::String(target)) = fields.remove("$ref") else { return };
+        let reference = self.reference(target.rsplit('/').next().unwrap_or_default());
+        if self == Self::V3 && !fields.is_empty() {
+            fields.insert("allOf".to_owned(), json!([reference]));
+        } else if let Value::Object(reference) = reference {
+            fields.extend(reference);
+        }
+    }
+
+    /// The schemas that are a scalar of several types, which the generator cannot express.
+    #[must_use]
+    pub fn scalar(self, name: &str) -> Option<Value> {
+        let kind = name.rsplit('.').next().unwrap_or_default();
+        match (kind, self) {
+            ("IntOrString", Self::V2) => Some(json!({"type": "string", "format": "int-or-string"})),
+            ("IntOrString", Self::V3) => {
+                Some(json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"}))
+            }
+            ("Quantity", Self::V2) => Some(json!({"type": "string"})),
+            ("Quantity", Self::V3) => Some(json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
+            _ => None,
+        }
+    }
+
+    /// A parameter of a path or a query.
+    #[must_use]
+    pub fn parameter(self, name: &str, place: &str, kind: &str) -> Value {
+        let mut parameter = json!({"name": name, "in": place});
+        if place == "path" {
+            parameter["required"] = true.into();
+        }
+        match self {
+            Self::V2 => {
+                parameter["type"] = kind.into();
+                parameter["uniqueItems"] = true.into();
+            }
+            Self::V3 => parameter["schema"] = json!({"type": kind, "uniqueItems": true}),
+        }
+        parameter
+    }
+
+    /// Adds a request body to an operation.
+    pub fn set_body(self, operation: &mut Map<String, Value>, body: Body<'_>) {
+        let (schema, media): (Value, &[&str]) = match body {
+            Body::None => return,
+            Body::Object(name) => (self.reference(name), &["*/*"]),
+            Body::Patch => (self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"), PATCH_TYPES),
+        };
+        match self {
+            Self::V3 => {
+                let content: Map<_, _> =
+                    media.iter().map(|media| ((*media).to_owned(), json!({"schema": schema}))).collect();
+                operation.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+            }
+            Self::V2 => {
+                operation.insert("consumes".to_owned(), json!(media));
+                let body = json!({"in": "body", "name": "body", "required": true, "schema": schema});
+                if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
+                    parameters.insert(0, body);
+                }
+            }
+        }
+    }
+
+    /// The responses of an operation that answers an object of the named schema, or text.
+    #[must_use]
+    pub fn responses(self, name: Option<&str>, codes: &[(&str, &str)]) -> Value {
+        let schema = name.map_or_else(|| json!({"type": "string"}), |name| self.reference(name));
+        let mut responses = Map::new();
+        for (code, description) in codes {
+            let response = match self {
+                Self::V2 => json!({"description": description, "schema": schema}),
+                Self::V3 => {
+                    json!({"description": description, "content": {"application/json": {"schema": schema}}})
+                }
+            };
+            responses.insert((*code).to_owned(), response);
+        }
+        responses.insert("401".to_owned(), json!({"description": "Unauthorized"}));
+        Value::Object(responses)
+    }
+}
