@@ -17,6 +17,9 @@ pub enum NetworkError {
     /// All addresses are given out.
     #[error("no address is free in {0}")]
     Exhausted(ipnet::IpNet),
+    /// This plugin cannot do what the pod asks for.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The sandbox does not run (any more).
     #[error("sandbox {0} is not running")]
     SandboxGone(String),
@@ -41,7 +44,4 @@ pub enum NetworkError {
         #[source]
         source: io::Error,
     },
-    /// The runtime did not answer.
-    #[error(transparent)]
-    Runtime(#[from] crate::runtime::RuntimeError),
 }
