@@ -224,6 +224,12 @@ impl StatusError {
         errors.iter().fold(error, |error, e| error.cause(e.kind.reason(), &e.body(), &e.field))
     }
 
+    /// 422: a patch does not fit the object. Upstream tells no more than this.
+    #[must_use]
+    pub fn patch_rejected() -> Self {
+        Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
+    }
+
     /// 429: come again later.
     #[must_use]
     pub fn too_many_requests(message: &str, retry_after: u32) -> Self {
