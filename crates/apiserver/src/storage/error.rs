@@ -109,4 +109,12 @@ impl StoreError {
     pub fn corrupt(operation: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt { operation, cause: cause.into().into() }
     }
+
+    /// Whether the store is at fault, rather than the request in disagreement with what is stored.
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Undetermined { .. } | Self::Corrupt { .. } | Self::Open { .. }
+        )
+    }
 }

@@ -4,7 +4,10 @@
 //! ([`embedded`], [`etcd`]), what both use to feed watchers ([`feed`]), then the [`cache`] from which requests are served.
 
 pub mod cache;
+pub mod embedded;
 pub mod error;
+pub mod etcd;
+pub mod feed;
 pub mod types;
 
 use bytes::Bytes;

@@ -1,0 +1,186 @@
+//! Reads of the embedded store. Each sees one committed state.
+
+use std::{num::NonZeroUsize, ops::Bound, sync::Arc};
+
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
+
+use super::schema::{
+    INDEX, Latest, META, META_COMPACTED, META_REVISION, RECORDS, Record, read_item, read_latest, read_meta, storage,
+};
+use crate::storage::{Item, Key, ListQuery, Page, Result, Revision, StoreError, WatchBatch, feed::Backfill};
+
+/// How much of the history is read at a time: records, and bytes of their values.
+const HISTORY_CHUNK: (usize, usize) = (512, 1 << 20);
+
+/// The readers' side of the database.
+pub struct Reads {
+    database: Database,
+}
+
+/// One committed state.
+struct Snapshot {
+    index: ReadOnlyTable<&'static str, (u64, u64, u64)>,
+    records: ReadOnlyTable<u64, &'static [u8]>,
+    revision: u64,
+    compacted: u64,
+}
+
+impl Snapshot {
+    fn of(transaction: &ReadTransaction) -> Result<Self> {
+        let open = |error| storage("open table", error);
+        let meta = transaction.open_table(META).map_err(open)?;
+        Ok(Self {
+            index: transaction.open_table(INDEX).map_err(open)?,
+            records: transaction.open_table(RECORDS).map_err(open)?,
+            revision: read_meta(&meta, META_REVISION)?,
+            compacted: read_meta(&meta, META_COMPACTED)?,
+        })
+    }
+
+    fn check(&self, requested: u64) -> Result<()> {
+        let (requested, current) = (Revision(requested), Revision(self.revision));
+        let oldest = Revision(self.compacted);
+        if requested > current {
+            return Err(StoreError::FutureRevision { requested, current });
+        }
+        if requested < oldest {
+            return Err(StoreError::Compacted { requested, oldest });
+        }
+        Ok(())
+    }
+
+    /// The version of a key that was current at a revision: back along the chain from the newest.
+    fn version_at(&self, latest: Latest, revision: u64) -> Result<Option<u64>> {
+        let mut version = latest.revision;
+        if version <= revision {
+            return Ok(latest.is_live().then_some(version));
+        }
+        while version > revision {
+            version = match self.records.get(version).map_err(|error| storage("read record", error))? {
+                Some(stored) => Record::decode(stored.value())?.previous,
+                None => 0,
+            };
+        }
+        Ok((version != 0).then_some(version))
+    }
+}
+
+impl Reads {
+    /// Reads of this database.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The database itself, for the writer.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::of(&self.database.begin_read().map_err(|error| storage("begin read", error))?)
+    }
+
+    /// The revision of the latest write.
+    pub fn current_revision(&self) -> Result<Revision> {
+        self.snapshot().map(|snapshot| Revision(snapshot.revision))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &Key) -> Result<Item> {
+        let transaction = self.database.begin_read().map_err(|error| storage("begin read", error))?;
+        let index = transaction.open_table(INDEX).map_err(|error| storage("open table", error))?;
+        let latest = read_latest(&index, key)?.filter(|latest| latest.is_live());
+        let Some(latest) = latest else { return Err(StoreError::NotFound { key: key.clone() }) };
+        let records = transaction.open_table(RECORDS).map_err(|error| storage("open table", error))?;
+        read_item(&records, latest.revision)?
+            .ok_or_else(|| StoreError::corrupt("get", format!("{key} has no record at {}", latest.revision)))
+    }
+
+    /// A part of a folder as of one revision.
+    pub fn list(&self, query: &ListQuery) -> Result<Page> {
+        let snapshot = self.snapshot()?;
+        let revision = query.revision.map_or(snapshot.revision, |revision| revision.0);
+        snapshot.check(revision)?;
+        let limit = query.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let end = query.prefix.end();
+        let start = match &query.start_after {
+            Some(key) if key.as_str() >= query.prefix.as_str() => Bound::Excluded(key.as_str()),
+            _ => Bound::Included(query.prefix.as_str()),
+        };
+        let mut page = Page { items: Vec::new(), revision: Revision(revision), remaining: 0 };
+        if matches!(start, Bound::Excluded(key) if key >= end.as_str()) {
+            return Ok(page);
+        }
+        let range = snapshot.index.range::<&str>((start, Bound::Excluded(end.as_str())));
+        for stored in range.map_err(|error| storage("list", error))? {
+            let latest = Latest::decode(stored.map_err(|error| storage("list", error))?.1.value());
+            let Some(version) = snapshot.version_at(latest, revision)? else { continue };
+            if page.items.len() < limit {
+                page.items.extend(read_item(&snapshot.records, version)?);
+            } else if version == latest.revision || read_item(&snapshot.records, version)?.is_some() {
+                page.remaining += 1;
+            }
+        }
+        Ok(page)
+    }
+
+    /// Whether a watch can begin after this revision.
+    pub fn check_watch(&self, after: Revision) -> Result<()> {
+        let snapshot = self.snapshot()?;
+        if after.0 >= snapshot.compacted { Ok(()) } else { snapshot.check(after.0) }
+    }
+
+    /// The next changes after a revision, up to another.
+    fn changes(&self, after: Revision, up_to: Revision) -> Result<WatchBatch> {
+        let snapshot = self.snapshot()?;
+        if after.0 < snapshot.compacted {
+            snapshot.check(after.0)?;
+        }
+        let mut batch = WatchBatch { events: Vec::new(), revision: up_to };
+        let mut bytes = 0;
+        let range = snapshot.records.range(after.0 + 1..=up_to.0).map_err(|error| storage("read history", error))?;
+        for stored in range {
+            let (revision, stored) = stored.map_err(|error| storage("read history", error))?;
+            let record = Record::decode(stored.value())?;
+            let before = read_item(&snapshot.records, record.previous)?;
+            batch.events.push(record.event(revision.value(), before.as_ref()));
+            bytes += record.value.len();
+            if batch.events.len() >= HISTORY_CHUNK.0 || bytes >= HISTORY_CHUNK.1 {
+                batch.revision = Revision(revision.value());
+                break;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl Backfill for Reads {
+    fn history(self: Arc<Self>, after: Revision, up_to: Revision) -> BoxStream<'static, Result<WatchBatch>> {
+        let chunks = stream::unfold(Some(after), move |position| {
+            let reads = self.clone();
+            async move {
+                let position = position.filter(|position| *position < up_to)?;
+                let read = move || reads.changes(position, up_to);
+                let batch = blocking("read history", read).await;
+                let next = batch.as_ref().ok().map(|batch| batch.revision);
+                Some((batch, next))
+            }
+        });
+        chunks.boxed()
+    }
+}
+
+/// Runs a read that may take long where it holds up nobody.
+pub async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    read: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::corrupt(operation, error)),
+    }
+}

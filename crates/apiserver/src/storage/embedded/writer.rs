@@ -1,0 +1,102 @@
+//! The one thread that writes. It takes what has queued up, does all of it in one transaction with one fsync, tells the
+//! watchers, and only then answers.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use redb::WriteTransaction;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    apply::{Changes, Command, Tables},
+    read::Reads,
+    schema::storage,
+};
+use crate::storage::{Result, Revision, StoreError, feed::Feed};
+
+/// How many writes may wait; further writers wait for a place.
+pub const QUEUE: usize = 1024;
+
+/// The most commands in one commit: more would only delay the first of them.
+const GROUP: usize = 256;
+
+/// A command and who waits for its outcome.
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// Where the outcome goes.
+    pub reply: oneshot::Sender<Result<Revision>>,
+}
+
+/// What the thread works with.
+pub struct Writer {
+    /// The database.
+    pub reads: Arc<Reads>,
+    /// Where changes are told.
+    pub feed: Arc<Feed>,
+    /// When the next key ends, in milliseconds since 1970.
+    pub next_deadline: watch::Sender<Option<u64>>,
+}
+
+impl Writer {
+    /// Works until nobody can send requests any more.
+    pub fn run(&self, mut requests: mpsc::Receiver<Request>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while requests.blocking_recv_many(&mut group, GROUP) > 0 {
+            self.commit(&mut group);
+        }
+    }
+
+    fn commit(&self, group: &mut Vec<Request>) {
+        match self.try_commit(group) {
+            Ok((outcomes, changes)) => {
+                if !changes.events.is_empty() {
+                    self.feed.publish(changes.events, changes.revision);
+                }
+                let deadline = changes.next_deadline;
+                self.next_deadline.send_if_modified(|next| std::mem::replace(next, deadline) != deadline);
+                for (request, outcome) in group.drain(..).zip(outcomes) {
+                    // The one who asked may have gone away; what is written stays written.
+                    let _ = request.reply.send(outcome);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "store cannot write");
+                for request in group.drain(..) {
+                    let _ = request.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// The outcomes of all commands, once they are durable.
+    fn try_commit(&self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
+        let transaction = self.reads.database().begin_write().map_err(|error| storage("begin write", error))?;
+        let (outcomes, changes) = apply_all(&transaction, group)?;
+        if changes.dirty {
+            transaction.commit().map_err(|error| StoreError::undetermined("commit", error))?;
+        } else {
+            transaction.abort().map_err(|error| storage("abort", error))?;
+        }
+        Ok((outcomes, changes))
+    }
+}
+
+fn apply_all(transaction: &WriteTransaction, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
+    let mut tables = Tables::open(transaction, now())?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for request in group {
+        match tables.apply(&request.command) {
+            Err(error) if error.is_fault() => return Err(error),
+            outcome => outcomes.push(outcome),
+        }
+    }
+    Ok((outcomes, tables.finish()?))
+}
+
+/// Milliseconds since 1970. Deadlines are in wall-clock time, because they outlive the process.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}

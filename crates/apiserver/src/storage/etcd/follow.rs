@@ -1,0 +1,189 @@
+//! Follows etcd's history: one watch of all keys feeds every watcher in this process.
+//!
+//! Because it sees all keys it sees every revision, so its position alone tells how current a watcher is. etcd's own
+//! progress notifications would not: before 3.4.25 they can run ahead of the events.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use etcd_client::{Event as EtcdEvent, EventType, KeyValue, WatchClient, WatchOptions, WatchResponse, WatchStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use super::Reads;
+use crate::storage::{
+    Event, EventKind, Key, Result, Revision, StoreError, WatchBatch,
+    feed::{Backfill, Feed},
+};
+
+/// The first and the longest pause between attempts to watch.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Keeps the feed up to date for ever.
+pub async fn run(reads: Arc<Reads>, feed: Arc<Feed>) {
+    let mut pause = BACK_OFF.0;
+    loop {
+        let before = feed.revision();
+        let error = match follow(&reads, &feed).await {
+            Ok(()) => StoreError::unavailable("watch", "etcd ended the watch"),
+            Err(error) => error,
+        };
+        if feed.revision() > before {
+            pause = BACK_OFF.0;
+        }
+        info!(%error, "watch of etcd interrupted, resuming");
+        sleep(pause).await;
+        pause = (pause * 2).min(BACK_OFF.1);
+    }
+}
+
+async fn follow(reads: &Arc<Reads>, feed: &Feed) -> Result<()> {
+    let position = match feed.revision() {
+        Some(revision) => revision,
+        None => start(reads, feed).await?,
+    };
+    let mut changes = Changes::open(reads.watch.clone(), position).await?;
+    loop {
+        match changes.next().await {
+            Ok(Some(batch)) => feed.publish(batch.events, batch.revision),
+            Ok(None) => return Ok(()),
+            Err(StoreError::Compacted { .. }) => {
+                start(reads, feed).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lets the feed begin at the current revision.
+async fn start(reads: &Reads, feed: &Feed) -> Result<Revision> {
+    let revision = reads.current_revision().await?;
+    feed.restart(revision);
+    Ok(revision)
+}
+
+/// One watch of all keys, until it breaks.
+struct Changes {
+    stream: WatchStream,
+    after: Revision,
+}
+
+impl Changes {
+    async fn open(mut client: WatchClient, after: Revision) -> Result<Self> {
+        let first = i64::try_from(after.next().0).unwrap_or(i64::MAX);
+        let options = WatchOptions::new().with_all_keys().with_prev_key().with_start_revision(first);
+        let stream = client.watch("", Some(options)).await.map_err(|error| StoreError::unavailable("watch", error))?;
+        Ok(Self { stream, after })
+    }
+
+    /// The next changes; `None` when etcd has ended the stream.
+    async fn next(&mut self) -> Result<Option<WatchBatch>> {
+        loop {
+            let response = self.stream.message().await.map_err(|error| StoreError::unavailable("watch", error))?;
+            let Some(response) = response else { return Ok(None) };
+            if response.canceled() {
+                return Err(self.canceled(&response));
+            }
+            let events = response.events().iter().map(event).collect::<Result<Vec<_>>>()?;
+            if let Some(last) = events.last() {
+                return Ok(Some(WatchBatch { revision: last.revision, events }));
+            }
+        }
+    }
+
+    fn canceled(&self, response: &WatchResponse) -> StoreError {
+        match response.compact_revision() {
+            0 => StoreError::unavailable("watch", response.cancel_reason().to_owned()),
+            oldest => StoreError::Compacted { requested: self.after, oldest: revision(oldest) },
+        }
+    }
+}
+
+/// The part of etcd's history that the feed does not have.
+struct History {
+    reads: Arc<Reads>,
+    open: Option<Changes>,
+    after: Revision,
+    up_to: Revision,
+}
+
+impl History {
+    async fn step(history: Option<Self>) -> Option<(Result<WatchBatch>, Option<Self>)> {
+        let mut history = history.filter(|history| history.after < history.up_to)?;
+        match history.next().await {
+            Ok(batch) => Some((Ok(batch), Some(history))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }
+
+    async fn next(&mut self) -> Result<WatchBatch> {
+        let mut pause = BACK_OFF.0;
+        loop {
+            match self.attempt().await {
+                Ok(Some(mut batch)) => {
+                    batch.events.retain(|event| event.revision <= self.up_to);
+                    batch.revision = batch.revision.min(self.up_to);
+                    self.after = batch.revision;
+                    return Ok(batch);
+                }
+                Ok(None) => {}
+                Err(error @ (StoreError::Compacted { .. } | StoreError::Corrupt { .. })) => return Err(error),
+                Err(error) => debug!(%error, "cannot read etcd's history, trying again"),
+            }
+            self.open = None;
+            sleep(pause).await;
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<Option<WatchBatch>> {
+        let changes = match &mut self.open {
+            Some(changes) => changes,
+            None => self.open.insert(Changes::open(self.reads.watch.clone(), self.after).await?),
+        };
+        changes.next().await
+    }
+}
+
+impl Backfill for Reads {
+    fn history(self: Arc<Self>, after: Revision, up_to: Revision) -> BoxStream<'static, Result<WatchBatch>> {
+        stream::unfold(Some(History { reads: self, open: None, after, up_to }), History::step).boxed()
+    }
+}
+
+/// A revision as etcd counts it.
+pub fn revision(revision: i64) -> Revision {
+    Revision(revision.unsigned_abs())
+}
+
+/// A key of etcd's.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is not text.
+pub fn key(kv: &KeyValue) -> Result<Key> {
+    kv.key_str().map(Key::from).map_err(|error| StoreError::corrupt("read key", error))
+}
+
+fn event(event: &EtcdEvent) -> Result<Event> {
+    let kv = event.kv().ok_or_else(|| StoreError::corrupt("watch", "an event without a key"))?;
+    let previous = event.prev_kv();
+    let deleted = event.event_type() == EventType::Delete;
+    let kind = match (deleted, kv.create_revision() == kv.mod_revision()) {
+        (true, _) => EventKind::Deleted,
+        (false, true) => EventKind::Created,
+        (false, false) => EventKind::Modified,
+    };
+    Ok(Event {
+        key: key(kv)?,
+        revision: revision(kv.mod_revision()),
+        kind,
+        created: revision(previous.map_or(kv.create_revision(), KeyValue::create_revision)),
+        value: (!deleted).then(|| Bytes::copy_from_slice(kv.value())),
+        previous: previous.map(|previous| Bytes::copy_from_slice(previous.value())),
+    })
+}

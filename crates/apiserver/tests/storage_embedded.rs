@@ -1,0 +1,89 @@
+//! The embedded store, alone and below the watch cache.
+#![allow(clippy::unwrap_used)]
+
+mod storage_conformance;
+
+use std::{sync::Arc, time::Duration};
+
+use apiserver::storage::{
+    Key, Prefix, Revision, Store, StoreError, Ttl,
+    cache::{Cache, Extractor, Limits},
+    embedded::{EmbeddedOptions, EmbeddedStore},
+};
+use storage_conformance::{ROOT, Subject, events, object};
+
+fn options(folder: &tempfile::TempDir) -> EmbeddedOptions {
+    EmbeddedOptions::new(folder.path().join("data/store.redb"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    storage_conformance::run_store(Arc::new(EmbeddedStore::open(&options(&folder)).unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_below_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(EmbeddedStore::open(&options(&folder)).unwrap());
+    let cache = Cache::new(store, Prefix::new(ROOT), Extractor::default(), Limits::default());
+    storage_conformance::run_decorator(Arc::new(cache)).await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let subject = |store| Subject { store: Arc::new(store), folder: "/registry/things".into() };
+    let first = subject(EmbeddedStore::open(&options(&folder)).unwrap());
+    let a = first.create("a", "1").await;
+    let a2 = first.update("a", a, "2").await;
+    let ending = first.store.create(&first.key("ending"), object("e"), Some(Ttl::seconds(1))).await.unwrap();
+    drop(first);
+
+    let second = subject(EmbeddedStore::open(&options(&folder)).unwrap());
+    assert!(second.store.current_revision().await.unwrap() >= ending);
+    assert_eq!(second.list(Some(a)).await[0].value, object("1"));
+    let mut watch = second.watch(a).await;
+    let seen = events(&mut watch, 3).await;
+    assert_eq!((seen[0].revision, seen[1].revision), (a2, ending));
+    assert_eq!(seen[2].previous, Some(object("e")), "a time to live outlives the process");
+    assert!(second.update("a", a2, "3").await > seen[2].revision);
+}
+
+#[tokio::test]
+async fn a_file_in_use_or_damaged_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = EmbeddedStore::open(&options(&folder)).unwrap();
+    let refusal = |options: &EmbeddedOptions| EmbeddedStore::open(options).err().map(|error| error.to_string());
+    assert!(refusal(&options(&folder)).unwrap().contains("in use by another process"));
+    drop(open);
+
+    let garbage = folder.path().join("garbage.redb");
+    std::fs::write(&garbage, "not a database".repeat(1000)).unwrap();
+    assert!(refusal(&EmbeddedOptions::new(&garbage)).unwrap().contains("garbage.redb"));
+    let short = folder.path().join("short.redb");
+    let whole = std::fs::read(options(&folder).path).unwrap();
+    std::fs::write(&short, &whole[..whole.len() / 2]).unwrap();
+    assert!(refusal(&EmbeddedOptions::new(&short)).unwrap().contains("short.redb"));
+}
+
+#[tokio::test]
+async fn history_is_compacted_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { history: Duration::from_millis(50), ..options(&folder) };
+    let store = EmbeddedStore::open(&options).unwrap();
+    let key = Key::from("/registry/things/a");
+    let first = store.create(&key, object("1"), None).await.unwrap();
+    let second = store.update(&key, first, object("2"), None).await.unwrap();
+    let mut last = store.update(&key, second, object("3"), None).await.unwrap();
+    let compacted = async {
+        while let Ok(watch) = store.watch(&Prefix::new("/registry"), first).await {
+            drop(watch);
+            last = store.update(&key, last, object("n"), None).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), compacted).await.expect("compaction runs");
+    let refused = store.watch(&Prefix::new("/registry"), Revision(1)).await.err();
+    assert!(matches!(refused, Some(StoreError::Compacted { .. })));
+    assert_eq!(store.get(&key).await.unwrap().revision, last);
+}
