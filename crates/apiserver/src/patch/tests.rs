@@ -1,0 +1,130 @@
+//! Cases are data: `strategic.yaml` holds pods' specs and what patches make of them.
+
+use api_types::schema;
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Patch, PatchError, PatchType};
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    /// Kind whose schema applies; `Pod` if absent.
+    #[serde(default)]
+    kind: Option<String>,
+    original: Value,
+    patch: Value,
+    #[serde(default)]
+    expected: Value,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+fn strategic(kind: &str, original: Value, patch: &Value) -> Result<Value, PatchError> {
+    let group = if kind == "Deployment" { "apps" } else { "" };
+    Patch::strategic_merge(patch.to_string().as_bytes())?.apply(original, schema::of(group, "v1", kind))
+}
+
+#[test]
+fn strategic_merge_cases() {
+    let cases: Vec<Case> = serde_saphyr::from_str(include_str!("strategic.yaml")).unwrap();
+    for case in cases {
+        let result = strategic(case.kind.as_deref().unwrap_or("Pod"), case.original, &case.patch);
+        match (result, case.error) {
+            (Ok(value), None) => assert_eq!(value, case.expected, "{}", case.name),
+            (Err(error), Some(expected)) => assert_eq!(error.to_string(), expected, "{}", case.name),
+            (result, expected) => panic!("{}: {result:?}, expected error {expected:?}", case.name),
+        }
+    }
+}
+
+#[test]
+fn merge_patch_follows_rfc_7386() {
+    let cases = [
+        (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+        (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+    ];
+    for (original, patch, expected) in cases {
+        let patch = Patch::merge(patch.to_string().as_bytes()).unwrap();
+        assert_eq!(patch.apply(original, &schema::PLAIN).unwrap(), expected);
+    }
+    assert!(matches!(Patch::merge(b"[1]"), Err(PatchError::NotAnObject)));
+}
+
+#[test]
+fn json_patch_applies_tests_and_refuses() {
+    let object = json!({"spec": {"replicas": 1, "list": ["a"]}});
+    let apply = |patch: Value| Patch::json(patch.to_string().as_bytes())?.apply(object.clone(), &schema::PLAIN);
+    let patched = apply(json!([{"op": "test", "path": "/spec/replicas", "value": 1},
+                               {"op": "add", "path": "/spec/list/-", "value": "b"}]));
+    assert_eq!(patched.unwrap()["spec"]["list"], json!(["a", "b"]));
+    let failed = apply(json!([{"op": "test", "path": "/spec/replicas", "value": 2}]));
+    assert!(matches!(failed, Err(PatchError::Operation(_))));
+    assert!(matches!(apply(json!({"op": "add"})), Err(PatchError::Decode(_))));
+}
+
+#[test]
+fn json_patch_cannot_fill_the_memory() {
+    let bomb: Vec<_> = (0..64).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
+    let patch = Patch::json(Value::from(bomb).to_string().as_bytes()).unwrap();
+    assert!(matches!(patch.apply(json!({"a": "b"}), &schema::PLAIN), Err(PatchError::TooLarge { .. })));
+}
+
+#[test]
+fn content_types() {
+    assert_eq!(PatchType::of("application/merge-patch+json; charset=utf-8"), Some(PatchType::Merge));
+    assert_eq!(PatchType::of("application/json"), None);
+}
+
+/// Pods' specs with distinct container names, as the API server stores them.
+fn pod() -> impl Strategy<Value = Value> {
+    let container = ("[a-c]", prop::option::of("[x-z]{1,3}"), prop::collection::vec("[a-z]{1,2}", 0..3));
+    let containers = prop::collection::vec(container, 0..4).prop_map(|containers| {
+        let mut seen = Vec::new();
+        let distinct = containers.into_iter().filter(|(name, _, _)| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
+        });
+        distinct
+            .map(|(name, image, args)| match image {
+                Some(image) => json!({"name": name, "image": image, "args": args}),
+                None => json!({"name": name, "args": args}),
+            })
+            .collect::<Vec<_>>()
+    });
+    let labels = prop::collection::btree_map("[a-c]", "[a-z]", 0..3);
+    let finalizers = prop::collection::btree_set("[a-d]", 0..3);
+    (containers, labels, finalizers).prop_map(|(containers, labels, finalizers)| {
+        json!({"metadata": {"labels": labels, "finalizers": finalizers}, "spec": {"containers": containers}})
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn empty_patches_change_nothing(pod in pod()) {
+        for patch in [Patch::StrategicMerge(Map::new()), Patch::Merge(Map::new()), Patch::Json(Vec::new())] {
+            prop_assert_eq!(patch.apply(pod.clone(), schema::of("", "v1", "Pod")).unwrap(), pod.clone());
+        }
+    }
+
+    #[test]
+    fn an_object_as_its_own_patch_changes_nothing(pod in pod()) {
+        prop_assert_eq!(strategic("Pod", pod.clone(), &pod).unwrap(), pod);
+    }
+
+    #[test]
+    fn applying_twice_is_applying_once(pod in pod(), patch in pod()) {
+        let once = strategic("Pod", pod, &patch).unwrap();
+        prop_assert_eq!(strategic("Pod", once.clone(), &patch).unwrap(), once);
+    }
+}
