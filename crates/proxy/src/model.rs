@@ -1,0 +1,161 @@
+//! The part of Services and EndpointSlices that the proxy reads.
+
+use api_types::meta::ObjectMeta;
+use serde::Deserialize;
+
+/// A Service.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Service {
+    /// Identity and labels.
+    pub metadata: ObjectMeta,
+    /// What is wanted.
+    #[serde(default)]
+    pub spec: ServiceSpec,
+    /// What the load balancer reported.
+    #[serde(default)]
+    pub status: ServiceStatus,
+}
+component::slim_resource!(Service => api_types::core::Service);
+
+/// See `ServiceSpec` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceSpec {
+    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The first virtual address, `None` for a headless service.
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: String,
+    /// The virtual addresses, one a family.
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Vec<String>,
+    /// Ports.
+    pub ports: Vec<ServicePort>,
+    /// Addresses routed to nodes by somebody else.
+    #[serde(rename = "externalIPs")]
+    pub external_ips: Vec<String>,
+    /// `ClientIP` or `None`.
+    pub session_affinity: String,
+    /// The affinity's parameters.
+    pub session_affinity_config: SessionAffinityConfig,
+    /// `Cluster` or `Local`.
+    pub external_traffic_policy: String,
+    /// `Cluster` or `Local`.
+    pub internal_traffic_policy: String,
+    /// Who may use the load balancer's addresses.
+    pub load_balancer_source_ranges: Vec<String>,
+    /// Where load balancers ask for local endpoints; 0 is none.
+    pub health_check_node_port: u16,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServicePort {
+    /// May be empty when it is the only one.
+    pub name: String,
+    /// `TCP` when empty.
+    pub protocol: String,
+    /// On the virtual address.
+    pub port: u16,
+    /// On every node; 0 is none.
+    pub node_port: u16,
+}
+
+/// See `SessionAffinityConfig` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SessionAffinityConfig {
+    /// For `ClientIP`.
+    #[serde(rename = "clientIP")]
+    pub client_ip: ClientIpConfig,
+}
+
+/// See `ClientIPConfig` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientIpConfig {
+    /// For how long a client stays with its endpoint.
+    pub timeout_seconds: Option<u32>,
+}
+
+/// See `ServiceStatus` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceStatus {
+    /// The load balancer's addresses.
+    pub load_balancer: LoadBalancerStatus,
+}
+
+/// See `LoadBalancerStatus` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancerStatus {
+    /// Points of entry.
+    pub ingress: Vec<LoadBalancerIngress>,
+}
+
+/// See `LoadBalancerIngress` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerIngress {
+    /// Empty when the load balancer has only a host name.
+    pub ip: String,
+    /// `VIP` when empty; with `Proxy` the address is left to the load balancer.
+    pub ip_mode: String,
+}
+
+/// An EndpointSlice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointSlice {
+    /// Identity, and the label that names the Service.
+    pub metadata: ObjectMeta,
+    /// `IPv4`, `IPv6` or `FQDN`.
+    #[serde(default)]
+    pub address_type: String,
+    /// Endpoints; a Go server writes an empty list as `null`.
+    #[serde(default)]
+    pub endpoints: Option<Vec<Endpoint>>,
+    /// Ports of every endpoint; a Go server writes an empty list as `null`.
+    #[serde(default)]
+    pub ports: Option<Vec<EndpointPort>>,
+}
+component::slim_resource!(EndpointSlice => api_types::discovery::EndpointSlice);
+
+/// One endpoint of a slice.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Endpoint {
+    /// Addresses that mean the same endpoint; only the first is used, as upstream does.
+    pub addresses: Vec<String>,
+    /// What state it is in.
+    pub conditions: Conditions,
+    /// The node that it is on.
+    pub node_name: Option<String>,
+}
+
+/// See `EndpointConditions` of the API: what is missing is unknown and counts as well.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Conditions {
+    /// Takes new connections.
+    pub ready: Option<bool>,
+    /// Able to answer.
+    pub serving: Option<bool>,
+    /// About to end.
+    pub terminating: Option<bool>,
+}
+
+/// One port of a slice.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointPort {
+    /// The Service port's name.
+    pub name: Option<String>,
+    /// `TCP` when missing.
+    pub protocol: Option<String>,
+    /// Missing means all ports, which a Service does not use.
+    pub port: Option<u16>,
+}

@@ -1,0 +1,50 @@
+//! Services to rules: pure.
+//!
+//! ```text
+//! nat     PREROUTING, OUTPUT → KUBE-SERVICES ─ virtual address ──────→ KUBE-SVC (any endpoint)  ─→ KUBE-SEP → DNAT
+//!                                  │                                   KUBE-SVL (local endpoint) ─→ KUBE-SEP → DNAT
+//!                                  ├ external, load balancer address → [KUBE-FW →] KUBE-EXT → KUBE-SVC | KUBE-SVL
+//!                                  └ local address → KUBE-NODEPORTS ─→ KUBE-EXT
+//!         POSTROUTING → KUBE-POSTROUTING: masquerades what was marked by KUBE-MARK-MASQ
+//! filter  INPUT, FORWARD, OUTPUT → KUBE-SERVICES, KUBE-EXTERNAL-SERVICES: rejects what has no endpoint
+//!                                  KUBE-PROXY-FIREWALL: drops what load balancer source ranges exclude
+//!                                  KUBE-FORWARD: accepts what was translated
+//! ```
+
+mod base;
+mod service;
+
+use iptables::{AddrType, Desired, Family, Rule, Table};
+
+use crate::chains::{NODE_PORTS, SERVICES};
+use crate::service::ServiceMap;
+use crate::settings::{LocalhostNodePorts, NodePortAddresses, Settings};
+
+/// Every rule of one address family.
+#[must_use]
+pub fn render(services: &ServiceMap, settings: &Settings, family: Family) -> Desired {
+    let mut desired = Desired::default();
+    base::add(&mut desired, settings, family);
+    for (name, port) in services {
+        service::add(&mut desired, name, port, settings, family);
+    }
+    desired.chain(Table::Nat, &SERVICES).extend(node_port_dispatch(settings, family));
+    desired
+}
+
+/// The last rules of KUBE-SERVICES: what is for this node itself may be for a node port.
+fn node_port_dispatch(settings: &Settings, family: Family) -> Vec<Rule> {
+    let rule = Rule::new().comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain");
+    let answered = family == Family::V4 && settings.localhost == LocalhostNodePorts::Answered;
+    match &settings.node_ports {
+        NodePortAddresses::All => {
+            let rule = rule.destination_type(AddrType::Local).jump(NODE_PORTS);
+            vec![if answered { rule } else { rule.not_destination(base::loopback(family)) }]
+        }
+        NodePortAddresses::These(addresses) => addresses
+            .iter()
+            .filter(|ip| Family::of(**ip) == family && (answered || !ip.is_loopback()))
+            .map(|ip| rule.clone().destination(*ip).jump(NODE_PORTS))
+            .collect(),
+    }
+}
