@@ -16,6 +16,7 @@ pub mod selector;
 pub mod status;
 pub mod table;
 pub mod validation;
+pub mod yaml;
 
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;

@@ -8,7 +8,7 @@ mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
-mod events_k8s_io;
+pub(crate) mod events_k8s_io;
 mod lease;
 mod namespace;
 mod node;

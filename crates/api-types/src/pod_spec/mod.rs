@@ -2,6 +2,7 @@
 
 pub mod defaults;
 pub mod image;
+pub(crate) mod validate;
 
 use crate::core::Volume;
 

@@ -3,6 +3,8 @@
 //! Every rule returns what is wrong, an empty list when nothing is. The rules run on each write, so
 //! they walk bytes; the regular expressions appear in messages only.
 
+use crate::field::{FieldError, Path};
+
 /// A rule for the value of one field.
 pub type Rule = fn(&str) -> Vec<String>;
 
@@ -14,6 +16,35 @@ const KEY_NAME_FORMAT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 pub const LABEL_MAX: usize = 63;
 /// Longest DNS subdomain (RFC 1123), in bytes.
 pub const SUBDOMAIN_MAX: usize = 253;
+
+/// The errors that `rule` finds in the `value` of the field at `path`.
+pub(crate) fn check(rule: Rule, path: &Path, value: &str) -> Vec<FieldError> {
+    rule(value).into_iter().map(|error| FieldError::invalid(path, value, error)).collect()
+}
+
+/// The same for a value that may be absent or empty.
+pub(crate) fn check_optional(rule: Rule, path: &Path, value: Option<&str>) -> Vec<FieldError> {
+    value.filter(|value| !value.is_empty()).map(|value| check(rule, path, value)).unwrap_or_default()
+}
+
+/// An error unless `value` is one of `allowed`; an absent value is required.
+pub(crate) fn one_of(path: &Path, value: Option<&str>, allowed: &[&str]) -> Option<FieldError> {
+    match value.unwrap_or_default() {
+        "" => Some(FieldError::required(path, "")),
+        value if allowed.contains(&value) => None,
+        value => Some(FieldError::not_supported(path, value, allowed)),
+    }
+}
+
+/// An error unless `value` is absent, empty or one of `allowed`.
+pub(crate) fn none_or_one_of(path: &Path, value: Option<&str>, allowed: &[&str]) -> Option<FieldError> {
+    one_of(path, Some(value.filter(|value| !value.is_empty())?), allowed)
+}
+
+/// An error when a text is missing.
+pub(crate) fn required(path: &Path, value: &str) -> Option<FieldError> {
+    value.is_empty().then(|| FieldError::required(path, ""))
+}
 
 /// `must be between …, inclusive`.
 #[must_use]

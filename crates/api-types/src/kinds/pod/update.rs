@@ -1,0 +1,211 @@
+//! What may change in a pod.
+
+use crate::{
+    core::{Container, ContainerStatus, Pod, PodSpec, Toleration},
+    field::{FieldError, Path},
+    pod_spec::validate::image,
+};
+
+/// Changes to the spec: images, deadlines, more tolerations, fewer gates.
+pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<FieldError> {
+    let default = PodSpec::default();
+    let (new, old) = (new.spec.as_ref().unwrap_or(&default), old.spec.as_ref().unwrap_or(&default));
+    if new == old {
+        return Vec::new();
+    }
+    let path = Path::new("spec");
+    let mut errors = containers(&path, new, old);
+    if !errors.is_empty() {
+        return errors;
+    }
+    errors.extend(active_deadline(&path.child("activeDeadlineSeconds"), new, old));
+    errors.extend(tolerations(&path.child("tolerations"), new, old));
+    errors.extend(scheduling_gates(&path.child("schedulingGates"), new, old));
+    if with_allowed_changes(old, new) != *new {
+        errors.push(FieldError::forbidden(&path, OTHER_FIELDS));
+    }
+    errors
+}
+
+const OTHER_FIELDS: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/// `old` with the changes to `new` that are judged on their own.
+fn with_allowed_changes(old: &PodSpec, new: &PodSpec) -> PodSpec {
+    let mut allowed = old.clone();
+    let init = allowed.init_containers.iter_mut().flatten().zip(new.init_containers.iter().flatten());
+    for (own, changed) in allowed.containers.iter_mut().zip(&new.containers).chain(init) {
+        own.image.clone_from(&changed.image);
+    }
+    allowed.active_deadline_seconds = new.active_deadline_seconds;
+    allowed.tolerations.clone_from(&new.tolerations);
+    allowed.scheduling_gates.clone_from(&new.scheduling_gates);
+    let gated = old.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    if gated {
+        allowed.node_selector.clone_from(&new.node_selector);
+        if let (Some(own), Some(changed)) = (&mut allowed.affinity, &new.affinity) {
+            own.node_affinity.clone_from(&changed.node_affinity);
+        }
+    }
+    if old.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0)
+        && new.termination_grace_period_seconds == Some(1)
+    {
+        allowed.termination_grace_period_seconds = Some(1);
+    }
+    allowed
+}
+
+fn containers(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError> {
+    let detail = "pod updates may not add or remove containers";
+    let init = |spec: &PodSpec| spec.init_containers.as_ref().map_or(0, Vec::len);
+    if new.containers.len() != old.containers.len() {
+        return vec![FieldError::forbidden(&path.child("containers"), detail)];
+    }
+    if init(new) != init(old) {
+        return vec![FieldError::forbidden(&path.child("initContainers"), detail)];
+    }
+    let images = |field: &'static str, containers: &[Container]| -> Vec<FieldError> {
+        let indexed = containers.iter().enumerate();
+        let path = path.child(field);
+        indexed.filter_map(|(i, own)| image(&path.index(i).child("image"), own.image.as_deref())).collect()
+    };
+    let mut errors = images("containers", &new.containers);
+    errors.extend(images("initContainers", new.init_containers.as_deref().unwrap_or_default()));
+    errors
+}
+
+fn active_deadline(path: &Path, new: &PodSpec, old: &PodSpec) -> Option<FieldError> {
+    let before = old.active_deadline_seconds?;
+    match new.active_deadline_seconds {
+        None => Some(FieldError::invalid(path, before, "must not update from a positive integer to nil value")),
+        Some(after) if after > before => {
+            Some(FieldError::invalid(path, after, "must be less than or equal to previous value"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Tolerations are only added; how long one lasts may change.
+fn tolerations(path: &Path, new: &PodSpec, old: &PodSpec) -> Option<FieldError> {
+    let without_seconds = |toleration: &Toleration| Toleration { toleration_seconds: None, ..toleration.clone() };
+    let kept: Vec<Toleration> = new.tolerations.iter().flatten().map(without_seconds).collect();
+    let lost = old.tolerations.iter().flatten().any(|own| !kept.contains(&without_seconds(own)));
+    lost.then(|| FieldError::forbidden(path, "existing toleration can not be modified except its tolerationSeconds"))
+}
+
+fn scheduling_gates(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError> {
+    let known = |name: &str| old.scheduling_gates.iter().flatten().any(|own| own.name == name);
+    let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !known(&gate.name));
+    let error = |(i, gate): (usize, &crate::core::PodSchedulingGate)| {
+        let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.name);
+        FieldError::forbidden(&path.index(i), detail)
+    };
+    added.map(error).collect()
+}
+
+/// Changes to the status: a container that may not be restarted stays terminated.
+pub(super) fn validate_status(new: &Pod, old: &Pod) -> Vec<FieldError> {
+    let policy = old.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
+    let path = Path::new("status");
+    let pick = |pod: &Pod| pod.status.clone().unwrap_or_default();
+    let (new, old) = (pick(new), pick(old));
+    if !matches!(policy, "Never" | "OnFailure") {
+        return Vec::new();
+    }
+    let never = policy == "Never";
+    let mut errors = Vec::new();
+    let containers = (new.container_statuses.as_deref(), old.container_statuses.as_deref());
+    for (i, status) in containers.1.into_iter().flatten().enumerate() {
+        errors.extend(resurrection(&path.child("containerStatuses").index(i), status, containers.0, never));
+    }
+    errors
+}
+
+fn resurrection(
+    path: &Path,
+    old: &ContainerStatus,
+    new: Option<&[ContainerStatus]>,
+    never: bool,
+) -> Option<FieldError> {
+    let terminated = old.state.as_ref()?.terminated.as_ref()?;
+    if terminated.exit_code != 0 && !never {
+        return None;
+    }
+    let now = new?.iter().find(|status| status.name == old.name)?;
+    let still = now.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    (!still).then(|| FieldError::forbidden(&path.child("state"), "may not be transitioned to non-terminated state"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Kind;
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Pod {
+        let mut value = json!({
+            "metadata": {"name": "a"},
+            "spec": {
+                "containers": [{"name": "c", "image": "i:1"}],
+                "tolerations": [{"key": "a", "operator": "Exists"}],
+                "activeDeadlineSeconds": 10,
+            },
+        });
+        change(&mut value);
+        let mut pod: Pod = serde_json::from_value(value).unwrap();
+        pod.set_defaults();
+        pod
+    }
+
+    fn errors(change: impl FnOnce(&mut Value)) -> Vec<String> {
+        validate(&pod(change), &pod(|_| {})).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_few_fields_may_change() {
+        assert_eq!(errors(|_| {}), Vec::<String>::new());
+        assert_eq!(errors(|pod| pod["spec"]["containers"][0]["image"] = json!("i:2")), Vec::<String>::new());
+        assert_eq!(errors(|pod| pod["spec"]["activeDeadlineSeconds"] = json!(5)), Vec::<String>::new());
+        assert_eq!(
+            errors(|pod| pod["spec"]["tolerations"].as_array_mut().unwrap().push(json!({"operator": "Exists"}))),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn others_may_not() {
+        let other = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+        assert_eq!(errors(|pod| pod["spec"]["nodeName"] = json!("n")), [other]);
+        assert_eq!(errors(|pod| pod["spec"]["containers"][0]["command"] = json!(["x"])), [other]);
+        assert_eq!(
+            errors(|pod| pod["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "d", "image": "i"}))),
+            ["spec.containers: Forbidden: pod updates may not add or remove containers"]
+        );
+        assert_eq!(
+            errors(|pod| pod["spec"]["activeDeadlineSeconds"] = json!(11)),
+            ["spec.activeDeadlineSeconds: Invalid value: 11: must be less than or equal to previous value"]
+        );
+        assert_eq!(
+            errors(|pod| pod["spec"]["tolerations"] = json!([])),
+            ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"]
+        );
+    }
+
+    #[test]
+    fn the_dead_stay_dead() {
+        let status = |state: Value| {
+            pod(|pod| {
+                pod["spec"]["restartPolicy"] = json!("Never");
+                pod["status"] = json!({"containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}]});
+            })
+        };
+        let (dead, alive) = (status(json!({"terminated": {"exitCode": 1}})), status(json!({"running": {}})));
+        assert_eq!(
+            validate_status(&alive, &dead)[0].to_string(),
+            "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
+        );
+        assert!(validate_status(&dead, &alive).is_empty());
+    }
+}

@@ -1,5 +1,0 @@
-//! `v1.Service`.
-
-use crate::{Kind, core};
-
-impl Kind for core::Service {}
