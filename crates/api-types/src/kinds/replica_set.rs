@@ -1,5 +1,144 @@
 //! `apps/v1.ReplicaSet`.
 
-use crate::{Kind, apps};
+use serde_json::Value;
 
-impl Kind for apps::ReplicaSet {}
+use crate::{
+    apps::{ReplicaSet, ReplicaSetSpec},
+    core::PodTemplateSpec,
+    field::{FieldError, Path},
+    object::{Column, Kind, SelectableField},
+    pod_spec::defaults,
+    selector::label::Selector,
+    table,
+    validation::{meta::immutable, template},
+};
+
+impl Kind for ReplicaSet {
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::integer("Desired", "How many pods are wanted."),
+        Column::integer("Current", "How many pods there are."),
+        Column::integer("Ready", "How many pods are ready."),
+        Column::AGE,
+        Column::text("Containers", "Names of each container in the template.").wide(),
+        Column::text("Images", "Images referenced by each container in the template.").wide(),
+        Column::text("Selector", "Labels of the pods that are counted.").wide(),
+    ];
+
+    const SELECTABLE: &'static [SelectableField] = &[SelectableField::integer("status.replicas")];
+
+    fn set_defaults(&mut self) {
+        let spec = self.spec.get_or_insert_default();
+        spec.replicas.get_or_insert(1);
+        if let Some(template) = &mut spec.template {
+            defaults::set_defaults(template.spec.get_or_insert_default());
+        }
+    }
+
+    fn validate(&self) -> Vec<FieldError> {
+        let default = ReplicaSetSpec::default();
+        let spec = self.spec.as_ref().unwrap_or(&default);
+        let path = Path::new("spec");
+        let counts = [("replicas", spec.replicas), ("minReadySeconds", spec.min_ready_seconds)];
+        let mut errors = template::non_negative(&path, &counts);
+        errors.extend(template::required_selector(&path.child("selector"), &spec.selector));
+        match Selector::from_label_selector(Some(&spec.selector)) {
+            Err(_) => {
+                let value = serde_json::to_value(&spec.selector).unwrap_or_default();
+                errors.push(FieldError::invalid(&path.child("selector"), value, "invalid label selector"));
+            }
+            Ok(selector) => {
+                let empty = PodTemplateSpec::default();
+                let own = spec.template.as_ref().unwrap_or(&empty);
+                errors.extend(template::validate(&path.child("template"), own, &selector));
+            }
+        }
+        errors
+    }
+
+    fn validate_update(&self, old: &Self) -> Vec<FieldError> {
+        let (Some(new), Some(old)) = (&self.spec, &old.spec) else { return Vec::new() };
+        immutable(&Path::new("spec").child("selector"), &new.selector, &old.selector).into_iter().collect()
+    }
+
+    fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
+        let Some(status) = &self.status else { return Vec::new() };
+        let counts = [
+            ("replicas", Some(status.replicas)),
+            ("fullyLabeledReplicas", status.fully_labeled_replicas),
+            ("readyReplicas", status.ready_replicas),
+            ("availableReplicas", status.available_replicas),
+        ];
+        template::non_negative(&Path::new("status"), &counts)
+    }
+
+    fn cells(&self) -> Vec<Value> {
+        let spec = self.spec.as_ref();
+        let status = self.status.as_ref();
+        let (containers, images) = table::containers_and_images(spec.and_then(|spec| spec.template.as_ref()));
+        vec![
+            self.metadata.name.clone().into(),
+            spec.and_then(|spec| spec.replicas).unwrap_or_default().into(),
+            status.map_or(0, |status| status.replicas).into(),
+            status.and_then(|status| status.ready_replicas).unwrap_or_default().into(),
+            table::age(self.metadata.creation_timestamp.as_ref()).into(),
+            containers.into(),
+            images.into(),
+            spec.map_or_else(|| table::NONE.to_owned(), |spec| table::selector(&spec.selector)).into(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn replica_set(label: &str, policy: &str) -> ReplicaSet {
+        let mut replica_set: ReplicaSet = serde_json::from_value(json!({"spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": label}},
+                "spec": {"restartPolicy": policy, "containers": [{"name": "c", "image": "i"}]},
+            },
+        }}))
+        .unwrap();
+        replica_set.set_defaults();
+        replica_set
+    }
+
+    #[test]
+    fn the_selector_selects_the_templates_pods() {
+        let cases = [
+            ("b", "Always", vec![]),
+            (
+                "x",
+                "Always",
+                vec![
+                    r#"spec.template.metadata.labels: Invalid value: {"a":"x"}: `selector` does not match template `labels`"#,
+                ],
+            ),
+            (
+                "b",
+                "Never",
+                vec![r#"spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#],
+            ),
+        ];
+        for (label, policy, expected) in cases {
+            let errors: Vec<String> = replica_set(label, policy).validate().iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected);
+        }
+    }
+
+    #[test]
+    fn the_selector_stays() {
+        let old = replica_set("b", "Always");
+        let mut new = old.clone();
+        new.spec.as_mut().unwrap().selector.match_labels.as_mut().unwrap().insert("c".into(), "d".into());
+        assert_eq!(
+            new.validate_update(&old)[0].to_string(),
+            r#"spec.selector: Invalid value: {"matchLabels":{"a":"b","c":"d"}}: field is immutable"#
+        );
+    }
+}

@@ -7,3 +7,4 @@ pub mod names;
 pub(crate) mod number;
 pub(crate) mod selector;
 pub(crate) mod taints;
+pub(crate) mod template;
