@@ -65,12 +65,12 @@ pub enum PodTraffic {
 
 impl PodTraffic {
     /// Adds the condition "a pod sent it" to a rule; `None` when pods are not recognised in this family.
-    pub(crate) fn from_pod(&self, rule: Rule, family: Family) -> Option<Rule> {
+    pub(crate) fn when_from_pod(&self, rule: Rule, family: Family) -> Option<Rule> {
         self.condition(rule, family, Side::Pods)
     }
 
     /// Adds the condition "no pod sent it" to a rule; `None` when pods are not recognised in this family.
-    pub(crate) fn not_from_pod(&self, rule: Rule, family: Family) -> Option<Rule> {
+    pub(crate) fn unless_from_pod(&self, rule: Rule, family: Family) -> Option<Rule> {
         self.condition(rule, family, Side::Others)
     }
 

@@ -110,7 +110,7 @@ impl Port<'_> {
     fn masquerade_off_cluster(&self, rule: Rule) -> Option<Rule> {
         let rule = match self.settings.masquerade {
             Masquerade::All => rule,
-            Masquerade::OffCluster => self.settings.pods.not_from_pod(rule, self.family)?,
+            Masquerade::OffCluster => self.settings.pods.unless_from_pod(rule, self.family)?,
         };
         Some(rule.jump(MARK_MASQ))
     }
@@ -189,7 +189,7 @@ impl Port<'_> {
     fn bypass_local_policy(&self) -> Vec<Rule> {
         let comment = |what: &str| Rule::new().comment(format!("{what} for {} external destinations", self.name));
         let to_any = || self.chains.cluster.clone();
-        let from_pod = self.settings.pods.from_pod(comment("pod traffic"), self.family);
+        let from_pod = self.settings.pods.when_from_pod(comment("pod traffic"), self.family);
         let from_node = |what: &str| comment(what).source_type(AddrType::Local);
         let mut rules: Vec<Rule> = from_pod.into_iter().map(|rule| rule.jump(to_any())).collect();
         rules.push(from_node("masquerade LOCAL traffic").jump(MARK_MASQ));
