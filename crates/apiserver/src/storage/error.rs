@@ -112,9 +112,6 @@ impl StoreError {
 
     /// Whether the store is at fault, rather than the request in disagreement with what is stored.
     pub fn is_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable { .. } | Self::Undetermined { .. } | Self::Corrupt { .. } | Self::Open { .. }
-        )
+        matches!(self, Self::Unavailable { .. } | Self::Undetermined { .. } | Self::Corrupt { .. } | Self::Open { .. })
     }
 }

@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use redb::{Database, DatabaseError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -58,10 +58,9 @@ impl EmbeddedOptions {
 pub struct EmbeddedStore {
     reads: Arc<Reads>,
     feed: Arc<Feed>,
-    /// `None` only while the store is being dropped.
-    requests: Option<mpsc::Sender<Request>>,
-    /// `None` only while the store is being dropped.
-    writer: Option<JoinHandle<()>>,
+    requests: mpsc::Sender<Request>,
+    /// The writer and what stops it when dropped; `None` only while the store is being dropped.
+    writer: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Expiry and compaction.
     _upkeep: [AbortOnDropHandle<()>; 2],
 }
@@ -78,34 +77,31 @@ impl EmbeddedStore {
         let feed = Arc::new(Feed::default());
         feed.restart(revision);
         let (requests, queue) = mpsc::channel(QUEUE);
+        let (stop, stopped) = oneshot::channel();
         let next_deadline = watch::Sender::new(Some(0));
         let deadlines = next_deadline.subscribe();
         let writer = Writer { reads: reads.clone(), feed: feed.clone(), next_deadline };
-        let writer = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue));
+        let writer = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue, stopped));
         let writer = writer.map_err(|error| failed(Arc::new(error)))?;
-        let expire = tokio::spawn(upkeep::expire(requests.downgrade(), deadlines));
+        let expire = tokio::spawn(upkeep::expire(requests.clone(), deadlines));
         let position = feed.clone();
         let revision = move || position.revision().unwrap_or_default();
-        let compact = tokio::spawn(upkeep::compact(requests.downgrade(), options.history, revision));
+        let compact = tokio::spawn(upkeep::compact(requests.clone(), options.history, revision));
         let upkeep = [expire, compact].map(AbortOnDropHandle::new);
-        Ok(Self { reads, feed, requests: Some(requests), writer: Some(writer), _upkeep: upkeep })
+        Ok(Self { reads, feed, requests, writer: Some((stop, writer)), _upkeep: upkeep })
     }
 
     async fn write(&self, command: Command) -> Result<Revision> {
-        match &self.requests {
-            Some(requests) => upkeep::ask(requests, command).await,
-            None => Err(StoreError::unavailable("write", "the store is closed")),
-        }
+        upkeep::ask(&self.requests, command).await
     }
 }
 
 impl Drop for EmbeddedStore {
     /// Waits for the commit that is under way, so that the file is free afterwards.
     fn drop(&mut self) {
-        self.requests = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
+        let Some((stop, writer)) = self.writer.take() else { return };
+        drop(stop);
+        if writer.join().is_err() {
             tracing::error!("the store's writer had panicked");
         }
     }
@@ -161,13 +157,7 @@ impl Store for EmbeddedStore {
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {
-        async move {
-            match &self.requests {
-                Some(requests) => upkeep::compact_to(requests, revision).await,
-                None => Err(StoreError::unavailable("compact", "the store is closed")),
-            }
-        }
-        .boxed()
+        upkeep::compact_to(&self.requests, revision).boxed()
     }
 }
 

@@ -24,12 +24,15 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn ask(requests: &mpsc::Sender<Request>, command: Command) -> Result<Revision> {
     let (reply, outcome) = oneshot::channel();
     let stopped = |_| StoreError::unavailable("write", "the writer has stopped");
-    requests.send(Request { command, reply }).await.map_err(|_| StoreError::unavailable("write", "the store is closed"))?;
+    requests
+        .send(Request { command, reply })
+        .await
+        .map_err(|_| StoreError::unavailable("write", "the store is closed"))?;
     outcome.await.map_err(stopped)?
 }
 
-/// Ends keys in time. Runs until the store is closed.
-pub async fn expire(requests: mpsc::WeakSender<Request>, mut next_deadline: watch::Receiver<Option<u64>>) {
+/// Ends keys in time.
+pub async fn expire(requests: mpsc::Sender<Request>, mut next_deadline: watch::Receiver<Option<u64>>) {
     loop {
         let deadline = *next_deadline.borrow_and_update();
         let wait = deadline.map_or(LONGEST_WAIT, |deadline| Duration::from_millis(deadline.saturating_sub(now())));
@@ -45,25 +48,22 @@ pub async fn expire(requests: mpsc::WeakSender<Request>, mut next_deadline: watc
         if deadline.is_none_or(|deadline| deadline > now()) {
             continue;
         }
-        let Some(requests) = requests.upgrade() else { return };
         if let Err(error) = ask(&requests, Command::Expire).await {
             warn!(%error, "cannot end expired keys");
-            drop(requests);
             sleep(RETRY).await;
         }
     }
 }
 
 /// Forgets what is older than `window`, and does so once in that time: the history reaches back one to two windows.
-/// Runs until the store is closed.
-pub async fn compact(requests: mpsc::WeakSender<Request>, window: Duration, revision: impl Fn() -> Revision) {
+///
+pub async fn compact(requests: mpsc::Sender<Request>, window: Duration, revision: impl Fn() -> Revision) {
     let mut ticks = interval(window);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     let mut before = revision();
     loop {
         ticks.tick().await;
-        let Some(requests) = requests.upgrade() else { return };
         if let Err(error) = compact_to(&requests, before).await {
             warn!(%error, "cannot compact the history");
         }

@@ -2,10 +2,15 @@
 //! watchers, and only then answers.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use futures::{
+    executor::block_on,
+    future::{Either, select},
+};
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -41,10 +46,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Works until nobody can send requests any more.
-    pub fn run(&self, mut requests: mpsc::Receiver<Request>) {
+    /// Works until the other end of `stop` is dropped. What is still queued then is not done.
+    pub fn run(&self, mut requests: mpsc::Receiver<Request>, mut stop: oneshot::Receiver<()>) {
         let mut group = Vec::with_capacity(GROUP);
-        while requests.blocking_recv_many(&mut group, GROUP) > 0 {
+        loop {
+            let stopped = matches!(
+                block_on(select(pin!(requests.recv_many(&mut group, GROUP)), &mut stop)),
+                Either::Left((0, _)) | Either::Right(_)
+            );
+            if stopped {
+                return;
+            }
             self.commit(&mut group);
         }
     }
