@@ -145,7 +145,8 @@ impl Resource {
 
 /// [`Kind`]'s functions with the type erased. Generic serde code is compiled once, here.
 pub trait KindOps: Debug + Send + Sync {
-    /// Decodes JSON. Unknown fields are skipped, each reported to `unknown` by its dotted path.
+    /// Decodes JSON. Unknown fields are skipped, each reported to `unknown` by its path as upstream
+    /// writes it: `spec.containers[0].nmae`.
     ///
     /// # Errors
     /// When the JSON is malformed or a field has another type.
@@ -194,7 +195,7 @@ impl<T: Kind> Debug for Typed<T> {
 impl<T: Kind> KindOps for Typed<T> {
     fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let object: T = serde_ignored::deserialize(&mut deserializer, |path| unknown(path.to_string()))?;
+        let object: T = serde_ignored::deserialize(&mut deserializer, |path| unknown(field_path(&path)))?;
         deserializer.end()?;
         Ok(Box::new(object))
     }
@@ -236,6 +237,19 @@ impl<T: Kind> KindOps for Typed<T> {
     #[cfg(feature = "openapi")]
     fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         generator.subschema_for::<T>()
+    }
+}
+
+fn field_path(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", field_path(parent)),
+        Path::Map { parent, key } => match field_path(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => field_path(parent),
     }
 }
 

@@ -185,4 +185,38 @@ endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
         assert!(find("", "v2", "pods").is_none());
         assert!(find_kind("apps/v1", "Pod").is_none());
     }
+
+    #[test]
+    fn every_kind_can_be_decoded_defaulted_checked_and_shown() {
+        for row in resources() {
+            let ops = row.ops;
+            let mut object = ops.decode(b"{}", &mut |field| panic!("{field}")).unwrap();
+            ops.set_defaults(&mut *object);
+            let once = object.to_value();
+            ops.set_defaults(&mut *object);
+            assert_eq!(object.to_value(), once, "{}: defaults are not idempotent", row.plural);
+            assert_eq!((&once["apiVersion"], &once["kind"]), (&row.api_version().into(), &row.kind.into()));
+            ops.validate(&*object);
+            assert!(ops.validate_update(&*object, &*object).is_empty(), "{}", row.plural);
+            assert_eq!(ops.cells(&*object).len(), ops.columns().len(), "{}", row.plural);
+            let fields: BTreeSet<&str> = ops.selectable().iter().map(|field| field.path).collect();
+            assert_eq!(fields.len(), ops.selectable().len(), "{}", row.plural);
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_told_by_their_path() {
+        let mut unknown = Vec::new();
+        let json = br#"{"kind":"Pod","spec":{"containers":[{"name":"a","nmae":1}],"x":{"y":1}},"z":2}"#;
+        find("", "v1", "pods").unwrap().ops.decode(json, &mut |field| unknown.push(field)).unwrap();
+        assert_eq!(unknown, ["spec.containers[0].nmae", "spec.x", "z"]);
+    }
+
+    #[test]
+    fn another_kind_or_another_type_is_refused() {
+        let pods = find("", "v1", "pods").unwrap().ops;
+        for json in ["{", "[]", r#"{"kind":"Node"}"#, r#"{"spec":1}"#, "{} x"] {
+            assert!(pods.decode(json.as_bytes(), &mut |_| {}).is_err(), "{json}");
+        }
+    }
 }

@@ -8,7 +8,6 @@ use crate::{
     field::{FieldError, Path},
     object::{Column, Kind},
     pod_spec::defaults::{self, default_text},
-    selector::label::Selector,
     table,
     validation::{meta::immutable, number, template},
 };
@@ -50,14 +49,8 @@ impl Kind for Deployment {
         let spec = self.spec.as_ref().unwrap_or(&default);
         let path = Path::new("spec");
         let mut errors = template::non_negative(&path, &[("replicas", spec.replicas)]);
-        errors.extend(template::required_selector(&path.child("selector"), &spec.selector));
-        match Selector::from_label_selector(Some(&spec.selector)) {
-            Err(_) => {
-                let value = serde_json::to_value(&spec.selector).unwrap_or_default();
-                errors.push(FieldError::invalid(&path.child("selector"), value, "invalid label selector"));
-            }
-            Ok(selector) => errors.extend(template::validate(&path.child("template"), &spec.template, &selector)),
-        }
+        let selector = template::required_selector(&path.child("selector"), &spec.selector, &mut errors);
+        errors.extend(template::validate(&path.child("template"), &spec.template, &selector));
         errors.extend(strategy(&path.child("strategy"), spec.strategy.as_ref()));
         let counts =
             [("minReadySeconds", spec.min_ready_seconds), ("revisionHistoryLimit", spec.revision_history_limit)];
@@ -215,7 +208,10 @@ mod tests {
             (json!({}), vec![]),
             (
                 json!({"selector": {}}),
-                vec!["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+                vec![
+                    "spec.selector: Required value",
+                    r#"spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`"#,
+                ],
             ),
             (
                 json!({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}),

@@ -8,7 +8,6 @@ use crate::{
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
     pod_spec::defaults,
-    selector::label::Selector,
     table,
     validation::{meta::immutable, template},
 };
@@ -41,18 +40,10 @@ impl Kind for ReplicaSet {
         let path = Path::new("spec");
         let counts = [("replicas", spec.replicas), ("minReadySeconds", spec.min_ready_seconds)];
         let mut errors = template::non_negative(&path, &counts);
-        errors.extend(template::required_selector(&path.child("selector"), &spec.selector));
-        match Selector::from_label_selector(Some(&spec.selector)) {
-            Err(_) => {
-                let value = serde_json::to_value(&spec.selector).unwrap_or_default();
-                errors.push(FieldError::invalid(&path.child("selector"), value, "invalid label selector"));
-            }
-            Ok(selector) => {
-                let empty = PodTemplateSpec::default();
-                let own = spec.template.as_ref().unwrap_or(&empty);
-                errors.extend(template::validate(&path.child("template"), own, &selector));
-            }
-        }
+        let selector = template::required_selector(&path.child("selector"), &spec.selector, &mut errors);
+        let empty = PodTemplateSpec::default();
+        let own = spec.template.as_ref().unwrap_or(&empty);
+        errors.extend(template::validate(&path.child("template"), own, &selector));
         errors
     }
 

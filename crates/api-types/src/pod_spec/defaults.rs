@@ -9,6 +9,8 @@ use crate::{
     quantity::{self, Quantity, Wire},
 };
 
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 /// Sets `field` unless it has a value; an empty string is none, as it is upstream.

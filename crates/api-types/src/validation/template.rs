@@ -12,16 +12,21 @@ use crate::{
 
 const ONLY_ALWAYS: &[&str] = &["Always"];
 
-/// A selector that is there, well-formed, and not everything.
-pub(crate) fn required_selector(path: &Path, own: &LabelSelector) -> Vec<FieldError> {
-    let mut errors = selector::validate(path, own);
+/// The meaning of a workload's selector, which must be well-formed and not empty. An empty one
+/// cannot be told from an absent one here; it selects nothing, as an absent one does.
+pub(crate) fn required_selector(path: &Path, own: &LabelSelector, errors: &mut Vec<FieldError>) -> Selector {
     let empty = own.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
         && own.match_expressions.as_ref().is_none_or(Vec::is_empty);
     if empty {
-        let value = serde_json::to_value(own).unwrap_or_default();
-        errors.push(FieldError::invalid(path, value, "empty selector is invalid for deployment"));
+        errors.push(FieldError::required(path, ""));
+        return Selector::nothing();
     }
-    errors
+    errors.extend(selector::validate(path, own));
+    Selector::from_label_selector(Some(own)).unwrap_or_else(|_| {
+        let value = serde_json::to_value(own).unwrap_or_default();
+        errors.push(FieldError::invalid(path, value, "invalid label selector"));
+        Selector::nothing()
+    })
 }
 
 /// A template whose pods `selector` selects and that always restarts its containers.

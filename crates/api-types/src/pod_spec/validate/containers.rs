@@ -141,8 +141,8 @@ fn host_ports(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
             let path = path.index(i).child("ports").index(j);
             let host_port = port.host_port.unwrap_or_default();
             if spec.host_network == Some(true) && host_port != port.container_port && host_port != 0 {
-                let detail = "must match `hostPort` when `hostNetwork` is true";
-                errors.push(FieldError::invalid(&path.child("containerPort"), port.container_port, detail));
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(&path.child("hostPort"), host_port, detail));
             }
             let protocol = port.protocol.as_deref().unwrap_or_default();
             let key = format!("{protocol}/{}/{host_port}", port.host_ip.as_deref().unwrap_or_default());
@@ -175,12 +175,12 @@ fn mounts(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError>
     errors
 }
 
-fn volume_name(path: &Path, name: &str, spec: &PodSpec) -> Option<FieldError> {
-    if name.is_empty() {
-        return Some(FieldError::required(path, ""));
+fn volume_name(path: &Path, name: &str, spec: &PodSpec) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = names::required(path, name).into_iter().collect();
+    if !spec.volumes.iter().flatten().any(|volume| volume.name == name) {
+        errors.push(FieldError::not_found(path, name));
     }
-    let known = spec.volumes.iter().flatten().any(|volume| volume.name == name);
-    (!known).then(|| FieldError::not_found(path, name))
+    errors
 }
 
 fn mount_path<'a>(path: &Path, value: &'a str, taken: &mut BTreeSet<&'a str>) -> Option<FieldError> {

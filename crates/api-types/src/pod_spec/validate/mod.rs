@@ -22,11 +22,10 @@ use crate::{
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
 
-/// A well-formed template: its labels, annotations and spec.
+/// A well-formed template: its labels, annotations and spec. Upstream's paths leave `metadata` out.
 pub(crate) fn validate_template(path: &Path, template: &PodTemplateSpec) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(metadata) = &template.metadata {
-        let path = path.child("metadata");
         if let Some(labels) = &metadata.labels {
             errors.extend(meta::labels(&path.child("labels"), labels));
         }
@@ -37,6 +36,11 @@ pub(crate) fn validate_template(path: &Path, template: &PodTemplateSpec) -> Vec<
     match &template.spec {
         Some(spec) => errors.extend(validate(&path.child("spec"), spec)),
         None => errors.extend(validate(&path.child("spec"), &PodSpec::default())),
+    }
+    let ephemeral = template.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref());
+    if ephemeral.is_some_and(|containers| !containers.is_empty()) {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(&path.child("spec").child("ephemeralContainers"), detail));
     }
     errors
 }

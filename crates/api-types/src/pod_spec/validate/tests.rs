@@ -213,3 +213,14 @@ fn mistakes_in_the_pod_are_told() {
         assert_eq!(errors(pod(spec)), expected);
     }
 }
+
+#[test]
+fn on_the_nodes_network_ports_are_the_nodes() {
+    let spec = json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80, "hostPort": 81}]}]});
+    assert_eq!(
+        errors(spec),
+        [
+            "spec.containers[0].ports[0].hostPort: Invalid value: 81: must match `containerPort` when `hostNetwork` is true"
+        ]
+    );
+}
