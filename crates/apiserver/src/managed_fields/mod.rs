@@ -1,0 +1,104 @@
+//! Managed fields: who owns which field of an object. Every write is tracked; server-side apply
+//! merges by it. Pure functions over objects.
+
+mod apply;
+mod compare;
+mod entries;
+mod merge;
+mod set;
+mod shape;
+mod update;
+
+use api_types::{Resource, jiff::Timestamp, schema};
+pub use apply::{ApplyError, Conflict, Force, apply};
+use entries::{Manager, Operation};
+use set::FieldSet;
+use shape::Shape;
+pub use update::on_update;
+
+/// Fields that belong to nobody: what identifies the object and what the server keeps.
+const UNMANAGED_METADATA: &[&str] = &[
+    "f:clusterName",
+    "f:creationTimestamp",
+    "f:generation",
+    "f:managedFields",
+    "f:name",
+    "f:namespace",
+    "f:resourceVersion",
+    "f:selfLink",
+    "f:uid",
+];
+/// Upstream's limit of a manager's name, in characters.
+const MAX_NAME: usize = 128;
+
+/// Who writes, what and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The resource that is written.
+    pub resource: &'a Resource,
+    /// `fieldManager`, or what [`manager_name`] makes of the user agent.
+    pub manager: &'a str,
+    /// `status`, `scale`; empty for the main resource.
+    pub subresource: &'a str,
+    /// Now, to be told as the time of the change.
+    pub now: Timestamp,
+}
+
+impl Writer<'_> {
+    fn shape(&self) -> Shape {
+        Shape::root(schema::of(self.resource.group, self.resource.version, self.resource.kind))
+    }
+
+    fn manager(&self, operation: Operation, set: FieldSet) -> Manager {
+        Manager {
+            name: self.manager.to_owned(),
+            operation,
+            api_version: self.resource.api_version(),
+            subresource: self.subresource.to_owned(),
+            time: Some(whole_seconds(self.now)),
+            set,
+        }
+    }
+
+    /// Takes out what nobody manages, and what this endpoint does not write: the status, or, for the
+    /// status endpoint, the spec.
+    fn keep_managed(&self, set: &mut FieldSet) {
+        set.owned = false;
+        for name in ["f:apiVersion", "f:kind"] {
+            set.children.remove(name);
+        }
+        let has_status = self.resource.subresources.iter().any(|sub| sub.name == "status");
+        match self.subresource {
+            "status" => set.children.remove("f:spec"),
+            _ if has_status => set.children.remove("f:status"),
+            _ => None,
+        };
+        if let Some(metadata) = set.children.get_mut("f:metadata") {
+            metadata.owned = false;
+            metadata.children.retain(|name, _| !UNMANAGED_METADATA.contains(&name.as_str()));
+            if metadata.is_empty() {
+                set.children.remove("f:metadata");
+            }
+        }
+    }
+}
+
+/// `metadata.managedFields` tells whole seconds.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The name under which a client owns fields: `fieldManager`, or else the first part of its user agent.
+#[must_use]
+pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
+    match field_manager.filter(|name| !name.is_empty()) {
+        Some(name) => name.to_owned(),
+        None => {
+            let name = user_agent.split('/').next().unwrap_or_default();
+            name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
