@@ -1,0 +1,195 @@
+//! The server put together: a configuration becomes an [`App`] that has bound its addresses; [`App::spawn`] starts it.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use component::{Daemon, backoff::Backoff, serve};
+use futures::future::BoxFuture;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    bootstrap,
+    config::{Config, StoreConfig},
+    discovery::Discovery,
+    filters::{Chain, Metrics, Settings},
+    handlers::{Api, KubeletClient, NonResource},
+    openapi::OpenApi,
+    registry::Registry,
+    request::Request,
+    resources,
+    serving::Response,
+    storage::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+        etcd::EtcdStore,
+    },
+};
+
+/// Why the server cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A port is taken, or the address is not this machine's.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory of the store cannot be made.
+    #[error("cannot make the data directory")]
+    DataDir(#[source] io::Error),
+    /// A certificate cannot be used.
+    #[error("TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A server that has bound its addresses and does nothing yet.
+pub struct App {
+    daemon: Daemon,
+    service: Service,
+    secure: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    insecure: Option<TcpListener>,
+    registry: Arc<Registry>,
+    started: watch::Sender<bool>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// HTTPS.
+    pub secure: Option<SocketAddr>,
+    /// Plain HTTP.
+    pub insecure: Option<SocketAddr>,
+}
+
+impl App {
+    /// Opens the store and binds the addresses.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub async fn build(config: Config, daemon: Daemon) -> Result<Self, BuildError> {
+        let insecure = match config.insecure {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let secure = match config.secure {
+            Some(secure) => Some((bind(secure.address).await?, serve::tls::server_config(secure.certificate)?)),
+            None => None,
+        };
+        let store = open(&config.store).await?;
+        let rests = resources::serve(&store, &config.resources);
+        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission));
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let request_metrics = Arc::new(Metrics::new(&mut metrics));
+        let started = watch::Sender::new(false);
+        let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map_or(0, |a| a.port());
+        let server_address = SocketAddr::new(config.advertise, port).to_string();
+        let non_resource = NonResource {
+            discovery: Discovery::new(api_types::resources(), &server_address),
+            openapi: OpenApi::new(api_types::resources(), component::KUBERNETES_VERSION),
+            metrics: Arc::new(Mutex::new(metrics)),
+            store,
+            started: started.subscribe(),
+            shutdown: daemon.shutdown.clone(),
+        };
+        let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
+        let api = Api { registry: registry.clone(), non_resource, kubelet };
+        let settings = Settings {
+            authentication: config.authentication,
+            authorizer: config.authorizer,
+            limits: config.limits,
+            timeout: config.timeout,
+            metrics: request_metrics,
+        };
+        let service = Service(Arc::new(Chain::new(settings, api)));
+        Ok(Self { daemon, service, secure, insecure, registry, started })
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            secure: self.secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
+            insecure: self.insecure.as_ref().and_then(|listener| listener.local_addr().ok()),
+        }
+    }
+
+    /// What is served.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Becomes true when the server is ready.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.started.subscribe()
+    }
+
+    /// Starts serving; everything is a task of the daemon and ends with it.
+    pub fn spawn(self) {
+        if let Some((listener, tls)) = self.secure {
+            serve::spawn(listener, Some(tls), self.service.clone(), &self.daemon);
+        }
+        if let Some(listener) = self.insecure {
+            serve::spawn(listener, None, self.service, &self.daemon);
+        }
+        let daemon = self.daemon.clone();
+        self.daemon.spawn_until_shutdown(bootstrap(self.registry, self.started, daemon));
+    }
+}
+
+/// Makes sure of what every cluster has, as often as it takes; the server is ready afterwards.
+async fn bootstrap(registry: Arc<Registry>, started: watch::Sender<bool>, daemon: Daemon) {
+    let mut backoff = Backoff::reconnect();
+    while let Err(error) = bootstrap::ensure_namespaces(&registry).await {
+        tracing::warn!("bootstrap: {error}");
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+    started.send_replace(true);
+    daemon.ready();
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, BuildError> {
+    TcpListener::bind(address).await.map_err(|source| BuildError::Bind { address, source })
+}
+
+async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, BuildError> {
+    match config {
+        StoreConfig::Embedded(directory) => {
+            std::fs::create_dir_all(directory).map_err(BuildError::DataDir)?;
+            Ok(Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(directory.join("store.redb")))?))
+        }
+        StoreConfig::Etcd(options) => Ok(Arc::new(EtcdStore::connect(options).await?)),
+    }
+}
+
+/// The filters and handlers as the accept loop calls them.
+#[derive(Clone)]
+struct Service(Arc<Chain>);
+
+impl tower::Service<http::Request<Incoming>> for Service {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+        let chain = self.0.clone();
+        Box::pin(async move { Ok(chain.answer(Request::new(request)).await) })
+    }
+}

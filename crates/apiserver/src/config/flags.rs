@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use component::flags::{LoggingFlags, RetiredFlags, duration};
+
+/// Validates and configures data for the API objects, and serves them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kube-apiserver", version)]
+pub struct Flags {
+    /// URLs of etcd, comma separated; without any, objects are stored in --data-dir
+    #[arg(long, value_delimiter = ',', value_name = "URLS")]
+    pub etcd_servers: Vec<String>,
+    /// Certificates that may have signed etcd's
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// Certificate to show to etcd
+    #[arg(long, value_name = "FILE")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// Prefix of all keys
+    #[arg(long, default_value = "/registry", value_name = "PREFIX")]
+    pub etcd_prefix: String,
+    /// Directory of the embedded store
+    #[arg(long, default_value = "/var/lib/ferrokube", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Address of --secure-port
+    #[arg(long, alias = "public-address-override", default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Port for HTTPS; 0 for none
+    #[arg(long, default_value_t = 6443, value_name = "PORT")]
+    pub secure_port: u16,
+    /// Address of --insecure-port
+    #[arg(long, alias = "address", default_value = "127.0.0.1", value_name = "IP")]
+    pub insecure_bind_address: IpAddr,
+    /// Port for plain HTTP, without authentication; 0 for none
+    #[arg(long, alias = "port", default_value_t = 0, value_name = "PORT")]
+    pub insecure_port: u16,
+    /// Address under which other members of the cluster reach this server; by default --bind-address, or the address of
+    /// the interface that has the default route
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<IpAddr>,
+    /// Certificate for HTTPS
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Where a self-made certificate is kept when none is given
+    #[arg(long, default_value = "/var/run/kubernetes", value_name = "DIR")]
+    pub cert_dir: PathBuf,
+    /// Certificates that may have signed clients'
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Bearer tokens: lines of token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+    /// Let requests in that present nothing, as system:anonymous
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub anonymous_auth: bool,
+    /// How requests are authorized: AlwaysAllow
+    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODES")]
+    pub authorization_mode: Vec<String>,
+    /// Range of the addresses of services
+    #[arg(long, alias = "portal-net", default_value = "10.0.0.0/24", value_name = "CIDR")]
+    pub service_cluster_ip_range: String,
+    /// Range of the node ports of services
+    #[arg(long, default_value = "30000-32767", value_name = "FROM-TO")]
+    pub service_node_port_range: String,
+    /// Certificate to show to kubelets
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// Certificates that may have signed kubelets'
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Types of node addresses to reach kubelets by, best first
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
+        value_name = "TYPES"
+    )]
+    pub kubelet_preferred_address_types: Vec<String>,
+    /// How long events are kept
+    #[arg(long, default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    pub event_ttl: Duration,
+    /// Deadline of requests that are not long-running
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "DURATION")]
+    pub request_timeout: Duration,
+    /// Most reading requests at a time
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub max_requests_inflight: usize,
+    /// Most writing requests at a time
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub max_mutating_requests_inflight: usize,
+    /// Admission plugins to run besides the default ones
+    #[arg(long, alias = "admission-control", value_delimiter = ',', value_name = "NAMES")]
+    pub enable_admission_plugins: Vec<String>,
+    /// Default admission plugins not to run
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub disable_admission_plugins: Vec<String>,
+    /// Verbosity.
+    #[command(flatten)]
+    pub logging: LoggingFlags,
+}
+
+/// Flags of the past that no longer mean anything.
+pub const RETIRED: RetiredFlags = &[
+    ("storage-backend", "the API of etcd 3 is always used"),
+    ("storage-media-type", "objects are stored as JSON"),
+    ("etcd-quorum-read", "reads are always consistent"),
+    ("runtime-config", "everything that is served is enabled"),
+    ("kubelet-https", "kubelets are always reached over HTTPS"),
+    ("kubelet-port", "the port is read from the node"),
+    ("kubelet-timeout", "not supported"),
+    ("cloud-provider", "there are no cloud providers"),
+    ("cloud-config", "there are no cloud providers"),
+    ("apiserver-count", "endpoints are kept by each server for itself"),
+    ("endpoint-reconciler-type", "endpoints are kept by each server for itself"),
+    ("cors-allowed-origins", "not supported"),
+    ("enable-swagger-ui", "not supported"),
+    ("experimental-bootstrap-token-auth", "not supported yet"),
+    ("enable-bootstrap-token-auth", "not supported yet"),
+    ("repair-malformed-updates", "not needed"),
+    ("watch-cache", "the watch cache cannot be turned off"),
+    ("watch-cache-sizes", "watch caches have one size"),
+    ("default-watch-cache-size", "watch caches have one size"),
+    ("target-ram-mb", "not needed"),
+    ("min-request-timeout", "not supported"),
+    ("service-account-key-file", "not supported yet"),
+    ("service-account-signing-key-file", "not supported yet"),
+    ("service-account-issuer", "not supported yet"),
+    ("service-account-lookup", "not supported yet"),
+    ("api-audiences", "not supported yet"),
+    ("requestheader-client-ca-file", "not supported yet"),
+    ("requestheader-allowed-names", "not supported yet"),
+    ("requestheader-extra-headers-prefix", "not supported yet"),
+    ("requestheader-group-headers", "not supported yet"),
+    ("requestheader-username-headers", "not supported yet"),
+    ("proxy-client-cert-file", "not supported yet"),
+    ("proxy-client-key-file", "not supported yet"),
+    ("enable-aggregator-routing", "not supported yet"),
+    ("audit-log-path", "not supported yet"),
+    ("audit-log-maxage", "not supported yet"),
+    ("audit-log-maxbackup", "not supported yet"),
+    ("audit-log-maxsize", "not supported yet"),
+    ("audit-policy-file", "not supported yet"),
+    ("external-hostname", "not needed"),
+    ("event-qps", "not supported"),
+    ("max-connection-bytes-per-sec", "not supported"),
+];

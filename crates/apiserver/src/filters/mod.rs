@@ -1,0 +1,99 @@
+//! What every request passes through before a handler sees it.
+
+mod authentication;
+mod authorization;
+mod deadline;
+mod inflight;
+mod negotiation;
+mod observation;
+mod panics;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+pub use authentication::{Anonymous, Authentication, TokenFile, TokenFileError};
+pub use authorization::{AlwaysAllow, Authorizer, Decision};
+pub use inflight::Limits;
+pub use observation::Metrics;
+
+use crate::{request::Request, serving::Response};
+
+/// One step that every request takes. It may answer by itself, or change the request on its way in or the response on
+/// its way out.
+pub trait Filter: Send + Sync + 'static {
+    /// Treats a request; `next` is the rest of the way.
+    fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response>;
+}
+
+/// What answers the requests that passed all filters.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers a request.
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+}
+
+/// The rest of a request's way.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    filters: &'a [Box<dyn Filter>],
+    handler: &'a dyn Handler,
+}
+
+impl<'a> Next<'a> {
+    /// Goes that way.
+    #[must_use]
+    pub fn run(self, request: Request) -> BoxFuture<'a, Response> {
+        match self.filters.split_first() {
+            Some((filter, rest)) => filter.apply(request, Next { filters: rest, handler: self.handler }),
+            None => self.handler.handle(request),
+        }
+    }
+}
+
+/// All filters in order, and the handler behind them.
+pub struct Chain {
+    filters: Vec<Box<dyn Filter>>,
+    handler: Box<dyn Handler>,
+}
+
+/// What the filters need to know.
+pub struct Settings {
+    /// Who clients are.
+    pub authentication: Authentication,
+    /// What they may do.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// How many requests may run at once.
+    pub limits: Limits,
+    /// The deadline of requests that are not long-running.
+    pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Chain {
+    /// The filters in their order, outermost first.
+    pub fn new(settings: Settings, handler: impl Handler) -> Self {
+        let filters: Vec<Box<dyn Filter>> = vec![
+            // Sees every answer, those of the other filters too.
+            Box::new(observation::Observation::new(settings.metrics)),
+            // A bug in one request must not end the connection that carries others.
+            Box::new(panics::CatchPanics),
+            // Before anything that costs time.
+            Box::new(authentication::Authenticate::new(settings.authentication)),
+            // After authentication, so that strangers cannot use up the places of others.
+            Box::new(inflight::InFlight::new(settings.limits)),
+            // Covers everything that may wait for the store or an admission plugin.
+            Box::new(deadline::Deadline::new(settings.timeout)),
+            // Needs to know who asks.
+            Box::new(authorization::Authorize::new(settings.authorizer)),
+            // Last: only those who may ask learn what the server can produce.
+            Box::new(negotiation::Negotiate),
+        ];
+        Self { filters, handler: Box::new(handler) }
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request) -> Response {
+        Next { filters: &self.filters, handler: &*self.handler }.run(request).await
+    }
+}

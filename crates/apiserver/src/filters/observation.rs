@@ -1,0 +1,121 @@
+//! Counts, times and logs every request.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use http::{HeaderValue, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::{Filter, Next};
+use crate::{request::Request, serving::Response};
+
+/// Upstream's metrics of requests.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+}
+
+/// Upstream's buckets, every third of them, in seconds.
+const BUCKETS: [f64; 9] = [0.005, 0.025, 0.1, 0.2, 0.6, 1.25, 3.0, 10.0, 60.0];
+
+impl Metrics {
+    /// Registers the metrics under upstream's names.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics =
+            Self { requests: Family::default(), durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)) };
+        let requests = metrics.requests.clone();
+        registry.register("apiserver_request", "Requests by verb, resource and status code", requests);
+        let durations = metrics.durations.clone();
+        registry.register("apiserver_request_duration_seconds", "Time to answer requests that end", durations);
+        metrics
+    }
+}
+
+pub(super) struct Observation(Arc<Metrics>);
+
+impl Observation {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self(metrics)
+    }
+
+    fn record(&self, seen: Seen, code: StatusCode) {
+        let labels = RequestLabels { verb: seen.verb, group: seen.group, resource: seen.resource, code: code.as_u16() };
+        self.0.requests.get_or_create(&labels).inc();
+        if !seen.long_running {
+            let labels = DurationLabels { verb: seen.verb, group: seen.group, resource: seen.resource };
+            self.0.durations.get_or_create(&labels).observe(seen.started.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// What is remembered of a request until its answer is there.
+struct Seen {
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    long_running: bool,
+    started: Instant,
+}
+
+impl Seen {
+    fn new(request: &Request) -> Self {
+        // Only what is in the table becomes a label: a client must not be able to make labels up.
+        let place = request.info.resource.as_ref();
+        let row = place.and_then(|place| api_types::find(&place.group, &place.version, &place.resource));
+        Self {
+            verb: request.info.verb.as_str(),
+            group: row.map_or("", |row| row.group),
+            resource: row.map_or("", |row| row.plural),
+            long_running: request.info.long_running(),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// Slower answers are worth a line in the log, as upstream's trace threshold has it.
+const SLOW: Duration = Duration::from_millis(500);
+
+impl Filter for Observation {
+    fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
+        let seen = Seen::new(&request);
+        let (path, id) = (request.info.path.clone(), request.id.clone());
+        let answer = next.run(request);
+        Box::pin(async move {
+            let mut response = answer.await;
+            let (elapsed, code) = (seen.started.elapsed(), response.status());
+            if code.is_server_error() || (elapsed > SLOW && !seen.long_running) {
+                tracing::warn!(verb = seen.verb, path, code = code.as_u16(), ?elapsed, id, "request");
+            } else {
+                tracing::debug!(verb = seen.verb, path, code = code.as_u16(), ?elapsed, id, "request");
+            }
+            self.record(seen, code);
+            if let Ok(id) = HeaderValue::try_from(id) {
+                response.headers_mut().insert("audit-id", id);
+            }
+            response
+        })
+    }
+}

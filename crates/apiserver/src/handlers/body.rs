@@ -1,0 +1,36 @@
+//! Reading the bodies of requests.
+
+use api_types::StatusError;
+use bytes::Bytes;
+use http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::{registry::decode::BodyType, request::Request};
+
+/// The longest body that is read, in bytes; upstream's limit.
+const MAX: usize = 3 << 20;
+
+/// The whole body.
+///
+/// # Errors
+/// 413 when it is too long, 400 when the connection breaks.
+pub(super) async fn read(request: &mut Request) -> Result<Bytes, StatusError> {
+    let read = Limited::new(request.http.body_mut(), MAX).collect().await;
+    let collected = read.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            StatusError::request_entity_too_large(&format!("limit is {MAX}"))
+        } else {
+            StatusError::bad_request(format!("reading the request body: {error}"))
+        }
+    })?;
+    Ok(collected.to_bytes())
+}
+
+/// The whole body as JSON, whatever it was sent as.
+///
+/// # Errors
+/// 415 for media types that are not read, else as [`read`].
+pub(super) async fn read_json(request: &mut Request) -> Result<Bytes, StatusError> {
+    let body_type = BodyType::of(request.header(&header::CONTENT_TYPE))?;
+    body_type.into_json(read(request).await?)
+}

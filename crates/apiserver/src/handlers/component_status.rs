@@ -1,0 +1,132 @@
+//! Rows that nothing is stored of: `componentstatuses`, which are probed when asked for, and `bindings`.
+
+use std::time::Duration;
+
+use api_types::{
+    GroupResource, Object, Resource, StatusError,
+    core::{Binding, ComponentCondition, ComponentStatus},
+    meta::ObjectMeta,
+};
+use futures::future::join_all;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Answer, Api, Call, body, create::bind, write};
+use crate::{
+    request::{Form, Request, ResourcePath, Verb},
+    serving::respond,
+};
+
+pub(super) async fn answer(api: &Api, row: &'static Resource, place: ResourcePath, request: Request) -> Answer {
+    match (row.plural, request.info.verb, place.name.as_str()) {
+        ("bindings", Verb::Create, "") => bind_named(api, place, request).await,
+        ("componentstatuses", Verb::List, "") => {
+            let statuses = join_all(COMPONENTS.iter().map(|component| probe(api, component))).await;
+            list(row, &request, &statuses)
+        }
+        ("componentstatuses", Verb::Get, name) => {
+            let component = COMPONENTS.iter().find(|component| component.name == name);
+            let component =
+                component.ok_or_else(|| StatusError::not_found(GroupResource::new("", row.plural), name))?;
+            one(row, &request, &probe(api, component).await)
+        }
+        _ => Err(StatusError::method_not_allowed()),
+    }
+}
+
+/// `POST …/bindings` names the pod in the body.
+async fn bind_named(api: &Api, place: ResourcePath, mut request: Request) -> Answer {
+    let json = body::read_json(&mut request).await?;
+    let write = write(&request, "CreateOptions")?;
+    let binding: Binding =
+        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+    let pod = binding.metadata.name.clone().unwrap_or_default();
+    let call = Call { api, rest: api.registry.core("pods")?, place };
+    bind(&call, &write, &pod, binding).await
+}
+
+/// A part of the control plane.
+struct Component {
+    name: &'static str,
+    probe: Probe,
+}
+
+/// How to find out whether it is well.
+enum Probe {
+    /// `https://127.0.0.1:<port>/healthz`.
+    Https(u16),
+    Store,
+}
+
+/// What upstream looks at, with upstream's ports.
+static COMPONENTS: [Component; 3] = [
+    Component { name: "controller-manager", probe: Probe::Https(10257) },
+    Component { name: "scheduler", probe: Probe::Https(10259) },
+    Component { name: "etcd-0", probe: Probe::Store },
+];
+
+/// A probe that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn probe(api: &Api, component: &Component) -> ComponentStatus {
+    let asked = async {
+        match component.probe {
+            Probe::Https(port) => api.kubelet.healthz(port).await,
+            Probe::Store => {
+                let healthy = r#"{"health": "true"}"#;
+                api.registry.store().current_revision().await.map(|_| healthy.to_owned()).map_err(|e| e.to_string())
+            }
+        }
+    };
+    let result = tokio::time::timeout(TIMEOUT, asked).await.unwrap_or_else(|_| Err("probe timed out".into()));
+    let healthy = |status: &str| ComponentCondition {
+        type_: "Healthy".into(),
+        status: status.into(),
+        ..ComponentCondition::default()
+    };
+    let condition = match result {
+        Ok(message) => ComponentCondition { message: Some(message), ..healthy("True") },
+        Err(message) => ComponentCondition { message: Some(message), ..healthy("False") },
+    };
+    let metadata = ObjectMeta { name: Some(component.name.into()), ..ObjectMeta::default() };
+    ComponentStatus { metadata, conditions: Some(vec![condition]) }
+}
+
+fn table(row: &Resource, statuses: &[ComponentStatus]) -> Value {
+    let columns: Vec<Value> = row.ops.columns().iter().map(column).collect();
+    let rows: Vec<Value> = statuses
+        .iter()
+        .map(|status| {
+            let object =
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": status.metadata});
+            json!({"cells": row.ops.cells(status), "object": object})
+        })
+        .collect();
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": columns, "rows": rows})
+}
+
+fn column(column: &api_types::object::Column) -> Value {
+    json!({
+        "name": column.name,
+        "type": column.r#type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    })
+}
+
+fn list(row: &Resource, request: &Request, statuses: &[ComponentStatus]) -> Answer {
+    let value = match request.accept.form {
+        Form::Table => table(row, statuses),
+        _ => json!({"kind": row.list_kind(), "apiVersion": row.api_version(), "metadata": {}, "items": statuses}),
+    };
+    Ok(respond::object(StatusCode::OK, request.accept.encoding, value.to_string().into()))
+}
+
+fn one(row: &Resource, request: &Request, status: &ComponentStatus) -> Answer {
+    let value = match request.accept.form {
+        Form::Table => table(row, std::slice::from_ref(status)),
+        _ => status.to_value(),
+    };
+    Ok(respond::object(StatusCode::OK, request.accept.encoding, value.to_string().into()))
+}

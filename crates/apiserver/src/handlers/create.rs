@@ -1,0 +1,144 @@
+//! POST to a collection, and to `/binding`.
+
+use api_types::{
+    GroupResource, Object, StatusError, core,
+    field::{FieldError, Path},
+};
+use http::StatusCode;
+
+use super::{Answer, Call, body, table, with_warnings, write};
+use crate::{
+    registry::{Change, Made, Part, Target, Write, Written, decode::decode},
+    request::{Accept, Form, Request},
+    serving::{Response, respond},
+};
+
+pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
+    let json = body::read_json(&mut request).await?;
+    let write = write(&request, "CreateOptions")?;
+    let decoded = decode(call.rest.row, &json, write.options.field_validation)?;
+    decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
+    let written = call.registry().create(call.rest, &write, call.target().namespace, decoded.object).await?;
+    written_answer(request.accept, &written, write.warnings.into_inner())
+}
+
+/// The answer to a write that led to an object.
+pub(super) fn written_answer(accept: Accept, written: &Written, warnings: Vec<String>) -> Answer {
+    let code = match written.made {
+        Made::Created => StatusCode::CREATED,
+        Made::Changed => StatusCode::OK,
+    };
+    Ok(with_warnings(object_answer(accept, code, written)?, warnings))
+}
+
+fn object_answer(accept: Accept, code: StatusCode, written: &Written) -> Result<Response, StatusError> {
+    let json = match accept.form {
+        Form::Metadata | Form::MetadataList => table::metadata_of(&written.json)?.into(),
+        Form::Object | Form::Table => written.json.clone(),
+    };
+    Ok(respond::object(code, accept.encoding, json))
+}
+
+/// Puts a pod on a node.
+pub(super) async fn binding(call: &Call<'_>, mut request: Request) -> Answer {
+    let json = body::read_json(&mut request).await?;
+    let write = write(&request, "CreateOptions")?;
+    let binding: core::Binding =
+        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+    bind(call, &write, &call.place.name, binding).await
+}
+
+/// Puts a pod on a node as a binding says.
+pub(super) async fn bind(call: &Call<'_>, write: &Write<'_>, pod: &str, binding: core::Binding) -> Answer {
+    let named = binding.metadata.name.as_deref().unwrap_or_default();
+    if !named.is_empty() && named != pod {
+        return Err(StatusError::bad_request("name in URL does not match name in Binding object"));
+    }
+    let node = check_target(pod, &binding.target)?;
+    let target = Target { namespace: &call.place.namespace, name: pod };
+    call.registry().update(call.rest, write, target, Part::Binding, &Bind { node, binding: &binding }).await?;
+    let done = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+    Ok(respond::json(StatusCode::CREATED, done.to_vec().into()))
+}
+
+fn check_target<'b>(pod: &str, target: &'b core::ObjectReference) -> Result<&'b str, StatusError> {
+    let path = Path::new("target");
+    let kind = target.kind.as_deref().unwrap_or_default();
+    let node = target.name.as_deref().unwrap_or_default();
+    let mut errors = Vec::new();
+    if !kind.is_empty() && kind != "Node" {
+        errors.push(FieldError::not_supported(&path.child("kind"), kind, &["Node", "<empty>"]));
+    }
+    if node.is_empty() {
+        errors.push(FieldError::required(&path.child("name"), ""));
+    }
+    if errors.is_empty() {
+        Ok(node)
+    } else {
+        Err(StatusError::invalid(GroupResource::new("", "Binding"), pod, &errors))
+    }
+}
+
+/// Sets a pod's node, once.
+struct Bind<'a> {
+    node: &'a str,
+    binding: &'a core::Binding,
+}
+
+impl Change for Bind<'_> {
+    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
+        let mut new = current.clone_object();
+        if let Some(pod) = new.downcast_mut::<core::Pod>() {
+            self.bind(pod)?;
+        }
+        Ok(new)
+    }
+
+    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
+        Ok(None)
+    }
+}
+
+impl Bind<'_> {
+    fn bind(&self, pod: &mut core::Pod) -> Result<(), StatusError> {
+        const PODS: GroupResource<'_> = GroupResource::new("", "pods");
+        const BINDING: GroupResource<'_> = GroupResource::new("", "pods/binding");
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let wanted = self.binding.metadata.uid.as_deref().filter(|uid| !uid.is_empty());
+        let actual = pod.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != actual) {
+            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}");
+            return Err(StatusError::conflict(PODS, &name, &why));
+        }
+        let conflict = |why: &str| Err(StatusError::conflict(BINDING, &name, why));
+        if pod.metadata.deletion_timestamp.is_some() {
+            return conflict(&format!("pod {name} is being deleted, cannot be assigned to a host"));
+        }
+        let Some(spec) = &mut pod.spec else { return conflict("pod has no spec") };
+        if let Some(node) = spec.node_name.as_deref().filter(|node| !node.is_empty()) {
+            return conflict(&format!("pod {name} is already assigned to node {node:?}"));
+        }
+        if spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
+            return conflict(&format!("pod {name} has non-empty .spec.schedulingGates"));
+        }
+        spec.node_name = Some(self.node.to_owned());
+        if let Some(annotations) = self.binding.metadata.annotations.clone() {
+            pod.metadata.annotations.get_or_insert_default().extend(annotations);
+        }
+        set_scheduled(pod);
+        Ok(())
+    }
+}
+
+fn set_scheduled(pod: &mut core::Pod) {
+    const SCHEDULED: &str = "PodScheduled";
+    let scheduled = core::PodCondition {
+        type_: SCHEDULED.into(),
+        status: "True".into(),
+        last_transition_time: Some(api_types::meta::Time(crate::registry::strategy::now())),
+        ..core::PodCondition::default()
+    };
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|condition| condition.type_ != SCHEDULED);
+    conditions.push(scheduled);
+}

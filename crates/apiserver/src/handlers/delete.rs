@@ -1,0 +1,104 @@
+//! DELETE of an object, DELETE of a collection, and eviction.
+
+use std::num::NonZeroUsize;
+
+use api_types::{StatusError, meta::DeleteOptions, policy::Eviction};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{StatusCode, header};
+
+use super::{Answer, Call, body, selection, with_warnings, write};
+use crate::{
+    registry::{Deleted, DryRun, Target, Write, WriteOptions, decode::BodyType, deletion::DeleteRequest},
+    request::{Query, Request},
+    serving::respond,
+    storage::cache::{At, Freshness, ListRequest},
+};
+
+pub(super) async fn one(call: &Call<'_>, mut request: Request) -> Answer {
+    let (options, dry_run) = options(&mut request).await?;
+    let cascade = options.orphan_dependents == Some(false);
+    let wanted = DeleteRequest::new(options)?;
+    let write = delete_write(&request, dry_run)?;
+    let deleted = call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
+    let (code, json) = match deleted {
+        Deleted::Marked(json) if cascade => (StatusCode::ACCEPTED, json),
+        Deleted::Gone(json) | Deleted::Marked(json) => (StatusCode::OK, json),
+    };
+    Ok(with_warnings(respond::object(code, request.accept.encoding, json), write.warnings.into_inner()))
+}
+
+fn delete_write(request: &Request, dry_run: DryRun) -> Result<Write<'_>, StatusError> {
+    let parsed = WriteOptions::parse(&request.query, request.default_manager(), "DeleteOptions")?;
+    let options = if dry_run == DryRun::All { WriteOptions { dry_run, ..parsed } } else { parsed };
+    Ok(Write::new(&request.user, options))
+}
+
+/// Options come in the body or, when there is none, in the query.
+async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), StatusError> {
+    let body = body::read(request).await?;
+    let options = if body.is_empty() {
+        query_options(&request.query)?
+    } else {
+        let json = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body)?;
+        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?
+    };
+    let values = options.dry_run.iter().flatten().map(String::as_str);
+    let dry_run = DryRun::parse(values, "DeleteOptions")?;
+    Ok((options, dry_run))
+}
+
+fn query_options(query: &Query) -> Result<DeleteOptions, StatusError> {
+    let malformed = |text: &str| StatusError::bad_request(format!("invalid gracePeriodSeconds {text:?}"));
+    let grace = query.get("gracePeriodSeconds").map(|text| text.parse().map_err(|_| malformed(text))).transpose()?;
+    Ok(DeleteOptions {
+        grace_period_seconds: grace,
+        propagation_policy: query.get("propagationPolicy").map(str::to_owned),
+        orphan_dependents: query.get("orphanDependents").map(|_| query.flag("orphanDependents")),
+        ..DeleteOptions::default()
+    })
+}
+
+/// So many objects of a collection are deleted at once.
+const PARALLEL: usize = 8;
+
+pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer {
+    let (options, dry_run) = options(&mut request).await?;
+    let wanted = DeleteRequest::new(options)?;
+    let limit = request.query.get("limit").and_then(|limit| limit.parse().ok()).and_then(NonZeroUsize::new);
+    let all = ListRequest {
+        scope: call.rest.scope(call.target().namespace),
+        selector: selection::selector(call.rest, &request.query, "")?,
+        start_after: None,
+        limit,
+        at: At::Newest(Freshness::Consistent),
+    };
+    let listing = call.rest.cache.list(&all).await.map_err(|error| call.rest.store_error("", &error))?;
+    let write = delete_write(&request, dry_run)?;
+    let (shared, wanted) = (&write, &wanted);
+    let deletions = stream::iter(listing.entries.clone()).map(|entry| async move {
+        let (namespace, name) = call.rest.names(entry.key());
+        match call.registry().delete(call.rest, shared, Target { namespace, name }, wanted).await {
+            // Somebody else was faster.
+            Err(error) if error.reason() == "NotFound" => Ok(()),
+            result => result.map(drop),
+        }
+    });
+    deletions.buffer_unordered(PARALLEL).try_collect::<()>().await?;
+    super::list::render(call.rest, &request, &call.rest.scope(call.target().namespace), listing)
+}
+
+/// A deletion that a disruption budget may refuse; there are none yet.
+pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
+    let json = body::read_json(&mut request).await?;
+    let write = write(&request, "CreateOptions")?;
+    let eviction: Eviction =
+        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+    let named = eviction.metadata.name.as_deref().unwrap_or_default();
+    if !named.is_empty() && named != call.place.name {
+        return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let wanted = DeleteRequest::new(eviction.delete_options.unwrap_or_default())?;
+    call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
+    let done = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+    Ok(respond::json(StatusCode::CREATED, done.to_vec().into()))
+}

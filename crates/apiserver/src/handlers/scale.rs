@@ -1,0 +1,75 @@
+//! `/scale`: the number of replicas, the same for all kinds that have one.
+
+use api_types::{Object, StatusError, autoscaling::Scale};
+use http::StatusCode;
+
+use super::{Answer, Call, body, patch::PatchBody, write};
+use crate::{
+    registry::{Change, Part, Rest},
+    request::{Request, Verb},
+    serving::respond,
+};
+
+pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
+    if request.info.verb == Verb::Get {
+        let object = call.registry().get_object(call.rest, call.target()).await?;
+        return Ok(respond::object(
+            StatusCode::OK,
+            request.accept.encoding,
+            scale_of(call.rest, &*object)?.encode().into(),
+        ));
+    }
+    let source = match request.info.verb {
+        Verb::Patch => Source::Patch(PatchBody::read(&mut request).await?),
+        _ => Source::Whole(body::read_json(&mut request).await?.to_vec()),
+    };
+    let write = write(&request, "UpdateOptions")?;
+    let change = SetScale { rest: call.rest, source };
+    let written = call.registry().update(call.rest, &write, call.target(), Part::Main, &change).await?;
+    let object = call.rest.row.ops.decode(&written.json, &mut |_| {}).map_err(StatusError::internal)?;
+    Ok(respond::object(StatusCode::OK, request.accept.encoding, scale_of(call.rest, &*object)?.encode().into()))
+}
+
+fn scale_of(rest: &Rest, object: &dyn Object) -> Result<Scale, StatusError> {
+    rest.strategy.scale(object).ok_or_else(|| StatusError::internal("object has no scale"))
+}
+
+enum Source {
+    Whole(Vec<u8>),
+    Patch(PatchBody),
+}
+
+/// Writes the replicas of a scale into the object.
+struct SetScale<'a> {
+    rest: &'a Rest,
+    source: Source,
+}
+
+impl SetScale<'_> {
+    fn wanted(&self, current: &Scale) -> Result<Scale, StatusError> {
+        match &self.source {
+            Source::Whole(json) => {
+                serde_json::from_slice(json).map_err(|error| StatusError::bad_request(error.to_string()))
+            }
+            Source::Patch(patch) => {
+                let patched = patch.apply_plain(current.to_value())?;
+                serde_json::from_value(patched).map_err(|error| StatusError::bad_request(error.to_string()))
+            }
+        }
+    }
+}
+
+impl Change for SetScale<'_> {
+    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
+        let scale = self.wanted(&scale_of(self.rest, current)?)?;
+        let mut new = current.clone_object();
+        let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
+        self.rest.strategy.set_replicas(&mut *new, replicas);
+        new.meta_mut().resource_version = scale.metadata.resource_version;
+        Ok(new)
+    }
+
+    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
+        Ok(None)
+    }
+}

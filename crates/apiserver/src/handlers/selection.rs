@@ -1,0 +1,128 @@
+//! Which objects a list, watch or delete of a collection means, and as of when.
+
+use std::sync::Arc;
+
+use api_types::{
+    GroupResource, StatusError,
+    field::{FieldError, Path},
+    selector::{self, Labels},
+};
+
+use crate::{
+    registry::Rest,
+    request::Query,
+    storage::{
+        Revision,
+        cache::{Entry, Freshness, Selector},
+    },
+};
+
+struct EntryLabels<'a>(&'a Entry);
+
+impl Labels for EntryLabels<'_> {
+    fn value(&self, key: &str) -> Option<&str> {
+        self.0.label(key)
+    }
+}
+
+/// What a field selector compares.
+#[derive(Clone, Copy)]
+enum Source {
+    Name,
+    Namespace,
+    /// The place in the extractor's list.
+    Field(usize),
+}
+
+/// The objects that a request selects; `None` when it selects all.
+///
+/// # Errors
+/// 400 when a selector cannot be understood.
+pub(super) fn selector(rest: &Rest, query: &Query, name: &str) -> Result<Option<Selector>, StatusError> {
+    let labels = match query.get("labelSelector") {
+        None => None,
+        Some(text) => {
+            Some(text.parse::<selector::label::Selector>().map_err(|e| StatusError::bad_request(e.to_string()))?)
+        }
+    };
+    let labels = labels.filter(|labels| !labels.is_everything());
+    let fields = fields(rest, query, name)?;
+    if labels.is_none() && fields.is_empty() {
+        return Ok(None);
+    }
+    let prefix = rest.cache.prefix().clone();
+    Ok(Some(Arc::new(move |entry: &Entry| {
+        let key = entry.key().as_str().strip_prefix(prefix.as_str()).unwrap_or_default();
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        let field = |source| match source {
+            Source::Name => name,
+            Source::Namespace => namespace,
+            Source::Field(index) => entry.field(index),
+        };
+        fields.iter().all(|(source, equal, value)| (field(*source) == value) == *equal)
+            && labels.as_ref().is_none_or(|labels| labels.matches(&EntryLabels(entry)))
+    })))
+}
+
+/// Where to look, whether it must be equal, and to what.
+type Term = (Source, bool, String);
+
+fn fields(rest: &Rest, query: &Query, name: &str) -> Result<Vec<Term>, StatusError> {
+    let bad = |error: selector::field::Error| StatusError::bad_request(error.to_string());
+    let mut terms = Vec::new();
+    if !name.is_empty() {
+        terms.push((Source::Name, true, name.to_owned()));
+    }
+    let Some(text) = query.get("fieldSelector") else { return Ok(terms) };
+    let selector: selector::field::Selector = text.parse().map_err(bad)?;
+    selector.check(rest.row.ops.selectable(), rest.row.scope).map_err(bad)?;
+    for term in selector.terms() {
+        let equal = term.operator == selector::field::Operator::Equals;
+        terms.push((source(rest, &term.field), equal, term.value.clone()));
+    }
+    Ok(terms)
+}
+
+fn source(rest: &Rest, field: &str) -> Source {
+    let (row, field) = match &rest.stored_as {
+        None => (rest.row, field),
+        Some(stored) => (stored.row, (stored.field)(field)),
+    };
+    match field {
+        "metadata.name" => Source::Name,
+        "metadata.namespace" => Source::Namespace,
+        field => {
+            let index = row.ops.selectable().iter().position(|own| own.path == field);
+            // A field beyond the extractor's list counts as empty.
+            Source::Field(index.unwrap_or(usize::MAX))
+        }
+    }
+}
+
+/// How fresh a get, or a list without `resourceVersionMatch`, has to be.
+///
+/// # Errors
+/// 400 when the resource version is no number.
+pub(super) fn freshness(query: &Query) -> Result<Freshness, StatusError> {
+    Ok(match query.get("resourceVersion") {
+        None => Freshness::Consistent,
+        Some("0") => Freshness::Any,
+        Some(text) => Freshness::AtLeast(revision(text)?),
+    })
+}
+
+/// A resource version as the store counts.
+///
+/// # Errors
+/// 400 when it is no number.
+pub(super) fn revision(text: &str) -> Result<Revision, StatusError> {
+    text.parse().map(Revision).map_err(|_| {
+        let error = FieldError::invalid(&Path::new("resourceVersion"), text, "strconv.ParseUint: invalid syntax");
+        StatusError::bad_request(format!("invalid resource version: {error}"))
+    })
+}
+
+/// 422 about the options of a list or watch.
+pub(super) fn invalid_options(error: FieldError) -> StatusError {
+    StatusError::invalid(GroupResource::new("meta.k8s.io", "ListOptions"), "", &[error])
+}

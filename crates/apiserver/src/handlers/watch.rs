@@ -1,0 +1,187 @@
+//! Watches: frames that all watchers share, sent as they come.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use api_types::{
+    StatusError,
+    field::{FieldError, Path},
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use component::CancellationToken;
+use futures::stream;
+use http::StatusCode;
+
+use super::{Answer, Call, selection, table};
+use crate::{
+    registry::Rest,
+    request::{Encoding, Form, Query, Request},
+    serving::{Body, BodyError, respond},
+    storage::{
+        Item, StoreError,
+        cache::{Bookmark, Bookmarks, Change, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
+    },
+};
+
+pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
+    let wanted = WatchRequest {
+        scope: call.rest.scope(call.target().namespace),
+        selector: selection::selector(call.rest, &request.query, &call.place.name)?,
+        start: start(&request.query)?,
+        bookmarks: if request.query.flag("allowWatchBookmarks") { Bookmarks::Send } else { Bookmarks::Omit },
+        timeout: Some(timeout(&request.query)?),
+    };
+    let frames = Frames {
+        form: request.accept.form,
+        include: table::IncludeObject::of(&request.query)?,
+        heading: table::Heading::Due,
+        rest: call.rest.clone(),
+    };
+    let shutdown = call.api.non_resource.shutdown.clone();
+    let watcher = match call.rest.cache.watch(wanted).await {
+        Ok(watcher) => watcher,
+        // Clients of a watch that comes too late are told inside the stream, where they expect it.
+        Err(error @ StoreError::Compacted { .. }) => return Ok(stillborn(&call.rest.store_error("", &error))),
+        Err(error) => return Err(call.rest.store_error("", &error)),
+    };
+    Ok(respond::json(StatusCode::OK, Body::stream(run(watcher, frames, shutdown))))
+}
+
+fn stillborn(error: &StatusError) -> crate::serving::Response {
+    respond::object(StatusCode::OK, Encoding::Json, error_frame(error))
+}
+
+fn error_frame(error: &StatusError) -> Bytes {
+    let mut frame = BytesMut::from(&b"{\"type\":\"ERROR\",\"object\":"[..]);
+    frame.put_slice(&error.encode());
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}
+
+fn start(query: &Query) -> Result<Start, StatusError> {
+    let forbidden =
+        |field: &str, why: &str| Err(selection::invalid_options(FieldError::forbidden(&Path::new(field), why)));
+    let rule = query.get("resourceVersionMatch");
+    let initial_events = query.get("sendInitialEvents").map(|text| text == "true" || text == "1");
+    match (initial_events, rule) {
+        (None, Some(_)) => forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ),
+        (Some(_), None) => {
+            forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        }
+        (Some(_), Some(rule)) if rule != "NotOlderThan" => {
+            let path = Path::new("resourceVersionMatch");
+            Err(selection::invalid_options(FieldError::not_supported(&path, rule, &["NotOlderThan"])))
+        }
+        (Some(true), _) => {
+            let freshness = selection::freshness(query)?;
+            let marked = query.flag("allowWatchBookmarks");
+            Ok(if marked { Start::StateThenBookmark(freshness) } else { Start::State(freshness) })
+        }
+        (Some(false), _) => match query.get("resourceVersion") {
+            None | Some("0") => Ok(Start::Now(Freshness::Consistent)),
+            Some(text) => selection::revision(text).map(Start::After),
+        },
+        (None, None) => match query.get("resourceVersion") {
+            None => Ok(Start::State(Freshness::Consistent)),
+            Some("0") => Ok(Start::State(Freshness::Any)),
+            Some(text) => selection::revision(text).map(Start::After),
+        },
+    }
+}
+
+/// Upstream's `--min-request-timeout`: watches without a time of their own end between one and two of these.
+const MIN_TIMEOUT: u64 = 1800;
+
+fn timeout(query: &Query) -> Result<Duration, StatusError> {
+    let seconds = match query.get("timeoutSeconds") {
+        None => 0,
+        Some(text) => {
+            text.parse::<u64>().map_err(|_| StatusError::bad_request(format!("invalid timeoutSeconds {text:?}")))?
+        }
+    };
+    // Spread, so that the clients of a restarted server do not come back all at once for ever.
+    let spread = || MIN_TIMEOUT + rand::random_range(0..MIN_TIMEOUT);
+    Ok(Duration::from_secs(if seconds == 0 { spread() } else { seconds }))
+}
+
+/// What turns deliveries into frames.
+struct Frames {
+    rest: Arc<Rest>,
+    form: Form,
+    include: table::IncludeObject,
+    /// The first Table of a watch carries the columns.
+    heading: table::Heading,
+}
+
+fn run(
+    watcher: Watcher,
+    frames: Frames,
+    shutdown: CancellationToken,
+) -> impl futures::Stream<Item = Result<Bytes, BodyError>> + Send {
+    stream::unfold((watcher, frames, shutdown), |(mut watcher, mut frames, shutdown)| async move {
+        let next = {
+            let next = pin!(watcher.next());
+            shutdown.run_until_cancelled(next).await??
+        };
+        let piece = match next {
+            Ok(deliveries) => frames.join(&deliveries),
+            Err(error) => error_frame(&frames.rest.store_error("", &error)),
+        };
+        Some((Ok(piece), (watcher, frames, shutdown)))
+    })
+}
+
+impl Frames {
+    /// One delivery goes out as the shared frame; several are joined, for the sake of fewer writes.
+    fn join(&mut self, deliveries: &[Delivery]) -> Bytes {
+        if let [only] = deliveries {
+            return self.frame(only);
+        }
+        let mut out = BytesMut::new();
+        for delivery in deliveries {
+            out.put_slice(&self.frame(delivery));
+        }
+        out.freeze()
+    }
+
+    fn frame(&mut self, delivery: &Delivery) -> Bytes {
+        match delivery {
+            Delivery::Bookmark(bookmark) => self.bookmark(bookmark),
+            Delivery::Change(change) if self.form == Form::Object && self.rest.stored_as.is_none() => change.frame(),
+            Delivery::Change(change) => self.converted(change).unwrap_or_else(|error| error_frame(&error)),
+        }
+    }
+
+    fn bookmark(&mut self, bookmark: &Bookmark) -> Bytes {
+        match self.form {
+            Form::Object => bookmark.frame(&self.rest.row.api_version(), self.rest.row.kind),
+            Form::Metadata | Form::MetadataList => bookmark.frame("meta.k8s.io/v1", "PartialObjectMetadata"),
+            Form::Table => {
+                let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
+                table::bookmark(&self.rest, bookmark, bookmark.mark == Mark::InitialEventsEnd, heading)
+            }
+        }
+    }
+
+    fn converted(&mut self, change: &Change) -> Result<Bytes, StatusError> {
+        // A deleted object is shown with the revision of its deletion.
+        let item = Item { revision: change.revision, ..change.entry.item().clone() };
+        let object = match self.form {
+            Form::Object => self.rest.decode(&item)?.encode(),
+            Form::Metadata | Form::MetadataList => table::metadata_of(&self.rest.present_item(item)?)?,
+            Form::Table => {
+                let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
+                table::of_item(&self.rest, &item, self.include, heading)?.to_vec()
+            }
+        };
+        let mut frame = BytesMut::with_capacity(object.len() + 40);
+        frame.put_slice(b"{\"type\":\"");
+        frame.put_slice(change.kind.as_str().as_bytes());
+        frame.put_slice(b"\",\"object\":");
+        frame.put_slice(&object);
+        frame.put_slice(b"}\n");
+        Ok(frame.freeze())
+    }
+}

@@ -1,0 +1,119 @@
+//! POST: a new object.
+
+use api_types::{
+    Object, StatusError,
+    field::FieldError,
+    validation::meta::{name_rule, validate_object_meta},
+};
+
+use super::{
+    DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace, metadata,
+    reservation::Reservation,
+    strategy::{Part, now},
+};
+use crate::{
+    admission::{Attributes, Operation},
+    storage::Item,
+};
+
+/// So many generated names are tried before the client is told that none was free; upstream's number.
+const NAME_ATTEMPTS: usize = 8;
+
+impl Registry {
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// 400, 403, 404 (no such namespace), 409 (the name is taken), 422, or the store's.
+    pub async fn create(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        namespace: &str,
+        mut object: Box<dyn Object>,
+    ) -> Result<Written, StatusError> {
+        check_namespace(&mut *object, namespace)?;
+        let base = object.meta().generate_name.clone().filter(|base| !base.is_empty());
+        let named = object.meta().name.as_deref().is_some_and(|name| !name.is_empty());
+        let Some(base) = base.filter(|_| !named) else {
+            return self.create_named(rest, write, object).await;
+        };
+        let mut attempts = 1..=NAME_ATTEMPTS;
+        loop {
+            let mut candidate = object.clone_object();
+            let name = metadata::generate_name(&base);
+            candidate.meta_mut().name = Some(name.clone());
+            attempts.next();
+            match self.create_named(rest, write, candidate).await {
+                Err(error) if error.reason() == "AlreadyExists" && attempts.is_empty() => {
+                    return Err(StatusError::generate_name_conflict(rest.group_resource(), &name, 1));
+                }
+                Err(error) if error.reason() == "AlreadyExists" => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn create_named(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        mut object: Box<dyn Object>,
+    ) -> Result<Written, StatusError> {
+        metadata::stamp_new(object.meta_mut(), now());
+        rest.row.ops.set_defaults(&mut *object);
+        rest.strategy.prepare_for_create(&mut *object);
+        let namespace = object.meta().namespace.clone().unwrap_or_default();
+        let name = object.meta().name.clone().unwrap_or_default();
+        let target = Target { namespace: &namespace, name: &name };
+        let attributes =
+            Attributes { registry: self, rest, write, operation: Operation::Create, part: Part::Main, target };
+        self.admission.admit(&attributes, &mut *object).await?;
+        let errors = validate_new(rest, &*object);
+        if !errors.is_empty() {
+            return Err(StatusError::invalid(rest.group_kind(), &name, &errors));
+        }
+        self.admission.validate(&attributes, Some(&*object), None).await?;
+        for warning in rest.strategy.warnings(&*object) {
+            write.warn(warning);
+        }
+        let reservation = rest.strategy.reserve(self, Some(&mut *object), None).await?;
+        self.store_new(rest, write, target, &mut *object, reservation).await
+    }
+
+    async fn store_new(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        target: Target<'_>,
+        object: &mut dyn Object,
+        reservation: Reservation,
+    ) -> Result<Written, StatusError> {
+        super::update::track_fields(write, Part::Main, object, None);
+        let value = rest.encode(object)?;
+        let key = rest.key(target.namespace, target.name);
+        if write.options.dry_run == DryRun::All {
+            reservation.cancel().await;
+            return match self.store.get(&key).await {
+                Ok(_) => Err(StatusError::already_exists(rest.group_resource(), target.name)),
+                Err(_) => Ok(Written { made: Made::Created, json: value }),
+            };
+        }
+        match self.store.create(&key, value.clone(), rest.ttl).await {
+            Ok(revision) => {
+                reservation.commit().await;
+                let json = rest.present_item(Item { key, value, revision, created: revision })?;
+                Ok(Written { made: Made::Created, json })
+            }
+            Err(error) => {
+                reservation.cancel().await;
+                Err(rest.store_error(target.name, &error))
+            }
+        }
+    }
+}
+
+fn validate_new(rest: &Rest, object: &dyn Object) -> Vec<FieldError> {
+    let mut errors = validate_object_meta(object.meta(), rest.row.scope, name_rule(rest.row));
+    errors.extend(rest.row.ops.validate(object));
+    errors
+}

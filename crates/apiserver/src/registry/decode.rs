@@ -1,0 +1,195 @@
+//! Bodies of requests as objects: strict about fields as the client asks.
+
+use api_types::{Object, Resource, StatusError};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+use super::{duplicates, options::FieldValidation};
+
+/// A decoded object and what to warn its writer about.
+pub struct Decoded {
+    /// The object.
+    pub object: Box<dyn Object>,
+    /// Unknown and duplicate fields, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Decodes JSON as the kind of a row.
+///
+/// # Errors
+/// 400 when the JSON is malformed, of another kind or version, or, with [`FieldValidation::Strict`], has fields that
+/// the kind does not have, or has one twice.
+pub fn decode(row: &Resource, json: &[u8], validation: FieldValidation) -> Result<Decoded, StatusError> {
+    let header = Header::read(json)?;
+    header.check_version(&row.api_version())?;
+    let mut unknown = Vec::new();
+    let object = row.ops.decode(json, &mut |path| unknown.push(path)).map_err(|error| header.refusal(row, &error))?;
+    if validation == FieldValidation::Ignore {
+        return Ok(Decoded { object, warnings: Vec::new() });
+    }
+    let mut warnings: Vec<_> = unknown.iter().map(|path| format!("unknown field {:?}", dotted(path))).collect();
+    warnings.extend(duplicates::find(json).iter().map(|path| format!("duplicate field {path:?}")));
+    if validation == FieldValidation::Strict && !warnings.is_empty() {
+        return Err(header.refusal(row, &format_args!("strict decoding error: {}", warnings.join(", "))));
+    }
+    Ok(Decoded { object, warnings })
+}
+
+/// What an object says it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Header<'a> {
+    /// Its version; empty when it does not say.
+    #[serde(borrow)]
+    pub api_version: Cow<'a, str>,
+    /// Its kind; empty when it does not say.
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads what an object says it is.
+    ///
+    /// # Errors
+    /// 400 when the JSON is malformed.
+    pub fn read(json: &'a [u8]) -> Result<Self, StatusError> {
+        serde_json::from_slice(json)
+            .map_err(|error| StatusError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    }
+
+    fn check_version(&self, expected: &str) -> Result<(), StatusError> {
+        let actual = &*self.api_version;
+        if actual.is_empty() || actual == expected {
+            return Ok(());
+        }
+        Err(StatusError::bad_request(format!(
+            "the API version in the data ({actual}) does not match the expected API version ({expected})"
+        )))
+    }
+
+    fn refusal(&self, row: &Resource, why: &dyn std::fmt::Display) -> StatusError {
+        let kind = if self.kind.is_empty() { row.kind } else { &*self.kind };
+        let version = row.api_version();
+        StatusError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind))
+    }
+}
+
+/// `spec.containers.0.image` as upstream writes it: `spec.containers[0].image`. Steps through optional values, which
+/// the decoder reports as `?`, are left out.
+fn dotted(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for step in path.split('.').filter(|step| *step != "?") {
+        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
+            out.push('[');
+            out.push_str(step);
+            out.push(']');
+        } else {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            out.push_str(step);
+        }
+    }
+    out
+}
+
+/// The media type of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyType {
+    /// `application/json`, also when none is named.
+    Json,
+    /// `application/yaml`.
+    Yaml,
+}
+
+/// What bodies can be read.
+const READABLE: &[&str] = &["application/json", "application/yaml"];
+
+impl BodyType {
+    /// Reads a `Content-Type` header.
+    ///
+    /// # Errors
+    /// 415 for any other type.
+    pub fn of(header: Option<&str>) -> Result<Self, StatusError> {
+        let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        match media_type {
+            "" | "application/json" | "*/*" => Ok(Self::Json),
+            "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Self::Yaml),
+            _ => Err(StatusError::unsupported_media_type(READABLE)),
+        }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// 400 when it is YAML and malformed.
+    pub fn into_json(self, body: Bytes) -> Result<Bytes, StatusError> {
+        match self {
+            Self::Json => Ok(body),
+            Self::Yaml => yaml_to_json(&body).map(Bytes::from),
+        }
+    }
+}
+
+/// YAML as JSON.
+///
+/// # Errors
+/// 400 when it is malformed.
+pub fn yaml_to_json(yaml: &[u8]) -> Result<Vec<u8>, StatusError> {
+    let malformed = |error: &dyn std::fmt::Display| StatusError::bad_request(format!("yaml: {error}"));
+    let text = std::str::from_utf8(yaml).map_err(|error| malformed(&error))?;
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let tree: serde_json::Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| malformed(&error))?;
+    serde_json::to_vec(&tree).map_err(|error| malformed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_map(json: &str, validation: FieldValidation) -> Result<Vec<String>, String> {
+        let row = api_types::find("", "v1", "configmaps").unwrap();
+        decode(row, json.as_bytes(), validation).map(|decoded| decoded.warnings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unknown_and_duplicate_fields_are_told() {
+        let json = r#"{"kind":"ConfigMap","apiVersion":"v1","data":{"a":"b","a":"c"},"foo":1}"#;
+        let words = ["unknown field \"foo\"", "duplicate field \"data.a\""];
+        assert_eq!(config_map(json, FieldValidation::Warn).unwrap(), words);
+        assert!(config_map(json, FieldValidation::Ignore).unwrap().is_empty());
+        assert_eq!(
+            config_map(json, FieldValidation::Strict).unwrap_err(),
+            format!(
+                "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: {}",
+                words.join(", ")
+            )
+        );
+    }
+
+    #[test]
+    fn objects_of_other_kinds_are_refused() {
+        let cases = [
+            (r#"{"apiVersion":"v2"}"#, "the API version in the data (v2) does not match the expected API version (v1)"),
+            (r#"{"kind":"Pod"}"#, "Pod in version \"v1\" cannot be handled as a ConfigMap"),
+            ("{", "couldn't get version/kind"),
+        ];
+        for (json, words) in cases {
+            let error = config_map(json, FieldValidation::Ignore).unwrap_err();
+            assert!(error.starts_with(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_are_written_as_upstream_writes_them() {
+        assert_eq!(dotted("spec.?.containers.?.0.image"), "spec.containers[0].image");
+    }
+
+    #[test]
+    fn yaml_is_read_with_octal_modes() {
+        let json = yaml_to_json(b"defaultMode: 0644\nname: \"0644\"\n").unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), r#"{"defaultMode":420,"name":"0644"}"#);
+    }
+}

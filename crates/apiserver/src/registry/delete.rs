@@ -1,0 +1,127 @@
+//! DELETE: an object disappears, or is marked and disappears later.
+
+use api_types::{Object, StatusError, meta};
+use bytes::Bytes;
+
+use super::{
+    DryRun, Registry, Rest, Target, Write,
+    deletion::{DeleteRequest, Plan, plan},
+    strategy::{DeleteAnswer, Part, now},
+};
+use crate::{
+    admission::{Attributes, Operation},
+    storage::{Item, StoreError},
+};
+
+/// How far a deletion has got.
+#[derive(Clone, Debug)]
+pub enum Deleted {
+    /// The object is gone; the answer for the client.
+    Gone(Bytes),
+    /// The object is marked; as clients read it.
+    Marked(Bytes),
+}
+
+impl Registry {
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// 403, 404, 409 (it is not the object that is meant), or the store's.
+    pub async fn delete(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        target: Target<'_>,
+        request: &DeleteRequest,
+    ) -> Result<Deleted, StatusError> {
+        let mut item = self.stored(rest, target).await?;
+        loop {
+            let object = rest.decode(&item)?;
+            request.check(rest.group_kind(), object.meta())?;
+            let attributes =
+                Attributes { registry: self, rest, write, operation: Operation::Delete, part: Part::Main, target };
+            self.admission.validate(&attributes, None, Some(&*object)).await?;
+            let result = match plan(rest.strategy, &*object, request, now()) {
+                Plan::Pending => return Ok(Deleted::Marked(rest.present_item(item)?)),
+                Plan::Mark(marked) => self.mark(rest, write, &item, marked).await,
+                Plan::Remove => self.remove(rest, write, &item, object).await,
+            };
+            match result {
+                Ok(deleted) => return Ok(deleted),
+                Err(Failure::Overtaken(newer)) => item = *newer,
+                Err(Failure::Store(error)) => return Err(rest.store_error(target.name, &error)),
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn mark(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        item: &Item,
+        mut marked: Box<dyn Object>,
+    ) -> Result<Deleted, Failure> {
+        let value = rest.encode(&mut *marked)?;
+        let revision = match write.options.dry_run {
+            DryRun::All => item.revision,
+            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await?,
+        };
+        Ok(Deleted::Marked(rest.present_item(Item { value, revision, ..item.clone() })?))
+    }
+
+    async fn remove(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        item: &Item,
+        mut object: Box<dyn Object>,
+    ) -> Result<Deleted, Failure> {
+        if write.options.dry_run == DryRun::Off {
+            let revision = self.store.delete(&item.key, item.revision).await?;
+            object.meta_mut().resource_version = Some(revision.to_string());
+            rest.strategy.reserve(self, None, Some(&*object)).await?.commit().await;
+        }
+        Ok(Deleted::Gone(match rest.strategy.delete_answer() {
+            DeleteAnswer::Object => object.encode().into(),
+            DeleteAnswer::Status => success(rest, object.meta())?,
+        }))
+    }
+}
+
+enum Failure {
+    Overtaken(Box<Item>),
+    Store(StoreError),
+    Other(StatusError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { current, .. } => Self::Overtaken(current),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<StatusError> for Failure {
+    fn from(error: StatusError) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn success(rest: &Rest, meta: &meta::ObjectMeta) -> Result<Bytes, StatusError> {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let status = meta::Status {
+        status: Some("Success".into()),
+        details: Some(meta::StatusDetails {
+            name: meta.name.clone(),
+            group: filled(rest.row.group),
+            kind: filled(rest.row.plural),
+            uid: meta.uid.clone(),
+            ..meta::StatusDetails::default()
+        }),
+        ..meta::Status::default()
+    };
+    serde_json::to_vec(&status).map(Bytes::from).map_err(StatusError::internal)
+}

@@ -1,0 +1,184 @@
+//! What all resources have in common: reading, and writing with defaults, admission, validation, preconditions,
+//! finalizers and managed fields. What a kind does differently is in its [`strategy`].
+
+mod create;
+pub mod decode;
+mod delete;
+pub mod deletion;
+mod duplicates;
+pub mod errors;
+pub mod metadata;
+pub mod options;
+pub mod reservation;
+mod rest;
+pub mod strategy;
+pub mod update;
+
+use std::{collections::HashMap, sync::Arc};
+
+use api_types::{Object, StatusError};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use delete::Deleted;
+pub use options::{DryRun, FieldValidation, WriteOptions};
+pub use rest::{Conversion, Rest, StoredAs};
+pub use strategy::{Part, Strategy, TypedStrategy};
+pub use update::Change;
+
+use crate::{
+    admission::Admission,
+    request::User,
+    storage::{
+        Item, Store, StoreError,
+        cache::{Entry, Freshness},
+    },
+};
+
+/// Everything that is served, over one store.
+pub struct Registry {
+    store: Arc<dyn Store>,
+    /// By plural; several groups may use the same.
+    resources: HashMap<&'static str, Vec<Arc<Rest>>>,
+    admission: Admission,
+}
+
+/// Which object a request is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Empty at cluster scope.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// Who writes and how.
+pub struct Write<'a> {
+    /// Who.
+    pub user: &'a User,
+    /// How.
+    pub options: WriteOptions,
+    /// What the client is to be warned of, in the order in which it came up.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+impl<'a> Write<'a> {
+    /// A write by this user.
+    #[must_use]
+    pub fn new(user: &'a User, options: WriteOptions) -> Self {
+        Self { user, options, warnings: Mutex::default() }
+    }
+
+    /// Warns the client, once.
+    pub fn warn(&self, warning: String) {
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+}
+
+/// Whether a write made an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It is new.
+    Created,
+    /// It was there.
+    Changed,
+}
+
+/// What a write led to.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Whether the object is new.
+    pub made: Made,
+    /// The object as clients read it.
+    pub json: Bytes,
+}
+
+impl Registry {
+    /// A registry of these resources.
+    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission) -> Self {
+        let mut by_plural: HashMap<_, Vec<_>> = HashMap::new();
+        for rest in resources {
+            by_plural.entry(rest.row.plural).or_default().push(rest);
+        }
+        Self { store, resources: by_plural, admission }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// A resource by its group, version and plural.
+    #[must_use]
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Rest>> {
+        self.resources.get(plural)?.iter().find(|rest| rest.row.group == group && rest.row.version == version)
+    }
+
+    /// Every resource, in no order.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<Rest>> {
+        self.resources.values().flatten()
+    }
+
+    /// A resource of the core group.
+    ///
+    /// # Errors
+    /// 500 when it is not served.
+    pub fn core(&self, plural: &str) -> Result<&Arc<Rest>, StatusError> {
+        self.find("", "v1", plural).ok_or_else(|| StatusError::internal(format!("{plural} are not served")))
+    }
+
+    /// An object as the cache has it, or as the store has it when the cache does not: absence is always the truth.
+    ///
+    /// # Errors
+    /// 404, or the store's.
+    pub async fn get_cached(&self, rest: &Rest, target: Target<'_>) -> Result<Arc<Entry>, StatusError> {
+        let key = rest.key(target.namespace, target.name);
+        let cached = match rest.cache.get(&key, Freshness::Any).await {
+            Err(StoreError::NotFound { .. }) => rest.cache.get(&key, Freshness::Consistent).await,
+            other => other,
+        };
+        cached.map_err(|error| rest.store_error(target.name, &error))
+    }
+
+    /// An object as the store has it.
+    ///
+    /// # Errors
+    /// 404, or the store's.
+    pub async fn get(&self, rest: &Rest, target: Target<'_>) -> Result<Arc<Entry>, StatusError> {
+        let key = rest.key(target.namespace, target.name);
+        rest.cache.get(&key, Freshness::Consistent).await.map_err(|error| rest.store_error(target.name, &error))
+    }
+
+    /// An object, decoded.
+    ///
+    /// # Errors
+    /// 404, or the store's.
+    pub async fn get_object(&self, rest: &Rest, target: Target<'_>) -> Result<Box<dyn Object>, StatusError> {
+        rest.decode(self.get_cached(rest, target).await?.item())
+    }
+
+    async fn stored(&self, rest: &Rest, target: Target<'_>) -> Result<Item, StatusError> {
+        let key = rest.key(target.namespace, target.name);
+        self.store.get(&key).await.map_err(|error| rest.store_error(target.name, &error))
+    }
+}
+
+/// Sees that the object belongs where the request puts it.
+fn check_namespace(object: &mut dyn Object, namespace: &str) -> Result<(), StatusError> {
+    let meta = object.meta_mut();
+    match meta.namespace.as_deref().unwrap_or_default() {
+        "" if namespace.is_empty() => meta.namespace = None,
+        "" => meta.namespace = Some(namespace.to_owned()),
+        own if own == namespace => {}
+        _ => {
+            return Err(StatusError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Kinds with next to nothing of their own.
+
+use api_types::{coordination::Lease, core, discovery::EndpointSlice};
+
+use crate::registry::{
+    TypedStrategy,
+    strategy::{AbsentUpdate, BlindUpdate, DeleteAnswer},
+};
+
+pub(super) struct EndpointsStrategy;
+
+impl TypedStrategy for EndpointsStrategy {
+    type Kind = core::Endpoints;
+    const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
+}
+
+pub(super) struct ServiceAccounts;
+
+impl TypedStrategy for ServiceAccounts {
+    type Kind = core::ServiceAccount;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+    const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
+}
+
+pub(super) struct Leases;
+
+impl TypedStrategy for Leases {
+    type Kind = Lease;
+    const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+}
+
+pub(super) struct EndpointSlices;
+
+impl TypedStrategy for EndpointSlices {
+    type Kind = EndpointSlice;
+
+    fn prepare_for_create(&self, new: &mut EndpointSlice) {
+        new.metadata.generation = Some(1);
+    }
+
+    fn prepare_for_update(&self, new: &mut EndpointSlice, old: &EndpointSlice) {
+        let same = new.endpoints == old.endpoints
+            && new.ports == old.ports
+            && new.address_type == old.address_type
+            && new.metadata.labels == old.metadata.labels;
+        if !same {
+            new.metadata.generation = old.metadata.generation.map(|generation| generation + 1);
+        }
+    }
+}
