@@ -3,4 +3,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod network;
+pub mod pleg;
 pub mod runtime;
+pub mod server;

@@ -15,7 +15,7 @@ use kubelet::runtime::{
 };
 
 /// The image that cases run.
-pub const IMAGE: &str = "ferrokube/conformance:1";
+pub const IMAGE: &str = "ferrokube/conformance:2";
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,6 +61,12 @@ fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect) -> Harness {
     Harness { runtime, reconnect, sandbox }
 }
 
+/// Programs that cases run.
+const APPLETS: [&str; 18] = [
+    "sh", "echo", "cat", "sleep", "true", "false", "ps", "id", "ip", "ping", "wget", "httpd", "stty", "hostname",
+    "grep", "touch", "env", "mkdir",
+];
+
 /// A tar of Debian's `busybox-static` and the links that cases use.
 pub fn busybox() -> Bytes {
     let binary = std::fs::read("/bin/busybox").expect("busybox-static is installed");
@@ -69,9 +75,7 @@ pub fn busybox() -> Bytes {
     header.set_mode(0o755);
     header.set_size(binary.len() as u64);
     archive.append_data(&mut header, "bin/busybox", binary.as_slice()).unwrap();
-    for applet in
-        ["sh", "echo", "cat", "sleep", "true", "false", "ps", "id", "ip", "ping", "wget", "nc", "httpd", "stat"]
-    {
+    for applet in APPLETS {
         let mut link = tar::Header::new_ustar();
         link.set_entry_type(tar::EntryType::Symlink);
         link.set_size(0);

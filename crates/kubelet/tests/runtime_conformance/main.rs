@@ -5,7 +5,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod cases;
+mod containers;
 mod harness;
+mod network;
 
 /// One test per case and implementation.
 macro_rules! conformance {

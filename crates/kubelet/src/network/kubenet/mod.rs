@@ -108,12 +108,8 @@ impl Kubenet {
         if let Some(record) = node.records.get(sandbox) {
             return Ok((pool.cidr(), record.clone()));
         }
-        let record = Record {
-            sandbox: sandbox.clone(),
-            pod: pod.clone(),
-            ip: pool.allocate()?,
-            host_ports: ports.to_vec(),
-        };
+        let record =
+            Record { sandbox: sandbox.clone(), pod: pod.clone(), ip: pool.allocate()?, host_ports: ports.to_vec() };
         if let Err(error) = node.records.insert(record.clone()) {
             pool.release(record.ip);
             return Err(error);

@@ -6,9 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures::{StreamExt, TryStreamExt};
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth};
-use rtnetlink::{
-    Error, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
-};
+use rtnetlink::{Error, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{NetworkError, Result};
@@ -75,8 +73,7 @@ impl Netlink {
     /// Makes `wanted` the only IPv4 address of a link.
     async fn set_addresses(&self, index: u32, wanted: Ipv4Net) -> Result<(), Error> {
         use rtnetlink::packet_route::address::AddressAttribute;
-        let present: Vec<_> =
-            self.handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
+        let present: Vec<_> = self.handle.address().get().set_link_index_filter(index).execute().try_collect().await?;
         for message in present {
             let local = message.attributes.iter().find_map(|attribute| match attribute {
                 AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),

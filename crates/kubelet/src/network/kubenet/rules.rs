@@ -52,7 +52,11 @@ impl Chains {
     /// Jumps in the nat table: chain of the kernel and rule.
     fn nat_jumps(&self) -> [(&'static str, String); 3] {
         let host_ports = format!("-m addrtype --dst-type LOCAL -j {}", self.host_ports);
-        [("PREROUTING", host_ports.clone()), ("OUTPUT", host_ports), ("POSTROUTING", format!("-j {}", self.postrouting))]
+        [
+            ("PREROUTING", host_ports.clone()),
+            ("OUTPUT", host_ports),
+            ("POSTROUTING", format!("-j {}", self.postrouting)),
+        ]
     }
 
     fn filter_jump(&self) -> (&'static str, String) {

@@ -1,0 +1,75 @@
+//! The kubelet's own API on port 10250: what the API server's `logs`, `exec` and `attach` end at.
+//!
+//! [`router`] is the whole API over two seams, the [`Runtime`] and a [`PodDirectory`]; [`listen`] serves it over TLS.
+
+mod auth;
+mod channels;
+mod exec;
+mod listen;
+mod logs;
+mod pods;
+mod reply;
+mod select;
+mod stats;
+
+use std::sync::Arc;
+
+use api_types::core::Pod;
+use axum::Router;
+use axum::middleware;
+use axum::routing::{any, get};
+use component::serve::health::Health;
+
+use crate::runtime::{PodUid, Runtime};
+
+pub use auth::{Anonymous, Authentication};
+pub use listen::{ListenConfig, ListenError, listen};
+
+/// The pods of this node, as the kubelet knows them.
+pub trait PodDirectory: Send + Sync + 'static {
+    /// All pods, with the statuses that the kubelet gave them.
+    fn pods(&self) -> Vec<Arc<Pod>>;
+
+    /// One pod by name.
+    fn pod(&self, namespace: &str, name: &str) -> Option<PodEntry>;
+}
+
+/// A pod and the uid by which the runtime knows it (a static pod has another in the API).
+#[derive(Debug, Clone)]
+pub struct PodEntry {
+    /// The pod, with the status that the kubelet gave it.
+    pub pod: Arc<Pod>,
+    /// Its uid in container labels.
+    pub runtime_uid: PodUid,
+}
+
+/// What the handlers work with.
+pub struct ServerState {
+    /// The node's name.
+    pub node: String,
+    /// Where containers run.
+    pub runtime: Arc<dyn Runtime>,
+    /// Which pods there are.
+    pub pods: Arc<dyn PodDirectory>,
+}
+
+/// The API. `health` brings `/healthz` and `/metrics`.
+pub fn router(state: Arc<ServerState>, health: &Health, authentication: Authentication) -> Router {
+    let authentication = Arc::new(authentication);
+    Router::new()
+        .route("/pods", get(pods::all))
+        .route("/runningpods", get(pods::running))
+        .route("/runningpods/", get(pods::running))
+        .route("/stats/summary", get(stats::summary))
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container_logs))
+        .route("/exec/{namespace}/{pod}/{container}", any(exec::exec))
+        .route("/exec/{namespace}/{pod}/{uid}/{container}", any(exec::exec_with_uid))
+        .route("/attach/{namespace}/{pod}/{container}", any(exec::attach))
+        .route("/attach/{namespace}/{pod}/{uid}/{container}", any(exec::attach_with_uid))
+        .with_state(state)
+        .merge(health.router())
+        .layer(middleware::from_fn(move |request, next| auth::authenticate(Arc::clone(&authentication), request, next)))
+}
+
+#[cfg(test)]
+mod tests;
