@@ -1,6 +1,5 @@
 //! Precomputed answers: bytes with their content type and ETag, and the conditional GET over them.
 
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
@@ -60,21 +59,4 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its body goes out with 200 only.
     pub document: Document,
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        let Self { status, document } = self;
-        let body = if status == StatusCode::NOT_MODIFIED { Bytes::new() } else { document.body };
-        let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));
-        headers.insert(header::ETAG, document.etag);
-        headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
-        if let Some(encoding) = document.encoding.filter(|_| status != StatusCode::NOT_MODIFIED) {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        }
-        response
-    }
 }

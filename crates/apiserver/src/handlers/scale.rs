@@ -1,11 +1,11 @@
 //! `/scale`: the number of replicas, the same for all kinds that have one.
 
-use api_types::{Object, StatusError, autoscaling::Scale};
+use api_types::{Object, StatusError, autoscaling::Scale, schema};
 use http::StatusCode;
 
 use super::{Answer, Call, body, patch::PatchBody, write};
 use crate::{
-    registry::{Change, Part, Rest},
+    registry::{Change, Part, Rest, Tracking},
     request::{Request, Verb},
     serving::respond,
 };
@@ -23,9 +23,10 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
         Verb::Patch => Source::Patch(PatchBody::read(&mut request).await?),
         _ => Source::Whole(body::read_json(&mut request).await?.to_vec()),
     };
-    let write = write(&request, "UpdateOptions")?;
+    let mut write = write(&request, "UpdateOptions")?;
+    write.tracking = Tracking::Subresource("scale");
     let change = SetScale { rest: call.rest, source };
-    let written = call.registry().update(call.rest, &write, call.target(), Part::Main, &change).await?;
+    let written = call.registry().update(call.rest, &write, call.target(), Part::Scale, &change).await?;
     let object = call.rest.row.ops.decode(&written.json, &mut |_| {}).map_err(StatusError::internal)?;
     Ok(respond::object(StatusCode::OK, request.accept.encoding, scale_of(call.rest, &*object)?.encode().into()))
 }
@@ -52,7 +53,7 @@ impl SetScale<'_> {
                 serde_json::from_slice(json).map_err(|error| StatusError::bad_request(error.to_string()))
             }
             Source::Patch(patch) => {
-                let patched = patch.apply_plain(current.to_value())?;
+                let patched = patch.apply_to(current.to_value(), schema::of("autoscaling", "v1", "Scale"))?;
                 serde_json::from_value(patched).map_err(|error| StatusError::bad_request(error.to_string()))
             }
         }

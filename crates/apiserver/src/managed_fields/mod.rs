@@ -28,15 +28,13 @@ const UNMANAGED_METADATA: &[&str] = &[
     "f:selfLink",
     "f:uid",
 ];
-/// Upstream's limit of a manager's name, in characters.
-const MAX_NAME: usize = 128;
 
 /// Who writes, what and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// The resource that is written.
     pub resource: &'a Resource,
-    /// `fieldManager`, or what [`manager_name`] makes of the user agent.
+    /// `fieldManager`, or what stands in for it.
     pub manager: &'a str,
     /// `status`, `scale`; empty for the main resource.
     pub subresource: &'a str,
@@ -86,18 +84,6 @@ impl Writer<'_> {
 /// `metadata.managedFields` tells whole seconds.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// The name under which a client owns fields: `fieldManager`, or else the first part of its user agent.
-#[must_use]
-pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
-    match field_manager.filter(|name| !name.is_empty()) {
-        Some(name) => name.to_owned(),
-        None => {
-            let name = user_agent.split('/').next().unwrap_or_default();
-            name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME).collect()
-        }
-    }
 }
 
 #[cfg(test)]

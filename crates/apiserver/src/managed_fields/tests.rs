@@ -4,7 +4,7 @@ use api_types::{Object, Resource, jiff::Timestamp, resources};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ApplyError, Force, Writer, apply, manager_name, on_update};
+use super::{ApplyError, Force, Writer, apply, on_update};
 
 fn row(kind: &str) -> &'static Resource {
     resources().iter().find(|row| row.kind == kind).unwrap()
@@ -272,12 +272,6 @@ fn the_oldest_updaters_become_one() {
     assert_eq!(entries.len(), 10);
     assert_eq!(entries[0].manager.as_deref(), Some("ancient-changes"));
     assert_eq!(entries[9].manager.as_deref(), Some("m14"));
-}
-
-#[test]
-fn managers_are_named_by_flag_or_user_agent() {
-    assert_eq!(manager_name(Some("me"), "kubectl/v1"), "me");
-    assert_eq!(manager_name(None, "kubectl/v1.36.0 (linux/amd64)"), "kubectl");
 }
 
 fn config() -> impl Strategy<Value = Value> {

@@ -88,7 +88,7 @@ impl Registry {
         object: &mut dyn Object,
         reservation: Reservation,
     ) -> Result<Written, StatusError> {
-        super::update::track_fields(write, Part::Main, object, None);
+        super::update::track_fields(rest, write, Part::Main, object, None);
         let value = rest.encode(object)?;
         let key = rest.key(target.namespace, target.name);
         if write.options.dry_run == DryRun::All {

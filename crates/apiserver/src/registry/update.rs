@@ -7,13 +7,15 @@ use api_types::{
 };
 
 use super::{
-    DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace,
+    DryRun, FieldTracking, Made, Registry, Rest, Target, Tracking, Write, Written, check_namespace,
     deletion::may_be_removed,
     metadata,
-    strategy::{AbsentUpdate, BlindUpdate, Part},
+    strategy::{AbsentUpdate, BlindUpdate, Part, now},
 };
 use crate::{
     admission::{Attributes, Operation},
+    managed_fields::{self, Writer},
+    managed_fields::{Writer, on_update},
     storage::{Item, StoreError, cache::Freshness},
 };
 
@@ -132,12 +134,12 @@ impl Registry {
             return Err(StatusError::invalid(rest.group_kind(), target.name, &errors));
         }
         self.admission.validate(&attributes, Some(&*new), Some(&*old)).await?;
-        if part == Part::Main {
+        if part.is_specification() {
             for warning in rest.strategy.warnings(&*new) {
                 write.warn(warning);
             }
         }
-        track_fields(write, part, &mut *new, Some(&*old));
+        track_fields(rest, write, part, &mut *new, Some(&*old));
         self.store_changed(rest, write, target, item, new, &*old).await
     }
 
@@ -182,8 +184,17 @@ impl Registry {
 }
 
 /// Records who set which fields.
-pub(super) fn track_fields(write: &Write<'_>, part: Part, new: &mut dyn Object, old: Option<&dyn Object>) {
-    let _ = (write, part, new, old);
+pub(super) fn track_fields(rest: &Rest, write: &Write<'_>, part: Part, new: &mut dyn Object, old: Option<&dyn Object>) {
+    let subresource = match (write.tracking, part) {
+        (Tracking::Applied, _) => return,
+        (Tracking::Subresource(name), _) => name,
+        (Tracking::Part, Part::Main) => "",
+        (Tracking::Part, Part::Status) => "status",
+        (Tracking::Part, Part::Finalize) => "finalize",
+        (Tracking::Part, Part::Binding) => "binding",
+    };
+    let manager = write.options.field_manager.as_str();
+    on_update(old, new, &Writer { resource: rest.row, manager, subresource, now: now() });
 }
 
 fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusError> {
@@ -219,7 +230,7 @@ fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &s
 fn validate_change(rest: &Rest, part: Part, new: &dyn Object, old: &dyn Object) -> Vec<FieldError> {
     let mut errors = validate_object_meta_update(new.meta(), old.meta());
     let ops = rest.row.ops;
-    if part == Part::Main {
+    if part.is_specification() {
         errors.extend(validate_object_meta(new.meta(), rest.row.scope, name_rule(rest.row)));
         errors.extend(ops.validate(new));
         errors.extend(ops.validate_update(new, old));
