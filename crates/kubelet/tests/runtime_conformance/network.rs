@@ -42,7 +42,7 @@ async fn inside(runtime: &dyn Runtime, pod: &Pod, script: &str) -> String {
 
 /// Waits for the server: it may just be starting.
 fn fetch(address: impl std::fmt::Display) -> String {
-    format!("until wget -q -T 2 -O - http://{address}/index.html; do sleep 0.1; done")
+    format!("until wget -q -O - http://{address}/index.html; do sleep 0.1; done")
 }
 
 async fn fetch_from_node(address: (IpAddr, u16)) -> String {
