@@ -12,7 +12,9 @@ use etcd_client::{
     PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse, WatchClient,
 };
 use futures::{FutureExt, future::BoxFuture};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
 use super::{
     Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Watch, embedded::MAX_VALUE,
@@ -41,6 +43,8 @@ pub struct EtcdOptions {
     pub tls: Option<EtcdTls>,
     /// How long an operation may take before it fails.
     pub timeout: Duration,
+    /// How long the history reaches back at least (`--etcd-compaction-interval`); `None` when somebody else compacts.
+    pub history: Option<Duration>,
 }
 
 /// Certificates in PEM.
@@ -53,9 +57,9 @@ pub struct EtcdTls {
 }
 
 impl EtcdOptions {
-    /// Servers without TLS.
+    /// Servers without TLS, compacted every five minutes as upstream does it.
     pub fn new(endpoints: Vec<String>) -> Self {
-        Self { endpoints, tls: None, timeout: Duration::from_secs(5) }
+        Self { endpoints, tls: None, timeout: Duration::from_secs(5), history: Some(Duration::from_secs(300)) }
     }
 
     fn connect_options(&self) -> ConnectOptions {
@@ -82,9 +86,11 @@ pub struct EtcdStore {
     leases: Leases,
     feed: Arc<Feed>,
     _follow: AbortOnDropHandle<()>,
+    /// Compaction. Several API servers may each do it: none forgets what is younger than the window.
+    _compact: Option<AbortOnDropHandle<()>>,
 }
 
-/// What only reads, shared with running watches.
+/// What needs no leases, shared with running watches.
 struct Reads {
     kv: KvClient,
     watch: WatchClient,
@@ -116,7 +122,9 @@ impl EtcdStore {
         let leases = Leases::new(client.lease_client(), options.timeout);
         let feed = Arc::new(Feed::default());
         let follow = AbortOnDropHandle::new(tokio::spawn(follow::run(reads.clone(), feed.clone())));
-        Ok(Self { reads, leases, feed, _follow: follow })
+        let compact =
+            options.history.map(|window| AbortOnDropHandle::new(tokio::spawn(compact(reads.clone(), window))));
+        Ok(Self { reads, leases, feed, _follow: follow, _compact: compact })
     }
 
     /// A write if the key is as expected; else the current value is asked for.
@@ -170,6 +178,22 @@ impl EtcdStore {
             }
             (failure, ..) => Err(failure.into_error(operation)),
         }
+    }
+}
+
+/// Forgets what is older than `window`, and does so once in that time.
+async fn compact(reads: Arc<Reads>, window: Duration) {
+    let mut ticks = interval(window);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = None;
+    loop {
+        ticks.tick().await;
+        if let Some(before) = before
+            && let Err(error) = reads.compact(before).await
+        {
+            warn!(%error, "cannot compact etcd's history");
+        }
+        before = reads.current_revision().await.ok();
     }
 }
 
@@ -257,6 +281,22 @@ impl Reads {
         }
     }
 
+    async fn compact(&self, revision: Revision) -> Result<()> {
+        let target = i64::try_from(revision.0).unwrap_or(i64::MAX);
+        let attempt = || {
+            let mut kv = self.kv.clone();
+            async move { kv.compact(target, None).await }
+        };
+        match call("compact", Repeat::Always, self.limit, attempt).await {
+            Ok(_) => Ok(()),
+            Err(Failure::Refused(error)) if is_out_of_range(&error) => match self.out_of_range(revision).await {
+                StoreError::Compacted { .. } => Ok(()),
+                error => Err(error),
+            },
+            Err(failure) => Err(failure.into_error("compact")),
+        }
+    }
+
     async fn current_revision(&self) -> Result<Revision> {
         let options = GetOptions::new().with_limit(1).with_count_only();
         let answer = self.range("read revision", b"\0", options).await;
@@ -317,23 +357,6 @@ impl Store for EtcdStore {
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {
-        async move {
-            let target = i64::try_from(revision.0).unwrap_or(i64::MAX);
-            let attempt = || {
-                let mut kv = self.reads.kv.clone();
-                async move { kv.compact(target, None).await }
-            };
-            match call("compact", Repeat::Always, self.reads.limit, attempt).await {
-                Ok(_) => Ok(()),
-                Err(Failure::Refused(error)) if is_out_of_range(&error) => {
-                    match self.reads.out_of_range(revision).await {
-                        StoreError::Compacted { .. } => Ok(()),
-                        error => Err(error),
-                    }
-                }
-                Err(failure) => Err(failure.into_error("compact")),
-            }
-        }
-        .boxed()
+        self.reads.compact(revision).boxed()
     }
 }

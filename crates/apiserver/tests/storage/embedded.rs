@@ -1,16 +1,13 @@
 //! The embedded store, alone and below the watch cache.
-#![allow(clippy::unwrap_used)]
-
-mod storage_conformance;
 
 use std::{sync::Arc, time::Duration};
 
+use crate::conformance::{ROOT, Subject, events, object};
 use apiserver::storage::{
     Key, Prefix, Revision, Store, StoreError, Ttl,
     cache::{Cache, Extractor, Limits},
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
-use storage_conformance::{ROOT, Subject, events, object};
 
 fn options(folder: &tempfile::TempDir) -> EmbeddedOptions {
     EmbeddedOptions::new(folder.path().join("data/store.redb"))
@@ -19,7 +16,7 @@ fn options(folder: &tempfile::TempDir) -> EmbeddedOptions {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let folder = tempfile::tempdir().unwrap();
-    storage_conformance::run_store(Arc::new(EmbeddedStore::open(&options(&folder)).unwrap())).await;
+    crate::conformance::run_store(Arc::new(EmbeddedStore::open(&options(&folder)).unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +24,7 @@ async fn conforms_below_the_cache() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(EmbeddedStore::open(&options(&folder)).unwrap());
     let cache = Cache::new(store, Prefix::new(ROOT), Extractor::default(), Limits::default());
-    storage_conformance::run_decorator(Arc::new(cache)).await;
+    crate::conformance::run_decorator(Arc::new(cache)).await;
 }
 
 #[tokio::test]
