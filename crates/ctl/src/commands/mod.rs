@@ -1,0 +1,105 @@
+//! One file a verb.
+
+pub mod api_resources;
+pub mod apply;
+pub mod cluster_info;
+pub mod config;
+pub mod create;
+pub mod delete;
+pub mod describe;
+pub mod exec;
+pub mod expose;
+pub mod get;
+pub mod logs;
+pub mod metadata;
+pub mod patch;
+pub mod pods;
+pub mod rollout;
+pub mod run;
+pub mod scale;
+pub mod set;
+pub mod version;
+pub mod watch;
+
+use crate::{
+    api::Api,
+    cli::{Cli, Command},
+    error::{Error, Result},
+};
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever it failed with, in kubectl's words.
+pub async fn run(cli: Cli) -> Result<()> {
+    let global = cli.global;
+    if let Command::Config(flags) = &cli.command {
+        return config::run(&global, flags);
+    }
+    let api = Api::new(&global).await?;
+    match cli.command {
+        Command::Get(flags) => get::run(&api, &flags).await,
+        Command::Describe(flags) => describe::run(&api, &flags).await,
+        Command::Apply(flags) => apply::run(&api, &global, &flags).await,
+        Command::Create(flags) => create::run(&api, &global, &flags).await,
+        Command::Delete(flags) => delete::run(&api, &global, &flags).await,
+        Command::Patch(flags) => patch::run(&api, &flags).await,
+        Command::Label(flags) => metadata::run(&api, metadata::Map::Labels, &flags).await,
+        Command::Annotate(flags) => metadata::run(&api, metadata::Map::Annotations, &flags).await,
+        Command::Logs(flags) => logs::run(&api, &flags).await,
+        Command::Exec(flags) => exec::run(&api, &flags).await,
+        Command::Scale(flags) => scale::run(&api, &flags).await,
+        Command::Set(flags) => set::run(&api, &flags).await,
+        Command::Rollout(flags) => rollout::run(&api, &flags).await,
+        Command::Expose(flags) => expose::run(&api, &flags).await,
+        Command::Run(flags) => run::run(&api, &flags).await,
+        Command::Config(_) => Ok(()),
+        Command::ClusterInfo => cluster_info::run(&api).await,
+        Command::Version(flags) => version::run(&api, &flags).await,
+        Command::ApiResources(flags) => api_resources::run(&api, &flags).await,
+    }
+}
+
+/// Prints the errors of several targets as they come; fails when there was one.
+#[derive(Debug, Default)]
+pub struct Failures {
+    any: bool,
+}
+
+impl Failures {
+    /// Prints an error and goes on; a server that is not there ends the command.
+    ///
+    /// # Errors
+    /// When going on is pointless.
+    pub fn note(&mut self, result: Result<()>) -> Result<()> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error @ (Error::Server(_) | Error::Usage(_) | Error::File(_))) => {
+                eprintln!("{error}");
+                self.any = true;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The command's result.
+    ///
+    /// # Errors
+    /// When there was an error.
+    pub fn result(self) -> Result<()> {
+        if self.any { Err(Error::Printed) } else { Ok(()) }
+    }
+}
+
+/// Percent-encodes query parameters; absent values are left out.
+#[must_use]
+pub fn query(parameters: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.finish()
+}

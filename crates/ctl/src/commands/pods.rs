@@ -1,0 +1,101 @@
+//! Finding the pod that logs and exec mean: `NAME`, `pod/NAME`, `deployment/NAME`…
+
+use api_types::core::Pod;
+use serde_json::Value;
+
+use crate::{
+    api::Api,
+    error::{Error, Result},
+    resources::{Catalog, Target},
+};
+
+/// The pod that `argument` names; for a workload, its first pod, running ones first.
+///
+/// # Errors
+/// When there is none.
+pub async fn find(api: &Api, argument: &str) -> Result<Pod> {
+    let Some((kind, name)) = argument.split_once('/') else {
+        return get(api, argument).await;
+    };
+    let catalog = Catalog::discover(api).await?;
+    let target = Target { resource: catalog.find(kind)?, name: Some(name.to_owned()) };
+    if target.resource.kind == "Pod" {
+        return get(api, name).await;
+    }
+    let object = api.get(&target.path(Some(&api.namespace))).await?;
+    let selector = selector(&object)
+        .ok_or_else(|| Error::usage(format!("cannot get the pods of {}: it has no selector", target.display())))?;
+    select(api, &selector)
+        .await?
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::usage(format!("no pods found for {}: selector {selector}", target.display())))
+}
+
+async fn get(api: &Api, name: &str) -> Result<Pod> {
+    parse(api.get(&format!("/api/v1/namespaces/{}/pods/{name}", api.namespace)).await?)
+}
+
+/// The pods that a label selector selects, running ones first.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn select(api: &Api, selector: &str) -> Result<Vec<Pod>> {
+    let query = super::query(&[("labelSelector", Some(selector))]);
+    let mut list = api.get(&format!("/api/v1/namespaces/{}/pods?{query}", api.namespace)).await?;
+    let Value::Array(items) = list["items"].take() else { return Ok(Vec::new()) };
+    let mut pods = items.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let running = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    pods.sort_by_key(|pod| !running(pod));
+    Ok(pods)
+}
+
+fn parse(object: Value) -> Result<Pod> {
+    serde_json::from_value(object).map_err(|error| Error::usage(format!("the server sent no pod: {error}")))
+}
+
+/// The label selector of a workload or a service, as text.
+#[must_use]
+pub fn selector(object: &Value) -> Option<String> {
+    let selector = &object["spec"]["selector"];
+    if object["kind"] == "Service" || object["kind"] == "ReplicationController" {
+        let pairs = selector.as_object()?.iter();
+        return Some(
+            pairs
+                .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+                .collect::<Vec<_>>()
+                .join(","),
+        );
+    }
+    let selector: api_types::meta::LabelSelector = serde_json::from_value(selector.clone()).ok()?;
+    let parsed = api_types::selector::label::Selector::from_label_selector(Some(&selector)).ok()?;
+    Some(parsed.to_string())
+}
+
+/// The container that a command means: the one named, the default one by annotation, the only or
+/// first one.
+///
+/// # Errors
+/// When the pod has no such container.
+pub fn container(pod: &Pod, named: Option<&str>) -> Result<String> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let name = pod.metadata.name.clone().unwrap_or_default();
+    let init = spec.init_containers.iter().flatten();
+    let known: Vec<&str> = spec.containers.iter().chain(init).map(|container| container.name.as_str()).collect();
+    if let Some(named) = named {
+        return match known.contains(&named) {
+            true => Ok(named.to_owned()),
+            false => Err(Error::usage(format!("container {named} not found in pod {name}"))),
+        };
+    }
+    let annotation =
+        pod.metadata.annotations.as_ref().and_then(|all| all.get("kubectl.kubernetes.io/default-container")).cloned();
+    if let Some(default) = annotation.filter(|default| known.contains(&default.as_str())) {
+        return Ok(default);
+    }
+    let first = spec.containers.first().ok_or_else(|| Error::usage(format!("pod {name} has no containers")))?;
+    if spec.containers.len() > 1 {
+        eprintln!("Defaulted container {:?} out of: {}", first.name, known.join(", "));
+    }
+    Ok(first.name.clone())
+}
