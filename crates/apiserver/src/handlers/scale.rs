@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{Answer, Call, body, patch::PatchBody, write};
 use crate::{
-    registry::{Change, Part, Rest, Tracking},
+    registry::{Change, Part, Rest},
     request::{Request, Verb},
     serving::respond,
 };
@@ -23,8 +23,7 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
         Verb::Patch => Source::Patch(PatchBody::read(&mut request).await?),
         _ => Source::Whole(body::read_json(&mut request).await?.to_vec()),
     };
-    let mut write = write(&request, "UpdateOptions")?;
-    write.tracking = Tracking::Subresource("scale");
+    let write = write(&request, "UpdateOptions")?;
     let change = SetScale { rest: call.rest, source };
     let written = call.registry().update(call.rest, &write, call.target(), Part::Scale, &change).await?;
     let object = call.rest.row.ops.decode(&written.json, &mut |_| {}).map_err(StatusError::internal)?;

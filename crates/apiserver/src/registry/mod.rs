@@ -52,18 +52,6 @@ pub struct Target<'a> {
     pub name: &'a str,
 }
 
-/// Whose the changed fields become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tracking {
-    /// The writer's, through the part that is written.
-    #[default]
-    Part,
-    /// The writer's, through a subresource that is no part, such as `scale`.
-    Subresource(&'static str),
-    /// Server-side apply has already said.
-    Applied,
-}
-
 /// Whether it has been recorded who set which fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldTracking {
@@ -79,8 +67,6 @@ pub struct Write<'a> {
     pub user: &'a User,
     /// How.
     pub options: WriteOptions,
-    /// Whose the changed fields become.
-    pub tracking: Tracking,
     /// Whether managed fields are still to be recorded.
     pub fields: FieldTracking,
     /// What the client is to be warned of, in the order in which it came up.
@@ -91,7 +77,7 @@ impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, tracking: Tracking::default(), warnings: Mutex::default() }
+        Self { user, options, fields: FieldTracking::Due, warnings: Mutex::default() }
     }
 
     /// Warns the client, once.

@@ -13,6 +13,8 @@ use super::{Registry, reservation::Reservation};
 pub enum Part {
     /// Everything but the status.
     Main,
+    /// `/scale`: the number of replicas.
+    Scale,
     /// `/status`.
     Status,
     /// `/finalize` of a namespace.
@@ -27,10 +29,17 @@ impl Part {
     pub const fn subresource(self) -> &'static str {
         match self {
             Self::Main => "",
+            Self::Scale => "scale",
             Self::Status => "status",
             Self::Finalize => "finalize",
             Self::Binding => "binding",
         }
+    }
+
+    /// Whether what is written is the object itself rather than its status.
+    #[must_use]
+    pub const fn is_specification(self) -> bool {
+        matches!(self, Self::Main | Self::Scale)
     }
 }
 
@@ -216,7 +225,7 @@ impl<S: TypedStrategy> Strategy for S {
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) {
         let (Some(new), Some(old)) = (new.downcast_mut(), old.downcast_ref()) else { return };
         match part {
-            Part::Main => TypedStrategy::prepare_for_update(self, new, old),
+            Part::Main | Part::Scale => TypedStrategy::prepare_for_update(self, new, old),
             part => self.prepare_for_part_update(part, new, old),
         }
     }

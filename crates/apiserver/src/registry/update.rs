@@ -7,14 +7,13 @@ use api_types::{
 };
 
 use super::{
-    DryRun, FieldTracking, Made, Registry, Rest, Target, Tracking, Write, Written, check_namespace,
+    DryRun, FieldTracking, Made, Registry, Rest, Target, Write, Written, check_namespace,
     deletion::may_be_removed,
     metadata,
     strategy::{AbsentUpdate, BlindUpdate, Part, now},
 };
 use crate::{
     admission::{Attributes, Operation},
-    managed_fields::{self, Writer},
     managed_fields::{Writer, on_update},
     storage::{Item, StoreError, cache::Freshness},
 };
@@ -185,16 +184,11 @@ impl Registry {
 
 /// Records who set which fields.
 pub(super) fn track_fields(rest: &Rest, write: &Write<'_>, part: Part, new: &mut dyn Object, old: Option<&dyn Object>) {
-    let subresource = match (write.tracking, part) {
-        (Tracking::Applied, _) => return,
-        (Tracking::Subresource(name), _) => name,
-        (Tracking::Part, Part::Main) => "",
-        (Tracking::Part, Part::Status) => "status",
-        (Tracking::Part, Part::Finalize) => "finalize",
-        (Tracking::Part, Part::Binding) => "binding",
-    };
-    let manager = write.options.field_manager.as_str();
-    on_update(old, new, &Writer { resource: rest.row, manager, subresource, now: now() });
+    // A binding belongs to nobody, as upstream.
+    if write.fields == FieldTracking::Due && part != Part::Binding {
+        let manager = write.options.field_manager.as_str();
+        on_update(old, new, &Writer { resource: rest.row, manager, subresource: part.subresource(), now: now() });
+    }
 }
 
 fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusError> {
