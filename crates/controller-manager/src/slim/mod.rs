@@ -1,0 +1,12 @@
+//! Pods, nodes and leases with only the fields that controllers read.
+
+mod lease;
+mod node;
+mod pod;
+
+pub use lease::{Lease, LeaseSpec};
+pub use node::{Node, NodeSpec, NodeStatus};
+pub use pod::{
+    BY_CONTROLLER, BY_NODE, BY_TERMINATED, Container, ContainerStatus, POD_DELETION_COST, POD_INDEXES, Pod, PodSpec,
+    PodStatus, TERMINATED, orphans_of,
+};
