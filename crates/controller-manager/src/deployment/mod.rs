@@ -1,0 +1,221 @@
+//! Deployments: replica sets that replace one another.
+
+mod events;
+mod plan;
+mod revision;
+mod status;
+mod sync;
+
+use std::sync::Arc;
+
+use api_types::{
+    apps::{Deployment, DeploymentStatus, ReplicaSet},
+    jiff::Timestamp,
+    selector::label::Selector,
+};
+use component::{
+    informer::{Informer, ObjectKey},
+    queue::{Outcome, WorkQueue},
+    recorder::{EventType, Recorder},
+};
+use kube::{Api, Client, api::Patch};
+
+use self::{
+    plan::{OldPods, Scale, Strategy},
+    revision::{Sets, observe},
+};
+use crate::{
+    context::Context,
+    controllers::Run,
+    ownership::{self, Claim, Claimant, controller_reference, object_reference},
+    pod_state,
+    slim::{BY_CONTROLLER, Pod, orphans_of},
+    write,
+};
+
+/// The controller of deployments.
+pub(crate) fn start(context: &Context) -> Option<Run> {
+    let sets = context
+        .informer::<ReplicaSet>()
+        .with_index(BY_CONTROLLER, |set| vec![ownership::controller_index(&set.metadata)]);
+    let controller = Arc::new(Controller {
+        client: context.client.clone(),
+        deployments: context.informer(),
+        sets,
+        pods: context.informer(),
+        recorder: context.recorder("deployment-controller"),
+    });
+    let queue = WorkQueue::new();
+    events::subscribe(&controller, &queue);
+    let daemon = context.daemon.clone();
+    let workers = context.config.flags.concurrency.deployment;
+    Some(Box::new(move || {
+        queue.run(&daemon, "deployment", workers, move |key| {
+            let controller = Arc::clone(&controller);
+            async move { write::settle_races(controller.reconcile(&key).await) }
+        });
+    }))
+}
+
+struct Controller {
+    client: Client,
+    deployments: Informer<Deployment>,
+    sets: Informer<ReplicaSet>,
+    pods: Informer<Pod>,
+    recorder: Recorder,
+}
+
+/// A step of a rollout failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("invalid selector")]
+    Selector(#[from] api_types::selector::label::Error),
+    #[error(transparent)]
+    Adopt(#[from] ownership::AdoptError),
+    #[error("{operation}")]
+    Write { operation: &'static str, source: kube::Error },
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
+    move |source| Error::Write { operation, source }
+}
+
+/// What one pass over a deployment works with.
+struct Pass {
+    deployment: Arc<Deployment>,
+    sets: Sets,
+    now: Timestamp,
+}
+
+impl Controller {
+    async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
+        let Some(deployment) = self.deployments.store().get(key) else { return Ok(Outcome::Done) };
+        let selector = Selector::from_label_selector(deployment.spec.as_ref().map(|spec| &spec.selector))?;
+        if selector.is_everything() {
+            let message = "This deployment is selecting all pods. A non-empty selector is required.";
+            let regarding = object_reference(&*deployment);
+            self.recorder.record(&regarding, EventType::Warning, "SelectingAll", message);
+            return Ok(Outcome::Done);
+        }
+        let sets = self.claim(&deployment, &selector).await?;
+        let sets = Sets::sort_out(&deployment, sets);
+        let mut pass = Pass { deployment, sets, now: Timestamp::now() };
+        if pass.deployment.metadata.deletion_timestamp.is_some() {
+            let status = status::calculate(&pass.deployment, &pass.sets, pass.now);
+            return self.write_status(&pass, status).await;
+        }
+        let paused = pass.deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true);
+        if self.note_pause(&pass, paused).await? {
+            // The status that was written comes back as an event.
+            return Ok(Outcome::Done);
+        }
+        if paused || observe(&pass.deployment, &pass.sets).is_scaling() {
+            return self.rescale(&mut pass, paused).await;
+        }
+        match observe(&pass.deployment, &pass.sets).strategy {
+            Strategy::Recreate => self.recreate(&mut pass).await,
+            Strategy::RollingUpdate { .. } => self.roll(&mut pass).await,
+        }
+    }
+
+    /// The deployment's replica sets, after adopting and releasing.
+    async fn claim(&self, deployment: &Deployment, selector: &Selector) -> Result<Vec<Arc<ReplicaSet>>, Error> {
+        let namespace = deployment.metadata.namespace.clone().unwrap_or_default();
+        let reference = controller_reference(deployment);
+        let deleting = deployment.metadata.deletion_timestamp.is_some();
+        let claimant = Claimant { uid: &reference.uid, selector, deleting };
+        let mut candidates = self.sets.store().by_index(BY_CONTROLLER, &reference.uid);
+        candidates.extend(self.sets.store().by_index(BY_CONTROLLER, &orphans_of(&namespace)));
+        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &namespace);
+        let mut claimed = Vec::new();
+        for set in candidates {
+            match claimant.claim(&set.metadata) {
+                Claim::Keep => claimed.push(set),
+                Claim::Release => {
+                    let released = ownership::release(&api, &set.metadata, &reference.uid).await;
+                    released.map_err(failed("releasing a replica set"))?;
+                }
+                Claim::Adopt => {
+                    let owners = Api::<Deployment>::namespaced(self.client.clone(), &namespace);
+                    ownership::recheck_owner(&owners, &reference).await?;
+                    ownership::adopt(&api, &set.metadata, &reference).await?;
+                    claimed.push(set);
+                }
+                Claim::Ignore => {}
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn roll(&self, pass: &mut Pass) -> Result<Outcome, Error> {
+        if !self.ensure_new_set(pass).await? {
+            return Ok(Outcome::Done);
+        }
+        let steps = observe(&pass.deployment, &pass.sets).roll();
+        self.finish_step(pass, &steps).await
+    }
+
+    async fn recreate(&self, pass: &mut Pass) -> Result<Outcome, Error> {
+        let old_pods = self.old_pods(&pass.sets);
+        let down = observe(&pass.deployment, &pass.sets).recreate(OldPods::Running);
+        if down.is_empty() && old_pods == OldPods::Gone && !self.ensure_new_set(pass).await? {
+            return Ok(Outcome::Done);
+        }
+        let steps = observe(&pass.deployment, &pass.sets).recreate(old_pods);
+        self.finish_step(pass, &steps).await
+    }
+
+    /// Whether pods of old templates are still there; finished ones do not count.
+    fn old_pods(&self, sets: &Sets) -> OldPods {
+        let uids = sets.old.iter().filter_map(|set| set.metadata.uid.as_deref());
+        let mut pods = uids.flat_map(|uid| self.pods.store().by_index(BY_CONTROLLER, uid));
+        if pods.any(|pod| !pod_state::is_terminal(&pod)) { OldPods::Running } else { OldPods::Gone }
+    }
+
+    /// Scales, cleans up when the rollout is complete, and writes the status.
+    async fn finish_step(&self, pass: &mut Pass, steps: &[Scale]) -> Result<Outcome, Error> {
+        self.scale(pass, steps).await?;
+        let complete = status::is_complete(&pass.deployment, &pass.deployment.status.clone().unwrap_or_default());
+        if steps.is_empty() && complete {
+            self.clean_up(pass).await?;
+        }
+        let status = status::rollout(&pass.deployment, &pass.sets, pass.now);
+        self.write_status(pass, status).await
+    }
+
+    async fn rescale(&self, pass: &mut Pass, paused: bool) -> Result<Outcome, Error> {
+        if !self.update_new_set(pass).await? {
+            return Ok(Outcome::Done);
+        }
+        let steps = observe(&pass.deployment, &pass.sets).rescale();
+        self.scale(pass, &steps).await?;
+        if paused {
+            self.clean_up(pass).await?;
+        }
+        let status = status::calculate(&pass.deployment, &pass.sets, pass.now);
+        self.write_status(pass, status).await
+    }
+
+    /// Writes the status if it differs; asks to come back when the progress deadline passes.
+    async fn write_status(&self, pass: &Pass, status: DeploymentStatus) -> Result<Outcome, Error> {
+        let deployment = &pass.deployment;
+        let old = deployment.status.clone().unwrap_or_default();
+        if status != old {
+            let patch = Patch::Merge(write::status_patch(deployment.metadata.uid.as_deref(), &old, &status));
+            let name = deployment.metadata.name.as_deref().unwrap_or_default();
+            let api = self.deployment_api(deployment);
+            let written = api.patch_status(name, &write::patch_params(), &patch).await;
+            written.map_err(failed("writing the status"))?;
+        }
+        let next = status::next_judgement(deployment, &status, pass.now);
+        Ok(next.map_or(Outcome::Done, Outcome::RequeueAfter))
+    }
+
+    fn deployment_api(&self, deployment: &Deployment) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), deployment.metadata.namespace.as_deref().unwrap_or_default())
+    }
+
+    fn set_api(&self, deployment: &Deployment) -> Api<ReplicaSet> {
+        Api::namespaced(self.client.clone(), deployment.metadata.namespace.as_deref().unwrap_or_default())
+    }
+}
