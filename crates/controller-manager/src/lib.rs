@@ -1,1 +1,45 @@
-//! The control loops: one file each, in one table.
+//! The control loops: one file each, in one table ([`controllers`]).
+//!
+//! Every controller is a pure `plan` over what the informers show, and a thin driver that queues
+//! keys and carries the plan out. What several share stands beside them, once:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`slim`] | pods, nodes, leases with only the fields that are read here |
+//! | [`ownership`] | controller references: claim, adopt, release |
+//! | [`expectations`] | what was asked of the server and not yet seen by an informer |
+//! | [`pod_state`], [`pod_rank`], [`pod_template`] | active, ready, available; whom to delete first; pods from templates |
+//! | [`service_endpoints`] | which pods stand behind a service |
+//! | [`batch`], [`write`], [`written`] | slow start; patches and lost races; own writes that a cache lacks |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod batch;
+pub mod context;
+pub mod controllers;
+mod deployment;
+mod discovery;
+mod endpoint_slice;
+mod endpoints;
+pub mod expectations;
+mod garbage_collector;
+mod manager;
+mod namespace;
+mod node_ipam;
+mod node_lifecycle;
+pub mod options;
+pub mod ownership;
+mod pod_gc;
+pub mod pod_rank;
+pub mod pod_state;
+pub mod pod_template;
+mod replication;
+mod root_ca;
+mod service_account;
+pub mod service_endpoints;
+pub mod slim;
+mod taint_eviction;
+mod taints;
+pub mod write;
+pub mod written;
+
+pub use manager::{run, start_controllers};

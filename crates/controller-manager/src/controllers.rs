@@ -1,0 +1,67 @@
+//! The table of controllers.
+
+use crate::{
+    context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace, node_ipam, node_lifecycle,
+    pod_gc, replication, root_ca, service_account, taint_eviction,
+};
+
+/// Starts a controller's workers; called once the informers have synced.
+pub type Run = Box<dyn FnOnce() + Send>;
+
+/// A row.
+#[derive(Clone, Copy, Debug)]
+pub struct Controller {
+    /// Upstream's name.
+    pub name: &'static str,
+    /// The name that `--controllers` took before 1.28; empty when there was none.
+    pub alias: &'static str,
+    /// Registers informers and handlers; `None` when the flags leave the controller nothing to do.
+    pub start: fn(&Context) -> Option<Run>,
+}
+
+impl Controller {
+    const fn new(name: &'static str, alias: &'static str, start: fn(&Context) -> Option<Run>) -> Self {
+        Self { name, alias, start }
+    }
+
+    /// Whether `--controllers` means this one by `name`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        name == self.name || (name == self.alias && !name.is_empty())
+    }
+}
+
+/// Every controller. Handlers run in this order, so that readiness reaches the endpoints first.
+pub const CONTROLLERS: &[Controller] = &[
+    Controller::new("endpointslice-controller", "endpointslice", endpoint_slice::start),
+    Controller::new("endpoints-controller", "endpoint", endpoints::start),
+    Controller::new("replicaset-controller", "replicaset", replication::start_replica_sets),
+    Controller::new(
+        "replicationcontroller-controller",
+        "replicationcontroller",
+        replication::start_replication_controllers,
+    ),
+    Controller::new("deployment-controller", "deployment", deployment::start),
+    Controller::new("node-ipam-controller", "nodeipam", node_ipam::start),
+    Controller::new("node-lifecycle-controller", "nodelifecycle", node_lifecycle::start),
+    Controller::new("taint-eviction-controller", "", taint_eviction::start),
+    Controller::new("serviceaccount-controller", "serviceaccount", service_account::start),
+    Controller::new("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca::start),
+    Controller::new("namespace-controller", "namespace", namespace::start),
+    Controller::new("pod-garbage-collector-controller", "podgc", pod_gc::start),
+    Controller::new("garbage-collector-controller", "garbagecollector", garbage_collector::start),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once() {
+        let names: Vec<&str> =
+            CONTROLLERS.iter().flat_map(|c| [c.name, c.alias]).filter(|name| !name.is_empty()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+}

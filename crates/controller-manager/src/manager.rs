@@ -1,0 +1,64 @@
+//! Putting the daemon together: health port, leader election, controllers.
+
+use std::sync::Arc;
+
+use component::{Daemon, leader::Candidate, serve::health::Health};
+use kube::Client;
+
+use crate::{
+    context::Context,
+    controllers::CONTROLLERS,
+    options::{Config, Flags},
+};
+
+/// Starts the daemon: serves health, waits to lead, runs the controllers until `daemon` ends. Losing
+/// the leadership ends the daemon, so that two managers never work at once.
+///
+/// # Errors
+/// When flags are unsound, the client cannot be made, or a port cannot be bound.
+pub async fn run(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
+    let config = Arc::new(Config::new(flags)?);
+    let client = component::client::connect(&config.flags.client).await?;
+    serve_health(&config, &daemon).await?;
+    daemon.ready();
+    if config.flags.leader.enabled {
+        lead(&client, &config, &daemon).await;
+    }
+    start_controllers(client, config, &daemon).await;
+    Ok(())
+}
+
+async fn serve_health(config: &Config, daemon: &Daemon) -> anyhow::Result<()> {
+    let health = Health::new();
+    if let Some(address) = config.secure_address() {
+        health.serve_tls("kube-controller-manager", address, daemon).await?;
+    }
+    if let Some(address) = config.insecure_address() {
+        health.serve_plain(address, daemon).await?;
+    }
+    Ok(())
+}
+
+/// Returns when this process leads; the daemon ends when it no longer does.
+async fn lead(client: &Client, config: &Config, daemon: &Daemon) {
+    let candidate = Candidate::new(client.clone(), "kube-controller-manager", &config.flags.leader);
+    let lost = candidate.lead(daemon.shutdown.clone()).await;
+    let shutdown = daemon.shutdown.clone();
+    daemon.spawn(async move {
+        lost.await;
+        shutdown.cancel();
+    });
+}
+
+/// Runs the enabled controllers: registers all, lists what they watch, then starts their workers.
+/// Returns when all are at work.
+pub async fn start_controllers(client: Client, config: Arc<Config>, daemon: &Daemon) {
+    let context = Context::new(client, daemon.clone(), Arc::clone(&config));
+    let enabled = CONTROLLERS.iter().filter(|controller| config.enabled.contains(controller.name));
+    let runs: Vec<_> = enabled.filter_map(|controller| (controller.start)(&context)).collect();
+    context.start_informers().await;
+    tracing::info!(controllers = runs.len(), "informers have synced, controllers start");
+    for run in runs {
+        run();
+    }
+}

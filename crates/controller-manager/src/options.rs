@@ -1,0 +1,287 @@
+//! Flags, and the configuration they make.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use component::flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags, duration};
+use ipnet::IpNet;
+
+use crate::controllers::CONTROLLERS;
+
+/// Flags of upstream's controller manager that mean nothing here.
+pub const RETIRED: RetiredFlags = &[
+    ("pod-eviction-timeout", "pods are evicted by their tolerations of NoExecute taints"),
+    ("enable-taint-manager", "NoExecute taints always evict"),
+    ("node-sync-period", "nodes are watched"),
+    ("deployment-controller-sync-period", "deployments are watched"),
+    ("min-resync-period", "informers do not resync"),
+    ("namespace-sync-period", "namespaces are watched"),
+    ("service-sync-period", "services are watched"),
+    ("register-retry-count", "not needed"),
+    ("deleting-pods-qps", "not limited"),
+    ("deleting-pods-burst", "not limited"),
+    ("enable-garbage-collector", "the garbage collector is a controller: --controllers=-garbagecollector"),
+    ("kube-api-content-type", "JSON is always used"),
+    ("controller-start-interval", "controllers start together"),
+    ("enable-dynamic-provisioning", "not supported"),
+    ("flex-volume-plugin-dir", "not supported"),
+    ("cloud-provider", "there is no cloud provider"),
+    ("cloud-config", "there is no cloud provider"),
+    ("configure-cloud-routes", "there is no cloud provider"),
+    ("cidr-allocator-type", "the range allocator is always used"),
+    ("authentication-kubeconfig", "the health port asks for no credentials"),
+    ("authorization-kubeconfig", "the health port asks for no credentials"),
+    ("authorization-always-allow-paths", "the health port asks for no credentials"),
+    ("requestheader-client-ca-file", "the health port asks for no credentials"),
+    ("client-ca-file", "the health port asks for no credentials"),
+    ("cluster-name", "not used"),
+    ("tls-cert-file", "the health port makes its own certificate"),
+    ("tls-private-key-file", "the health port makes its own certificate"),
+];
+
+/// The command line.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kube-controller-manager", version = component::KUBERNETES_VERSION, about = "The control loops of Kubernetes")]
+pub struct Flags {
+    /// Logging
+    #[command(flatten)]
+    pub logging: LoggingFlags,
+    /// The API server
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// Leader election
+    #[command(flatten)]
+    pub leader: LeaderElectionFlags,
+    /// Controllers to run: '*' means all, 'foo' that one, '-foo' not that one
+    #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true, value_name = "NAMES")]
+    pub controllers: Vec<String>,
+    /// Give every node a Pod CIDR out of --cluster-cidr
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub allocate_node_cidrs: bool,
+    /// Ranges of pod addresses, at most one per address family
+    #[arg(long, value_delimiter = ',', value_name = "CIDRS")]
+    pub cluster_cidr: Vec<IpNet>,
+    /// Ranges of service addresses, kept out of the nodes' Pod CIDRs
+    #[arg(long, value_delimiter = ',', value_name = "CIDRS")]
+    pub service_cluster_ip_range: Vec<IpNet>,
+    /// Prefix length of a node's Pod CIDR (IPv4)
+    #[arg(long, alias = "node-cidr-mask-size-ipv4", default_value_t = 24, value_name = "BITS")]
+    pub node_cidr_mask_size: u8,
+    /// Prefix length of a node's Pod CIDR (IPv6)
+    #[arg(long, default_value_t = 64, value_name = "BITS")]
+    pub node_cidr_mask_size_ipv6: u8,
+    /// How long a node may be silent before it counts as unreachable
+    #[arg(long, default_value = "40s", value_parser = duration, value_name = "DURATION")]
+    pub node_monitor_grace_period: Duration,
+    /// How long a new node may be silent
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "DURATION")]
+    pub node_startup_grace_period: Duration,
+    /// Accepted; nodes are watched, and looked at again exactly when their grace period ends
+    #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    pub node_monitor_period: Duration,
+    /// Nodes per second whose pods may be evicted while a zone is healthy
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub node_eviction_rate: f64,
+    /// The same while a zone is unhealthy; 0 in clusters that are not large
+    #[arg(long, default_value_t = 0.01, value_name = "RATE")]
+    pub secondary_node_eviction_rate: f64,
+    /// Share of silent nodes from which on a zone is unhealthy
+    #[arg(long, default_value_t = 0.55, value_name = "SHARE")]
+    pub unhealthy_zone_threshold: f64,
+    /// From how many nodes on a cluster is large
+    #[arg(long, default_value_t = 50, value_name = "NODES")]
+    pub large_cluster_size_threshold: usize,
+    /// PEM bundle published as kube-root-ca.crt in every namespace
+    #[arg(long, value_name = "FILE")]
+    pub root_ca_file: Option<PathBuf>,
+    /// Accepted; API servers sign service account tokens
+    #[arg(long, value_name = "FILE")]
+    pub service_account_private_key_file: Option<PathBuf>,
+    /// Accepted; one set of credentials is used
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub use_service_account_credentials: bool,
+    /// Finished pods that are kept; more than this and the oldest are deleted; 0 keeps all
+    #[arg(long, default_value_t = 12_500, value_name = "PODS")]
+    pub terminated_pod_gc_threshold: usize,
+    /// Address of the HTTPS port
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: std::net::IpAddr,
+    /// HTTPS port for /healthz and /metrics; 0 for none
+    #[arg(long, default_value_t = 10257, value_name = "PORT")]
+    pub secure_port: u16,
+    /// Address of the plain HTTP port
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub address: std::net::IpAddr,
+    /// Plain HTTP port for /healthz and /metrics, once 10252; 0 for none
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub port: u16,
+    /// How many keys of each controller are worked on at once
+    #[command(flatten)]
+    pub concurrency: Concurrency,
+}
+
+/// `--concurrent-…-syncs`
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Concurrency {
+    /// Deployments worked on at once
+    #[arg(long = "concurrent-deployment-syncs", default_value_t = 5, value_name = "N")]
+    pub deployment: usize,
+    /// Replica sets worked on at once
+    #[arg(long = "concurrent-replicaset-syncs", default_value_t = 5, value_name = "N")]
+    pub replica_set: usize,
+    /// Replication controllers worked on at once
+    #[arg(long = "concurrent-rc-syncs", default_value_t = 5, value_name = "N")]
+    pub replication_controller: usize,
+    /// Services whose endpoints are worked on at once
+    #[arg(long = "concurrent-endpoint-syncs", default_value_t = 5, value_name = "N")]
+    pub endpoints: usize,
+    /// Services whose endpoint slices are worked on at once
+    #[arg(long = "concurrent-service-endpoint-syncs", default_value_t = 5, value_name = "N")]
+    pub endpoint_slice: usize,
+    /// Namespaces worked on at once
+    #[arg(long = "concurrent-namespace-syncs", default_value_t = 10, value_name = "N")]
+    pub namespace: usize,
+    /// Objects the garbage collector works on at once
+    #[arg(long = "concurrent-gc-syncs", default_value_t = 20, value_name = "N")]
+    pub garbage_collector: usize,
+    /// Namespaces whose service accounts are worked on at once
+    #[arg(long = "concurrent-serviceaccount-token-syncs", default_value_t = 5, value_name = "N")]
+    pub service_account: usize,
+}
+
+/// Mistakes in the flags, all of them at once.
+#[derive(Debug, thiserror::Error)]
+#[error("invalid flags: {}", .0.join("; "))]
+pub struct InvalidFlags(Vec<String>);
+
+/// What the flags mean.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The flags, known to be sound.
+    pub flags: Flags,
+    /// Names of the controllers to run.
+    pub enabled: BTreeSet<&'static str>,
+    /// The PEM bundle of `--root-ca-file`.
+    pub root_ca: Option<String>,
+}
+
+impl Config {
+    /// Checks the flags and reads the files they name.
+    ///
+    /// # Errors
+    /// Every mistake, in one error.
+    pub fn new(flags: Flags) -> Result<Self, InvalidFlags> {
+        let mut mistakes = Vec::new();
+        let enabled = enabled_controllers(&flags.controllers, &mut mistakes);
+        if flags.allocate_node_cidrs {
+            check_ranges(&flags, &mut mistakes);
+        }
+        let root_ca = flags.root_ca_file.as_ref().and_then(|path| match std::fs::read_to_string(path) {
+            Ok(pem) => Some(pem),
+            Err(error) => {
+                mistakes.push(format!("--root-ca-file {}: {error}", path.display()));
+                None
+            }
+        });
+        if mistakes.is_empty() { Ok(Self { flags, enabled, root_ca }) } else { Err(InvalidFlags(mistakes)) }
+    }
+
+    /// Where HTTPS is served, if it is.
+    #[must_use]
+    pub fn secure_address(&self) -> Option<SocketAddr> {
+        (self.flags.secure_port != 0).then(|| SocketAddr::new(self.flags.bind_address, self.flags.secure_port))
+    }
+
+    /// Where plain HTTP is served, if it is.
+    #[must_use]
+    pub fn insecure_address(&self) -> Option<SocketAddr> {
+        (self.flags.port != 0).then(|| SocketAddr::new(self.flags.address, self.flags.port))
+    }
+
+    /// The prefix length of a node's share of `range`.
+    #[must_use]
+    pub fn node_mask(&self, range: &IpNet) -> u8 {
+        match range {
+            IpNet::V4(_) => self.flags.node_cidr_mask_size,
+            IpNet::V6(_) => self.flags.node_cidr_mask_size_ipv6,
+        }
+    }
+}
+
+fn check_ranges(flags: &Flags, mistakes: &mut Vec<String>) {
+    if flags.cluster_cidr.is_empty() {
+        mistakes.push("--allocate-node-cidrs needs --cluster-cidr".to_owned());
+    }
+    for range in &flags.cluster_cidr {
+        let (mask, most) = match range {
+            IpNet::V4(_) => (flags.node_cidr_mask_size, 30),
+            IpNet::V6(_) => (flags.node_cidr_mask_size_ipv6, 126),
+        };
+        if mask < range.prefix_len() || mask > most {
+            mistakes.push(format!("--node-cidr-mask-size {mask} does not fit into --cluster-cidr {range}"));
+        }
+    }
+}
+
+/// As upstream: a name turns a controller on, `-name` off, `*` all of those that are not named.
+fn enabled_controllers(words: &[String], mistakes: &mut Vec<String>) -> BTreeSet<&'static str> {
+    for word in words {
+        let name = word.strip_prefix('-').unwrap_or(word);
+        if name != "*" && !CONTROLLERS.iter().any(|controller| controller.is_called(name)) {
+            mistakes.push(format!("--controllers: {name:?} is not in the list of known controllers"));
+        }
+    }
+    let all = words.iter().any(|word| word == "*");
+    let named = |name: &str| {
+        words.iter().find_map(|word| {
+            let controller = CONTROLLERS.iter().find(|controller| controller.name == name)?;
+            match word.strip_prefix('-') {
+                Some(off) => controller.is_called(off).then_some(false),
+                None => controller.is_called(word).then_some(true),
+            }
+        })
+    };
+    CONTROLLERS.iter().map(|controller| controller.name).filter(|name| named(name).unwrap_or(all)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn config(words: &str) -> Result<Config, InvalidFlags> {
+        let words = std::iter::once("kube-controller-manager").chain(words.split_whitespace()).map(OsString::from);
+        Config::new(component::flags::parse(words, RETIRED).unwrap())
+    }
+
+    #[test]
+    fn controllers_are_turned_on_and_off() {
+        let all = CONTROLLERS.len();
+        let cases =
+            [("", all), ("--controllers=*,-podgc", all - 1), ("--controllers=deployment,replicaset-controller", 2)];
+        for (words, count) in cases {
+            assert_eq!(config(words).unwrap().enabled.len(), count, "{words}");
+        }
+        assert!(!config("--controllers=*,-podgc").unwrap().enabled.contains("pod-garbage-collector-controller"));
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let error = config("--controllers=nonsense --allocate-node-cidrs --root-ca-file=/nonexistent").unwrap_err();
+        for part in ["nonsense", "--cluster-cidr", "/nonexistent"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert!(config("--allocate-node-cidrs=true --cluster-cidr=10.10.0.0/25").is_err());
+    }
+
+    #[test]
+    fn old_flags_are_accepted() {
+        let config = config(
+            "--master=http://127.0.0.1:8080 --address=0.0.0.0 --port=10252 --pod-eviction-timeout=30s --logtostderr=true \
+             --allocate-node-cidrs --cluster-cidr=10.10.0.0/16 --service-cluster-ip-range=10.0.0.0/24",
+        )
+        .unwrap();
+        assert_eq!(config.insecure_address().unwrap().to_string(), "0.0.0.0:10252");
+    }
+}
