@@ -178,7 +178,7 @@ impl Reader {
 
     async fn next(&mut self) -> Result<WatchBatch> {
         loop {
-            if let Some(batch) = self.from_history().await? {
+            if let Some(batch) = self.next_of_history().await? {
                 return Ok(batch);
             }
             match self.feed.look(&self.subscriber.prefix, self.position) {
@@ -192,7 +192,7 @@ impl Reader {
         }
     }
 
-    async fn from_history(&mut self) -> Result<Option<WatchBatch>> {
+    async fn next_of_history(&mut self) -> Result<Option<WatchBatch>> {
         let Some(history) = &mut self.history else { return Ok(None) };
         match history.next().await {
             Some(batch) => {

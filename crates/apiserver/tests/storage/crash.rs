@@ -147,7 +147,7 @@ async fn check(store: &dyn Store, acknowledged: &Acknowledged) -> Revision {
         match item {
             // What followed an acknowledged write may have been done without being acknowledged.
             Some(item) => assert!(item.revision > *revision || item.value == value(state), "{name} {state}"),
-            None => assert!(state == "gone" || number(name) % 7 == 0, "{name} {state} is lost"),
+            None => assert!(state == "gone" || number(name).is_multiple_of(7), "{name} {state} is lost"),
         }
     }
     let mut watch = store.watch(&folder(), Revision(1)).await.unwrap();
@@ -220,7 +220,7 @@ async fn writes_to_a_dying_etcd_are_told_truly() {
         match outcome {
             Ok(revision) => assert_eq!(items[&key].revision, revision),
             Err(StoreError::Unavailable { .. }) => {
-                assert!(!items.contains_key(&key), "{key} was said not to be written")
+                assert!(!items.contains_key(&key), "{key} was said not to be written");
             }
             Err(StoreError::Undetermined { .. }) => {}
             Err(error) => panic!("{key}: {error}"),
