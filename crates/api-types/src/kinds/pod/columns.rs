@@ -227,90 +227,86 @@ mod tests {
         json!({"metadata": {"name": "a"}, "spec": spec, "status": status})
     }
 
+    fn status(name: &str, ready: bool, restarts: i32, state: Value) -> Value {
+        json!({
+            "name": name, "ready": ready, "started": ready, "restartCount": restarts, "state": state,
+            "image": "", "imageID": "",
+        })
+    }
+
+    fn running() -> Value {
+        json!({"running": {}})
+    }
+
+    fn terminated(code: i32, reason: &str) -> Value {
+        json!({"terminated": {"exitCode": code, "reason": reason}})
+    }
+
+    fn waiting(reason: &str) -> Value {
+        json!({"waiting": {"reason": reason}})
+    }
+
     #[test]
     fn ready_status_and_restarts_follow_the_containers() {
-        let one = json!({"containers": [{"name": "c"}]});
-        let two = json!({"containers": [{"name": "c"}, {"name": "d"}]});
-        let init = json!({"containers": [{"name": "c"}], "initContainers": [{"name": "i"}, {"name": "j"}]});
-        let sidecar =
-            json!({"containers": [{"name": "c"}], "initContainers": [{"name": "i", "restartPolicy": "Always"}]});
-        let status = |name: &str, ready: bool, restarts: i32, state: Value| json!({"name": name, "ready": ready, "restartCount": restarts, "state": state, "image": "", "imageID": ""});
-        let running = json!({"running": {}});
-        let completed = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
-        let crash = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let cases = [
-            (pod(one.clone(), json!({"phase": "Pending"})), ["0/1", "Pending", "0"]),
+            ("Pending", vec![], ["0/1", "Pending", "0"]),
+            ("Running", vec![status("c", true, 0, running())], ["1/1", "Running", "0"]),
+            ("Running", vec![status("c", false, 3, waiting("CrashLoopBackOff"))], ["0/1", "CrashLoopBackOff", "3"]),
+            ("Succeeded", vec![status("c", false, 0, terminated(0, "Completed"))], ["0/1", "Completed", "0"]),
+            ("Failed", vec![status("c", false, 0, terminated(3, ""))], ["0/1", "ExitCode:3", "0"]),
             (
-                pod(
-                    one.clone(),
-                    json!({"phase": "Running", "containerStatuses": [status("c", true, 0, running.clone())]}),
-                ),
-                ["1/1", "Running", "0"],
-            ),
-            (
-                pod(one.clone(), json!({"phase": "Running", "containerStatuses": [status("c", false, 3, crash)]})),
-                ["0/1", "CrashLoopBackOff", "3"],
-            ),
-            (
-                pod(
-                    one.clone(),
-                    json!({"phase": "Succeeded", "containerStatuses": [status("c", false, 0, completed.clone())]}),
-                ),
-                ["0/1", "Completed", "0"],
-            ),
-            (
-                pod(
-                    one.clone(),
-                    json!({"phase": "Failed", "containerStatuses": [status("c", false, 0, json!({"terminated": {"exitCode": 3}}))]}),
-                ),
-                ["0/1", "ExitCode:3", "0"],
-            ),
-            (
-                pod(
-                    two,
-                    json!({"phase": "Running", "containerStatuses": [status("c", true, 1, running.clone()), status("d", false, 1, completed.clone())]}),
-                ),
+                "Running",
+                vec![status("c", true, 1, running()), status("d", false, 1, terminated(0, "Completed"))],
                 ["1/2", "NotReady", "2"],
             ),
+        ];
+        for (phase, statuses, expected) in cases {
+            let names = if statuses.len() == 2 { vec!["c", "d"] } else { vec!["c"] };
+            let containers: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+            let pod = pod(json!({"containers": containers}), json!({"phase": phase, "containerStatuses": statuses}));
+            assert_eq!(row(pod.clone()), expected, "{pod}");
+        }
+    }
+
+    #[test]
+    fn init_containers_come_first() {
+        let spec = json!({
+            "containers": [{"name": "c"}],
+            "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}],
+        });
+        let done = || status("i", true, 2, terminated(0, "Completed"));
+        let cases = [
+            (vec![status("i", false, 0, running())], vec![], ["0/2", "Init:0/2", "0"]),
+            (vec![status("i", false, 0, terminated(1, "Error"))], vec![], ["0/2", "Init:Error", "0"]),
+            (vec![status("i", false, 1, waiting("ErrImagePull"))], vec![], ["0/2", "Init:ErrImagePull", "1"]),
+            (vec![done(), status("s", false, 0, waiting("PodInitializing"))], vec![], ["0/2", "Init:1/2", "2"]),
             (
-                pod(
-                    init.clone(),
-                    json!({"phase": "Pending", "initContainerStatuses": [status("i", true, 2, completed), status("j", false, 0, running.clone())]}),
-                ),
-                ["0/1", "Init:1/2", "2"],
-            ),
-            (
-                pod(
-                    init,
-                    json!({"phase": "Pending", "initContainerStatuses": [status("i", false, 0, json!({"terminated": {"exitCode": 1, "reason": "Error"}}))]}),
-                ),
-                ["0/1", "Init:Error", "0"],
-            ),
-            (
-                pod(
-                    sidecar,
-                    json!({
-                        "phase": "Running",
-                        "initContainerStatuses": [{"name": "i", "ready": true, "started": true, "restartCount": 1, "state": running, "image": "", "imageID": ""}],
-                        "containerStatuses": [status("c", true, 0, json!({"running": {}}))],
-                    }),
-                ),
-                ["2/2", "Running", "1"],
-            ),
-            (
-                pod(
-                    one.clone(),
-                    json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}),
-                ),
-                ["0/1", "SchedulingGated", "0"],
-            ),
-            (
-                json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": one, "status": {"phase": "Running"}}),
-                ["0/1", "Terminating", "0"],
+                vec![done(), status("s", true, 1, running())],
+                vec![status("c", true, 3, running())],
+                ["2/2", "Running", "4"],
             ),
         ];
-        for (pod, expected) in cases {
+        for (init, containers, expected) in cases {
+            let status = json!({"phase": "Running", "initContainerStatuses": init, "containerStatuses": containers});
+            let pod = pod(spec.clone(), status);
             assert_eq!(row(pod.clone()), expected, "{pod}");
+        }
+    }
+
+    #[test]
+    fn the_pod_itself_can_be_the_reason() {
+        let spec = json!({"containers": [{"name": "c"}]});
+        let gated = json!([{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]);
+        let deleted = |status: Value| json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec, "status": status});
+        let cases = [
+            (pod(spec.clone(), json!({"phase": "Pending", "conditions": gated})), "SchedulingGated"),
+            (pod(spec.clone(), json!({"phase": "Failed", "reason": "Evicted"})), "Evicted"),
+            (deleted(json!({"phase": "Running"})), "Terminating"),
+            (deleted(json!({"phase": "Running", "reason": "NodeLost"})), "Unknown"),
+            (deleted(json!({"phase": "Succeeded"})), "Succeeded"),
+        ];
+        for (pod, reason) in cases {
+            assert_eq!(row(pod.clone())[1], reason, "{pod}");
         }
     }
 

@@ -58,6 +58,13 @@ fn good_pods_are_accepted() {
     assert_eq!(errors(pod(json!({"hostNetwork": true}))), Vec::<String>::new());
 }
 
+fn contains(spec: Value, expected: &[&str]) {
+    let found = errors(spec);
+    for message in expected {
+        assert!(found.iter().any(|error| error == message), "no {message:?} in {found:#?}");
+    }
+}
+
 #[test]
 fn mistakes_in_containers_are_told() {
     let cases = [
@@ -89,6 +96,15 @@ fn mistakes_in_containers_are_told() {
                 r#"spec.containers[0].ports[3].hostPort: Duplicate value: "TCP//1""#,
             ],
         ),
+    ];
+    for (spec, expected) in cases {
+        contains(spec, &expected);
+    }
+}
+
+#[test]
+fn mistakes_within_containers_are_told() {
+    let cases = [
         (
             container(
                 json!({"env": [{"name": ""}, {"name": "A", "valueFrom": {}}, {"name": "B", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
@@ -143,10 +159,7 @@ fn mistakes_in_containers_are_told() {
         ),
     ];
     for (spec, expected) in cases {
-        let found = errors(spec.clone());
-        for message in &expected {
-            assert!(found.iter().any(|error| error == message), "{spec}: no {message:?} in {found:#?}");
-        }
+        contains(spec, &expected);
     }
 }
 
