@@ -135,9 +135,9 @@ async fn follow(api: &Api, target: &Target, watch: bool) -> Result<()> {
         while let Some(line) = lines.try_next().await.map_err(|error| Error::Unreachable(error.to_string()))? {
             let mut event: Value =
                 serde_json::from_str(&line).map_err(|error| Error::Unreachable(error.to_string()))?;
-            let object = event["object"].take();
+            let mut object = event["object"].take();
             match event["type"].as_str() {
-                Some("ADDED" | "MODIFIED") if report(&parse(object)?, &mut said)? => return Ok(()),
+                Some("ADDED" | "MODIFIED") if report(&parse(object.take())?, &mut said)? => return Ok(()),
                 Some("DELETED") => return Err(Error::usage("object has been deleted")),
                 Some("ERROR") => break,
                 _ => {}
