@@ -1,7 +1,10 @@
 //! The API over the runtime in memory.
 
+use std::collections::BTreeMap;
+
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use futures::{SinkExt, StreamExt};
 use tower::ServiceExt;
 
 use super::*;
@@ -94,4 +97,59 @@ async fn without_credentials_there_is_only_health() {
     let app = app(Anonymous::Refused).await;
     assert_eq!(get(&app, "/pods").await, (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()));
     assert_eq!(get(&app, "/healthz").await.0, StatusCode::OK);
+}
+
+/// What came out of a conversation: each channel's bytes.
+async fn converse(client: &kube::Client, path: &str, input: &[&[u8]]) -> BTreeMap<u8, String> {
+    let request = Request::builder().uri(path).body(Vec::new()).unwrap();
+    let connection = client.connect(request).await.unwrap();
+    assert!(connection.supports_stream_close());
+    let (mut sink, messages) = connection.into_stream().split();
+    for message in input {
+        sink.send(message.to_vec().into()).await.unwrap();
+    }
+    let mut channels: BTreeMap<u8, String> = BTreeMap::new();
+    let mut messages = messages.filter_map(|message| futures::future::ready(message.ok()));
+    while let Some(message) = messages.next().await {
+        let data = message.into_data();
+        if let Some((channel, data)) = data.split_first() {
+            channels.entry(*channel).or_default().push_str(std::str::from_utf8(data).unwrap());
+        }
+    }
+    channels
+}
+
+#[tokio::test]
+async fn a_command_is_executed_through_a_websocket_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = component::Daemon::new();
+    let config = ListenConfig {
+        address: ([127, 0, 0, 1], 0).into(),
+        certificate: None,
+        cert_dir: dir.path().to_owned(),
+        hosts: vec!["localhost".to_owned()],
+    };
+    let address = listen(&config, app(Anonymous::Allowed).await, &daemon).await.unwrap();
+    let mut to_kubelet = kube::Config::new(format!("https://{address}").parse().unwrap());
+    to_kubelet.accept_invalid_certs = true;
+    let client = kube::Client::try_from(to_kubelet).unwrap();
+
+    let failing =
+        "/exec/ns/web/main?command=sh&command=-c&command=echo+o;+echo+e+%3E%262;+cat;+exit+5&input=1&output=1&error=1";
+    let channels = converse(&client, failing, &[b"\0typed\n", &[255, 0]]).await;
+    assert_eq!((channels[&1].as_str(), channels[&2].as_str()), ("o\ntyped\n", "e\n"));
+    let status: serde_json::Value = serde_json::from_str(&channels[&3]).unwrap();
+    assert_eq!(
+        (&status["reason"], &status["details"]["causes"][0]["message"]),
+        (&"NonZeroExitCode".into(), &"5".into())
+    );
+
+    let good = "/exec/ns/web/main?command=echo&command=hi&stdout=true&tty=true";
+    let channels = converse(&client, good, &[b"\x04{\"Width\":80,\"Height\":24}"]).await;
+    assert_eq!((channels[&1].as_str(), channels[&3].contains("Success")), ("hi\n", true));
+
+    let error =
+        client.connect(Request::get("/exec/ns/web/waiting?command=true&stdout=1").body(Vec::new()).unwrap()).await;
+    assert!(error.err().unwrap().to_string().contains("container not found (\"waiting\")"));
+    daemon.shutdown.cancel();
 }

@@ -8,6 +8,7 @@ mod cases;
 mod containers;
 mod harness;
 mod network;
+mod restart;
 
 /// One test per case and implementation.
 macro_rules! conformance {
