@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use api_types::StatusError;
 use component::{Daemon, backoff::Backoff, serve};
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
@@ -15,7 +16,10 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    bootstrap,
+    bootstrap::{
+        self,
+        kubernetes_service::{self, Advertised},
+    },
     config::{Config, StoreConfig},
     discovery::Discovery,
     filters::{Chain, Metrics, Settings},
@@ -23,10 +27,10 @@ use crate::{
     openapi::OpenApi,
     registry::Registry,
     request::Request,
-    resources,
+    resources::{self, service::repair},
     serving::Response,
     storage::{
-        Store, StoreError,
+        Prefix, Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
         etcd::EtcdStore,
     },
@@ -61,6 +65,8 @@ pub struct App {
     secure: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
     insecure: Option<TcpListener>,
     registry: Arc<Registry>,
+    /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
+    advertised: Option<Advertised>,
     started: watch::Sender<bool>,
 }
 
@@ -89,12 +95,15 @@ impl App {
         };
         let store = open(&config.store).await?;
         let rests = resources::serve(&store, &config.resources);
-        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission));
+        let pools = resources::pools(&store, &config.resources, config.services);
+        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission, pools));
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         let started = watch::Sender::new(false);
-        let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map_or(0, |a| a.port());
-        let server_address = SocketAddr::new(config.advertise, port).to_string();
+        let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(|address| address.port());
+        let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));
+        let advertised = port.map(|port| Advertised { address: config.advertise, port, marks });
+        let server_address = SocketAddr::new(config.advertise, port.unwrap_or(0)).to_string();
         let non_resource = NonResource {
             discovery: Discovery::new(api_types::resources(), &server_address),
             openapi: OpenApi::new(api_types::resources(), component::KUBERNETES_VERSION),
@@ -113,7 +122,7 @@ impl App {
             metrics: request_metrics,
         };
         let service = Service(Arc::new(Chain::new(settings, api)));
-        Ok(Self { daemon, service, secure, insecure, registry, started })
+        Ok(Self { daemon, service, secure, insecure, registry, advertised, started })
     }
 
     /// Where the server listens.
@@ -145,20 +154,52 @@ impl App {
         if let Some(listener) = self.insecure {
             serve::spawn(listener, None, self.service, &self.daemon);
         }
+        let startup = Startup { registry: self.registry, advertised: self.advertised, started: self.started };
         let daemon = self.daemon.clone();
-        self.daemon.spawn_until_shutdown(bootstrap(self.registry, self.started, daemon));
+        self.daemon.spawn(startup.run(daemon));
     }
 }
 
-/// Makes sure of what every cluster has, as often as it takes; the server is ready afterwards.
-async fn bootstrap(registry: Arc<Registry>, started: watch::Sender<bool>, daemon: Daemon) {
-    let mut backoff = Backoff::reconnect();
-    while let Err(error) = bootstrap::ensure_namespaces(&registry).await {
-        tracing::warn!("bootstrap: {error}");
-        tokio::time::sleep(backoff.next_delay()).await;
+/// What happens once the server listens.
+struct Startup {
+    registry: Arc<Registry>,
+    advertised: Option<Advertised>,
+    started: watch::Sender<bool>,
+}
+
+impl Startup {
+    /// Makes sure of what every cluster has, as often as it takes; then the server is ready, and keeps its endpoints.
+    async fn run(self, daemon: Daemon) {
+        let mut backoff = Backoff::reconnect();
+        let ensured = daemon.shutdown.run_until_cancelled(async {
+            while let Err(error) = self.ensure().await {
+                tracing::warn!("bootstrap: {error}");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        });
+        if ensured.await.is_none() {
+            return;
+        }
+        self.started.send_replace(true);
+        daemon.ready();
+        let registry = self.registry.clone();
+        daemon.spawn_until_shutdown(async move {
+            if let Err(error) = repair::run(&registry, registry.pools()).await {
+                tracing::warn!("repairing the allocations of services: {error}");
+            }
+        });
+        if let Some(advertised) = &self.advertised {
+            kubernetes_service::keep_endpoints(&self.registry, advertised, &daemon.shutdown).await;
+        }
     }
-    started.send_replace(true);
-    daemon.ready();
+
+    async fn ensure(&self) -> Result<(), StatusError> {
+        bootstrap::ensure_namespaces(&self.registry).await?;
+        match &self.advertised {
+            Some(advertised) => kubernetes_service::ensure_service(&self.registry, advertised).await,
+            None => Ok(()),
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BuildError> {

@@ -1,4 +1,6 @@
-//! What an API server makes sure of when it starts: the namespaces that every cluster has.
+//! What an API server makes sure of: the namespaces that every cluster has, and the service by which pods reach it.
+
+pub mod kubernetes_service;
 
 use api_types::{Object, StatusError, core::Namespace, meta::ObjectMeta};
 

@@ -29,6 +29,7 @@ pub use update::Change;
 use crate::{
     admission::Admission,
     request::User,
+    resources::service::Pools,
     storage::{
         Item, Store, StoreError,
         cache::{Entry, Freshness},
@@ -41,6 +42,8 @@ pub struct Registry {
     /// By plural; several groups may use the same.
     resources: HashMap<&'static str, Vec<Arc<Rest>>>,
     admission: Admission,
+    /// What services take their addresses and ports from.
+    pools: Pools,
 }
 
 /// Which object a request is about.
@@ -109,18 +112,24 @@ pub struct Written {
 
 impl Registry {
     /// A registry of these resources.
-    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission) -> Self {
+    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission, pools: Pools) -> Self {
         let mut by_plural: HashMap<_, Vec<_>> = HashMap::new();
         for rest in resources {
             by_plural.entry(rest.row.plural).or_default().push(rest);
         }
-        Self { store, resources: by_plural, admission }
+        Self { store, resources: by_plural, admission, pools }
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What services take their addresses and ports from.
+    #[must_use]
+    pub fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// A resource by its group, version and plural.

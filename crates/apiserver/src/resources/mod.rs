@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use api_types::Resource;
 
+use self::service::{Pools, pool::Pool, range::Range};
 use crate::{
+    config::ServiceNetwork,
     registry::{Rest, StoredAs, Strategy},
     storage::{
-        Prefix, Store, Ttl,
+        Key, Prefix, Store, Ttl,
         cache::{Cache, Extractor, Limits, SelectableField},
     },
 };
@@ -100,6 +102,15 @@ pub fn serve(store: &Arc<dyn Store>, settings: &Settings) -> Vec<Arc<Rest>> {
         served.push(Arc::new(Rest { row, strategy: line.strategy, stored_as, ttl, cache }));
     }
     served
+}
+
+/// The pools of cluster IPs and node ports, where upstream has them.
+pub fn pools(store: &Arc<dyn Store>, settings: &Settings, network: ServiceNetwork) -> Pools {
+    let pool = |name, range| Pool::new(store.clone(), Key::new(format!("{}/ranges/{name}", settings.prefix)), range);
+    Pools {
+        addresses: pool("serviceips", Range::Addresses(network.addresses)),
+        ports: pool("servicenodeports", Range::Ports(network.ports)),
+    }
 }
 
 fn extractor(row: &Resource) -> Extractor {

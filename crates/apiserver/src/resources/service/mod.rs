@@ -1,9 +1,22 @@
-//! Services.
+//! Services: their addresses and node ports come from pools that all API servers share.
 
-use api_types::core::Service;
+mod allocate;
+pub mod pool;
+mod prepare;
+pub mod range;
+pub mod repair;
+
+use api_types::{
+    StatusError,
+    core::{Service, ServiceStatus},
+};
+use futures::future::BoxFuture;
+
+pub use allocate::Pools;
 
 use crate::registry::{
-    Part, TypedStrategy,
+    Part, Registry, TypedStrategy,
+    reservation::Reservation,
     strategy::{AbsentUpdate, DeleteAnswer},
 };
 
@@ -15,14 +28,26 @@ impl TypedStrategy for Services {
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 
     fn prepare_for_create(&self, new: &mut Service) {
-        new.status = Some(Default::default());
+        let load_balancer = Some(Default::default());
+        new.status = Some(ServiceStatus { load_balancer, ..ServiceStatus::default() });
+        prepare::carry_over(new, None);
     }
 
     fn prepare_for_update(&self, new: &mut Service, old: &Service) {
         new.status.clone_from(&old.status);
+        prepare::carry_over(new, Some(old));
     }
 
     fn prepare_for_part_update(&self, _part: Part, new: &mut Service, old: &Service) {
         new.spec.clone_from(&old.spec);
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        registry: &'a Registry,
+        new: Option<&'a mut Service>,
+        old: Option<&'a Service>,
+    ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
+        Box::pin(allocate::reserve(registry.pools(), new, old))
     }
 }

@@ -1,0 +1,259 @@
+//! Takes cluster IPs and node ports for a service, and finds what a change makes superfluous.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use api_types::{
+    GroupResource, StatusError,
+    core::{Service, ServiceSpec},
+    field::{FieldError, Path},
+};
+
+use super::{
+    pool::{Held, Pool, PoolError, Wanted},
+    prepare::{needs_address, needs_health_check_port, needs_node_ports},
+    range::{Place, Range},
+};
+use crate::registry::reservation::{Release, Reservation};
+
+/// The pools of the cluster.
+#[derive(Clone)]
+pub struct Pools {
+    /// Cluster IPs.
+    pub addresses: Pool,
+    /// Node ports.
+    pub ports: Pool,
+}
+
+/// The addresses that a service holds.
+pub(super) fn addresses_of(spec: &ServiceSpec) -> Vec<IpAddr> {
+    if !needs_address(spec) {
+        return Vec::new();
+    }
+    let listed = spec.cluster_ips.as_deref().unwrap_or_default();
+    let single = spec.cluster_ip.as_slice();
+    let texts = if listed.is_empty() { single } else { listed };
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The node ports that a service holds, each once, even when two protocols share it.
+pub(super) fn node_ports_of(spec: &ServiceSpec) -> Vec<i32> {
+    let mut ports: Vec<i32> = Vec::new();
+    if needs_node_ports(spec) {
+        ports.extend(spec.ports.iter().flatten().filter_map(|port| port.node_port));
+    }
+    if needs_health_check_port(spec) {
+        ports.extend(spec.health_check_node_port);
+    }
+    ports.retain(|port| *port != 0);
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// Makes sure that a service has what it needs; what the old one had need not be taken again.
+pub(super) async fn reserve(
+    pools: &Pools,
+    new: Option<&mut Service>,
+    old: Option<&Service>,
+) -> Result<Reservation, StatusError> {
+    let mut reservation = Reservation::default();
+    let old_spec = old.and_then(|old| old.spec.as_ref());
+    let had_addresses = old_spec.map(addresses_of).unwrap_or_default();
+    let had_ports = old_spec.map(node_ports_of).unwrap_or_default();
+    let (mut addresses, mut ports) = (Vec::new(), Vec::new());
+    if let Some(new) = new {
+        let name = new.metadata.name.clone().unwrap_or_default();
+        if let Some(spec) = &mut new.spec
+            && let Err(error) = fill(pools, spec, &had_addresses, &had_ports, &mut reservation).await
+        {
+            reservation.cancel().await;
+            return Err(error.into_status(&name));
+        }
+        addresses = new.spec.as_ref().map(addresses_of).unwrap_or_default();
+        ports = new.spec.as_ref().map(node_ports_of).unwrap_or_default();
+    }
+    let gone = had_addresses.iter().filter(|address| !addresses.contains(address));
+    let gone = gone.filter_map(|address| pools.addresses.range.place_of_address(*address));
+    reservation.superseded.extend(gone.map(|place| held(&pools.addresses, place)));
+    let gone = had_ports.iter().filter(|port| !ports.contains(port));
+    let gone = gone.filter_map(|port| pools.ports.range.place_of_port(*port));
+    reservation.superseded.extend(gone.map(|place| held(&pools.ports, place)));
+    Ok(reservation)
+}
+
+fn held(pool: &Pool, place: Place) -> Box<dyn Release> {
+    Box::new(Held { pool: pool.clone(), place })
+}
+
+async fn fill(
+    pools: &Pools,
+    spec: &mut ServiceSpec,
+    had_addresses: &[IpAddr],
+    had_ports: &[i32],
+    reservation: &mut Reservation,
+) -> Result<(), Refusal> {
+    if needs_address(spec) {
+        fill_address(&pools.addresses, spec, had_addresses, reservation).await?;
+    }
+    let mut wishes = PortWishes::of(&pools.ports.range, spec, had_ports)?;
+    let places = pools.ports.take(&wishes.wanted()).await.map_err(|error| wishes.refusal(&pools.ports.range, error))?;
+    reservation.taken.extend(places.iter().map(|place| held(&pools.ports, *place)));
+    let ports: Vec<i32> = places.iter().filter_map(|place| pools.ports.range.port(*place)).collect();
+    wishes.fulfil(spec, &ports);
+    Ok(())
+}
+
+async fn fill_address(
+    pool: &Pool,
+    spec: &mut ServiceSpec,
+    had: &[IpAddr],
+    reservation: &mut Reservation,
+) -> Result<(), Refusal> {
+    let refuse = |ips: Option<Vec<String>>, why: String| {
+        Refusal::Invalid(FieldError::invalid(&Path::new("spec").child("clusterIPs"), ips, why))
+    };
+    let asked = addresses_of(spec).first().copied();
+    let wish = match asked {
+        Some(address) if had.contains(&address) => return Ok(()),
+        Some(address) => Wanted::Exactly(pool.range.place_of_address(address).ok_or_else(|| {
+            let range = pool.range.spec();
+            let why = format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}");
+            refuse(spec.cluster_ips.clone(), format!("failed to allocate IP {address}: {why}"))
+        })?),
+        None => Wanted::Any,
+    };
+    let places = pool.take(&[wish]).await.map_err(|error| match (error, asked) {
+        (PoolError::Taken(_), Some(address)) => {
+            let why = format!("failed to allocate IP {address}: provided IP is already allocated");
+            refuse(spec.cluster_ips.clone(), why)
+        }
+        (error, _) => Refusal::Failed("failed to allocate a serviceIP", error),
+    })?;
+    reservation.taken.extend(places.iter().map(|place| held(pool, *place)));
+    let address = places.first().and_then(|place| pool.range.address(*place)).map(|address| address.to_string());
+    spec.cluster_ips = address.clone().map(|address| vec![address]);
+    spec.cluster_ip = address;
+    Ok(())
+}
+
+/// Why a service does not get what it needs.
+enum Refusal {
+    Invalid(FieldError),
+    Failed(&'static str, PoolError),
+}
+
+impl Refusal {
+    fn into_status(self, name: &str) -> StatusError {
+        match self {
+            Self::Invalid(error) => StatusError::invalid(GroupResource::new("", "Service"), name, &[error]),
+            Self::Failed(_, PoolError::Store(error)) => {
+                crate::registry::errors::status(GroupResource::new("", "services"), name, &error)
+            }
+            Self::Failed(what, error) => StatusError::internal(format!("{what}: {error}")),
+        }
+    }
+}
+
+/// Which place a node port goes to.
+#[derive(Clone, Copy)]
+enum Slot {
+    /// `spec.ports[i].nodePort`.
+    Port(usize),
+    /// `spec.healthCheckNodePort`.
+    HealthCheck,
+}
+
+/// What node ports a service lacks.
+struct PortWishes {
+    /// What to ask the pool for, and where the answer goes.
+    open: Vec<(Slot, Wanted)>,
+    /// Ports that get the same node port as an earlier one, because only the protocol differs.
+    shared: Vec<(usize, usize)>,
+}
+
+impl PortWishes {
+    fn of(range: &Range, spec: &ServiceSpec, had: &[i32]) -> Result<Self, Refusal> {
+        let mut wishes = Self { open: Vec::new(), shared: Vec::new() };
+        if needs_node_ports(spec) {
+            let mut first_by_number: HashMap<(i32, i32), usize> = HashMap::new();
+            for (index, port) in spec.ports.iter().flatten().enumerate() {
+                let asked = port.node_port.unwrap_or(0);
+                match first_by_number.get(&(port.port, asked)) {
+                    Some(first) => wishes.shared.push((index, *first)),
+                    None => {
+                        first_by_number.insert((port.port, asked), index);
+                        wishes.ask(range, Slot::Port(index), asked, had)?;
+                    }
+                }
+            }
+        }
+        if needs_health_check_port(spec) {
+            wishes.ask(range, Slot::HealthCheck, spec.health_check_node_port.unwrap_or(0), had)?;
+        }
+        Ok(wishes)
+    }
+
+    fn ask(&mut self, range: &Range, slot: Slot, asked: i32, had: &[i32]) -> Result<(), Refusal> {
+        if had.contains(&asked) {
+            return Ok(());
+        }
+        let wanted = match asked {
+            0 => Wanted::Any,
+            port => Wanted::Exactly(range.place_of_port(port).ok_or_else(|| {
+                let why = format!(
+                    "provided port is not in the valid range. The range of valid ports is {}",
+                    range.spec()
+                );
+                Refusal::Invalid(FieldError::invalid(&slot.path(), port, why))
+            })?),
+        };
+        // Two ports of one service may ask for the same number when their protocols differ.
+        let asked_before = |(_, other): &(Slot, Wanted)| wanted != Wanted::Any && *other == wanted;
+        if !self.open.iter().any(asked_before) {
+            self.open.push((slot, wanted));
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        self.open.iter().map(|(_, wanted)| *wanted).collect()
+    }
+
+    fn refusal(&self, range: &Range, error: PoolError) -> Refusal {
+        let PoolError::Taken(place) = error else {
+            return Refusal::Failed("failed to allocate a nodePort", error);
+        };
+        let slot = self.open.iter().find(|(_, wanted)| *wanted == Wanted::Exactly(place)).map(|(slot, _)| *slot);
+        let path = slot.map_or_else(|| Path::new("spec"), Slot::path);
+        Refusal::Invalid(FieldError::invalid(&path, range.port(place), "provided port is already allocated"))
+    }
+
+    fn fulfil(&mut self, spec: &mut ServiceSpec, ports: &[i32]) {
+        for ((slot, _), port) in self.open.iter().zip(ports) {
+            match slot {
+                Slot::HealthCheck => spec.health_check_node_port = Some(*port),
+                Slot::Port(index) => set_node_port(spec, *index, Some(*port)),
+            }
+        }
+        for (index, first) in &self.shared {
+            let port = spec.ports.iter().flatten().nth(*first).and_then(|port| port.node_port);
+            set_node_port(spec, *index, port);
+        }
+    }
+}
+
+fn set_node_port(spec: &mut ServiceSpec, index: usize, port: Option<i32>) {
+    if let Some(slot) = spec.ports.iter_mut().flatten().nth(index) {
+        slot.node_port = port;
+    }
+}
+
+impl Slot {
+    fn path(self) -> Path {
+        let spec = Path::new("spec");
+        match self {
+            Self::Port(index) => spec.child("ports").index(index).child("nodePort"),
+            Self::HealthCheck => spec.child("healthCheckNodePort"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a service keeps or loses when it is changed; nothing here allocates.
+
+use api_types::core::{Service, ServicePort, ServiceSpec};
+
+pub(super) const HEADLESS: &str = "None";
+
+/// Whether the service has an address of its own.
+pub(super) fn needs_address(spec: &ServiceSpec) -> bool {
+    spec.type_.as_deref() != Some("ExternalName") && spec.cluster_ip.as_deref() != Some(HEADLESS)
+}
+
+/// Whether the service has a port on every node.
+pub(super) fn needs_node_ports(spec: &ServiceSpec) -> bool {
+    match spec.type_.as_deref() {
+        Some("NodePort") => true,
+        Some("LoadBalancer") => spec.allocate_load_balancer_node_ports != Some(false),
+        _ => false,
+    }
+}
+
+/// Whether the service has a port for the health checks of a load balancer.
+pub(super) fn needs_health_check_port(spec: &ServiceSpec) -> bool {
+    spec.type_.as_deref() == Some("LoadBalancer") && spec.external_traffic_policy.as_deref() == Some("Local")
+}
+
+/// The two spellings of the address are made one, and what an update leaves out is taken from the old service.
+pub(super) fn carry_over(new: &mut Service, old: Option<&Service>) {
+    let Some(spec) = &mut new.spec else { return };
+    if let Some(old) = old.and_then(|old| old.spec.as_ref()) {
+        keep_allocated(spec, old);
+        drop_superfluous(spec, old);
+    }
+    sync_addresses(spec, old.and_then(|old| old.spec.as_ref()));
+    default_families(spec);
+}
+
+fn text(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or_default()
+}
+
+/// A client that sends a manifest again does not mean to give up what was allocated.
+fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
+    if needs_address(spec) && needs_address(old) && text(&spec.cluster_ip).is_empty() {
+        spec.cluster_ip.clone_from(&old.cluster_ip);
+        if spec.cluster_ips.as_ref().is_none_or(Vec::is_empty) {
+            spec.cluster_ips.clone_from(&old.cluster_ips);
+        }
+    }
+    if needs_node_ports(spec) && needs_node_ports(old) {
+        for port in spec.ports.iter_mut().flatten().filter(|port| port.node_port.unwrap_or(0) == 0) {
+            port.node_port = old.ports.iter().flatten().find(|other| same_port(port, other)).and_then(|p| p.node_port);
+        }
+    }
+    if needs_health_check_port(spec) && needs_health_check_port(old) && spec.health_check_node_port.unwrap_or(0) == 0 {
+        spec.health_check_node_port = old.health_check_node_port;
+    }
+}
+
+fn same_port(one: &ServicePort, other: &ServicePort) -> bool {
+    one.port == other.port && one.protocol == other.protocol
+}
+
+/// A change of the type takes away what only the old type had, unless the client changed it as well.
+fn drop_superfluous(spec: &mut ServiceSpec, old: &ServiceSpec) {
+    if needs_address(old) && spec.type_.as_deref() == Some("ExternalName") && spec.cluster_ip == old.cluster_ip {
+        spec.cluster_ip = None;
+        spec.cluster_ips = None;
+        spec.ip_families = None;
+        spec.ip_family_policy = None;
+    }
+    if needs_node_ports(old) && !needs_node_ports(spec) {
+        for port in spec.ports.iter_mut().flatten() {
+            if old.ports.iter().flatten().any(|other| same_port(port, other) && port.node_port == other.node_port) {
+                port.node_port = None;
+            }
+        }
+    }
+    if needs_health_check_port(old)
+        && !needs_health_check_port(spec)
+        && spec.health_check_node_port == old.health_check_node_port
+    {
+        spec.health_check_node_port = None;
+    }
+}
+
+/// `clusterIP` and the first of `clusterIPs` are the same; old clients know the former only.
+fn sync_addresses(spec: &mut ServiceSpec, old: Option<&ServiceSpec>) {
+    let single = text(&spec.cluster_ip).to_owned();
+    let has_list = spec.cluster_ips.as_ref().is_some_and(|list| !list.is_empty());
+    let changed = old.is_some_and(|old| text(&old.cluster_ip) != single && old.cluster_ips == spec.cluster_ips);
+    match (single.is_empty(), has_list) {
+        (true, true) if changed => spec.cluster_ips = None,
+        (true, true) => spec.cluster_ip = spec.cluster_ips.as_ref().and_then(|list| list.first().cloned()),
+        (false, false) => spec.cluster_ips = Some(vec![single]),
+        (false, true) if changed => spec.cluster_ips = Some(vec![single]),
+        _ => {}
+    }
+}
+
+/// There is one address family.
+fn default_families(spec: &mut ServiceSpec) {
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return;
+    }
+    if spec.ip_families.as_ref().is_none_or(Vec::is_empty) {
+        let six = spec.cluster_ip.as_deref().is_some_and(|ip| ip.contains(':'));
+        spec.ip_families = Some(vec![if six { "IPv6" } else { "IPv4" }.to_owned()]);
+    }
+    spec.ip_family_policy.get_or_insert_with(|| "SingleStack".to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn service(spec: Value) -> Service {
+        serde_json::from_value(json!({"spec": spec})).unwrap()
+    }
+
+    fn spec_after(new: Value, old: Value) -> Value {
+        let mut new = service(new);
+        carry_over(&mut new, Some(&service(old)));
+        let spec = new.spec.unwrap();
+        json!({
+            "ip": spec.cluster_ip,
+            "ips": spec.cluster_ips,
+            "ports": spec.ports.unwrap_or_default().iter().map(|port| port.node_port).collect::<Vec<_>>(),
+        })
+    }
+
+    #[test]
+    fn a_manifest_sent_again_keeps_what_was_allocated() {
+        let old = json!({
+            "type": "NodePort", "clusterIP": "10.0.0.5", "clusterIPs": ["10.0.0.5"],
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}],
+        });
+        let cases = [
+            (
+                json!({"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]}),
+                json!({"ip": "10.0.0.5", "ips": ["10.0.0.5"], "ports": [30001, null]}),
+            ),
+            (
+                json!({"type": "ClusterIP", "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}),
+                json!({"ip": "10.0.0.5", "ips": ["10.0.0.5"], "ports": [null]}),
+            ),
+            (
+                json!({"type": "ExternalName", "clusterIP": "10.0.0.5", "clusterIPs": ["10.0.0.5"]}),
+                json!({"ip": null, "ips": null, "ports": []}),
+            ),
+        ];
+        for (new, expected) in cases {
+            assert_eq!(spec_after(new.clone(), old.clone()), expected, "{new}");
+        }
+    }
+
+    #[test]
+    fn headless_services_say_so_in_both_spellings() {
+        let mut headless = service(json!({"clusterIP": "None", "type": "ClusterIP"}));
+        carry_over(&mut headless, None);
+        assert_eq!(headless.spec.unwrap().cluster_ips, Some(vec!["None".to_owned()]));
+    }
+}
