@@ -10,7 +10,7 @@ use crate::{
     api::{ACCEPT_TABLE, Api},
     error::{Error, Result},
     output::{
-        self,
+        self, Format,
         table::{self, ColumnDefinition},
     },
     resources::Target,
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// When the server refuses.
 pub async fn run(api: &Api, flags: &Flags, target: &Target) -> Result<()> {
-    let accept = if flags.format().is_structured() { "application/json" } else { ACCEPT_TABLE };
+    let accept = if shows_objects(flags) { "application/json" } else { ACCEPT_TABLE };
     let initial = api.get_as(&flags.url(api, target), accept).await?;
     let version = initial["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
     let mut shown = Shown { flags, target, headings: Vec::new() };
@@ -52,10 +52,12 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn first(&mut self, document: Value) -> Result<()> {
-        if self.flags.format().is_structured() {
-            if !self.flags.changes_only() {
-                print!("{}", output::render(self.flags.format(), &document)?);
+        if shows_objects(self.flags) {
+            let shown = document["items"].as_array().cloned().unwrap_or_else(|| vec![document]);
+            for object in shown.iter().filter(|_| !self.flags.changes_only()) {
+                self.object(object)?;
             }
+            flush();
             return Ok(());
         }
         let table = parse_table(document)?;
@@ -67,14 +69,23 @@ impl Shown<'_> {
         Ok(())
     }
 
+    fn object(&self, object: &Value) -> Result<()> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match self.flags.format() {
+            Format::Name => println!("{}/{name}", self.target.resource.display_name()),
+            format => print!("{}", output::render(format, object)?),
+        }
+        Ok(())
+    }
+
     fn event(&mut self, mut event: Value) -> Result<()> {
         let object = event["object"].take();
         if event["type"] == "ERROR" {
             let status = serde_json::from_value(object).map_err(|error| Error::Unreachable(error.to_string()))?;
             return Err(Error::Server(Box::new(status)));
         }
-        if self.flags.format().is_structured() {
-            print!("{}", output::render(self.flags.format(), &object)?);
+        if shows_objects(self.flags) {
+            self.object(&object)?;
         } else {
             let table = parse_table(object)?;
             let mut options = self.flags.options(self.target, false);
@@ -87,6 +98,11 @@ impl Shown<'_> {
         flush();
         Ok(())
     }
+}
+
+/// Whether objects are shown, not rows.
+fn shows_objects(flags: &Flags) -> bool {
+    flags.format().is_structured() || *flags.format() == Format::Name
 }
 
 /// A line must be seen when it happens, in a pipe, too. A reader that went away ends the process

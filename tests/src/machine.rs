@@ -1,0 +1,48 @@
+//! What is on the machine, to see that nothing is left.
+
+use std::{collections::BTreeSet, process::Command};
+
+/// Containers, links, rules, mounts and processes of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    containers: BTreeSet<String>,
+    links: BTreeSet<String>,
+    rules: BTreeSet<String>,
+    mounts: BTreeSet<String>,
+    processes: BTreeSet<String>,
+}
+
+const DAEMONS: &[&str] =
+    &["kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy", "kube-dns"];
+
+impl Machine {
+    /// Looks.
+    #[must_use]
+    pub fn look() -> Self {
+        let daemons: String = DAEMONS.iter().map(|daemon| format!("pgrep -ax {} ; ", &daemon[..daemon.len().min(15)])).collect();
+        Self {
+            containers: lines("docker ps -aq --filter label=io.kubernetes.pod.uid"),
+            links: lines("ip -o link | cut -d: -f2"),
+            rules: lines("for t in nat filter mangle; do iptables-save -t $t; ip6tables-save -t $t; done | grep KUBE-"),
+            mounts: lines("grep -E '/(kubelet|\\.local-cluster)/' /proc/mounts"),
+            processes: lines(&daemons),
+        }
+    }
+
+    /// Rules that speak of Kubernetes.
+    #[must_use]
+    pub fn rules(&self) -> &BTreeSet<String> {
+        &self.rules
+    }
+
+    /// Containers of pods.
+    #[must_use]
+    pub fn containers(&self) -> &BTreeSet<String> {
+        &self.containers
+    }
+}
+
+fn lines(script: &str) -> BTreeSet<String> {
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}

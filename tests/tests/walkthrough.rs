@@ -1,0 +1,101 @@
+//! The tour of the README, with each stock kubectl and with ctl.
+#![allow(clippy::unwrap_used)]
+
+use std::{collections::BTreeSet, io::Write, process::Stdio, time::Duration};
+
+use e2e::{Client, Cluster, Machine, Storage, Traffic, enabled, get, wait_for};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_workload_with_every_client() {
+    if !enabled() {
+        return;
+    }
+    Cluster::down();
+    let before = Machine::look();
+    let cluster = Cluster::up(Storage::Embedded);
+    println!("hack/local-up took {:?}", cluster.start_time);
+    let idle = Machine::look();
+    let kubectls = cluster.kubectls();
+    let newest = kubectls.last().map(Client::name);
+    for client in kubectls.first().into_iter().chain(kubectls.last()).cloned().chain([cluster.ctl()]) {
+        let websocket = Some(client.name()) == newest || client.name() == "ctl";
+        workload(&cluster, &client, websocket);
+        wait_for("every container of a pod to go", SOON, || Machine::look().containers() == idle.containers());
+        wait_for("every rule of the service to go", SOON, || Machine::look().rules() == idle.rules());
+    }
+    drop(cluster);
+    assert_eq!(Machine::look(), before, "hack/local-down leaves nothing");
+    Cluster::down();
+}
+
+fn workload(cluster: &Cluster, client: &Client, websocket: bool) {
+    println!("with {}", client.name());
+    client.run("create deployment web --image=ferrokube/demo:v1");
+    client.run("rollout status deployment/web --timeout=60s");
+    client.run("expose deployment web --port=80 --target-port=8080");
+    client.run("expose deployment web --name=web-node --type=NodePort --port=80 --target-port=8080");
+    let cluster_ip = format!("{}:80", field(client, "service/web", "clusterIP"));
+    let node_port = format!("{}:{}", cluster.node_ip(), field(client, "service/web-node", "nodePort"));
+    for address in [&cluster_ip, &node_port] {
+        wait_for(address, SOON, || get(address).is_ok());
+        assert!(get(address).unwrap().contains("v1"));
+    }
+    scale(client, &cluster_ip);
+    roll(client, &cluster_ip);
+    look_inside(client, websocket);
+    client.run("delete service web web-node");
+    client.run("delete deployment web");
+}
+
+fn scale(client: &Client, address: &str) {
+    client.run("scale deployment/web --replicas=4");
+    client.run("rollout status deployment/web --timeout=60s");
+    let mut names = BTreeSet::new();
+    wait_for("four pods to answer", SOON, || {
+        names.extend(get(address).ok());
+        names.len() == 4
+    });
+}
+
+fn roll(client: &Client, address: &str) {
+    let traffic = Traffic::start(address);
+    client.run("set image deployment/web demo=ferrokube/demo:v2");
+    client.run("rollout status deployment/web --timeout=120s");
+    wait_for("version 2 to answer", SOON, || get(address).is_ok_and(|answer| answer.contains("v2")));
+    client.run("rollout undo deployment/web");
+    client.run("rollout status deployment/web --timeout=120s");
+    wait_for("version 1 to answer", SOON, || get(address).is_ok_and(|answer| answer.contains("v1")));
+    let seen = traffic.stop();
+    assert!(seen.failures.is_empty(), "{} of {} requests failed: {:?}", seen.failures.len(), seen.answered, seen.failures);
+    let history = client.run("rollout history deployment/web");
+    assert!(history.contains("REVISION") && history.contains('3'), "{history}");
+}
+
+fn look_inside(client: &Client, websocket: bool) {
+    let pods = client.run("get pods -l app=web -o name");
+    let pod = pods.lines().next().unwrap();
+    assert!(client.run("get pods -o wide").contains("Running"));
+    wait_for("a log", SOON, || !client.run(&format!("logs {pod} --tail=5")).is_empty());
+    assert!(client.run(&format!("describe {pod}")).contains("Scheduled"));
+    if !websocket {
+        return;
+    }
+    let inside = client.run(&format!("exec {pod} -- wget -qO- http://web.default.svc.cluster.local"));
+    assert!(inside.contains("v1"), "{inside}");
+    let failed = client.try_run(&format!("exec {pod} -- false"));
+    assert!(!failed.status.success());
+    let mut shell = client.command(&format!("exec -i {pod} -- sh"));
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(b"echo from-inside-$((6*7))\nexit\n").unwrap();
+    let output = shell.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("from-inside-42"));
+}
+
+/// The value of a field of an object, from its JSON.
+fn field(client: &Client, object: &str, name: &str) -> String {
+    let json = client.run(&format!("get {object} -o json"));
+    let after = json.split_once(&format!("{name:?}: ")).unwrap_or_else(|| panic!("{object} has no {name}: {json}")).1;
+    after.split([',', '\n']).next().unwrap().trim().trim_matches('"').to_owned()
+}
