@@ -1,5 +1,6 @@
 //! What the runtime says there is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -85,8 +86,8 @@ impl RuntimePod {
 
     /// Puts the newest sandbox and the newest container first.
     pub(super) fn sort(&mut self) {
-        self.sandboxes.sort_by(|a, b| (b.attempt, b.created_at).cmp(&(a.attempt, a.created_at)));
-        self.containers.sort_by(|a, b| (b.created_at, b.attempt).cmp(&(a.created_at, a.attempt)));
+        self.sandboxes.sort_by_key(|sandbox| Reverse((sandbox.attempt, sandbox.created_at)));
+        self.containers.sort_by_key(|container| Reverse((container.created_at, container.attempt)));
     }
 
     /// The sandbox that is up, if one is.

@@ -298,7 +298,7 @@ pub fn images_come_and_go(h: &Harness) -> Case<'_> {
         let mut header = tar::Header::new_ustar();
         header.set_size(2);
         header.set_mode(0o644);
-        archive.append_data(&mut header, "file", h.sandbox.pod.uid.as_str()[..2].as_bytes()).unwrap();
+        archive.append_data(&mut header, "file", &h.sandbox.pod.uid.as_str().as_bytes()[..2]).unwrap();
         let rootfs = Bytes::from(archive.into_inner().unwrap());
         assert_eq!(h.runtime.inspect_image(&name).await.unwrap(), None);
         let imported = h.runtime.import_image(&name, rootfs, &words(&["USER 7:8"])).await.unwrap();

@@ -21,7 +21,7 @@ const CONCURRENCY: usize = 8;
 #[derive(Debug, Clone)]
 enum Item {
     Sandbox(SandboxStatus),
-    Container(ContainerStatus),
+    Container(Box<ContainerStatus>),
 }
 
 /// What was read of a container, with the state Docker's list gave it then. A running container keeps its start
@@ -98,7 +98,7 @@ fn item_of(details: &ContainerInspectResponse) -> Result<Item> {
     if kind == Some(labels::TYPE_SANDBOX) {
         inspect::sandbox(details).map(Item::Sandbox)
     } else {
-        inspect::container(details).map(Item::Container)
+        inspect::container(details).map(|status| Item::Container(Box::new(status)))
     }
 }
 
@@ -109,7 +109,7 @@ fn group(items: impl Iterator<Item = (PodIdentity, Arc<Item>)>) -> Vec<RuntimePo
         pod.identity = identity;
         match item.as_ref() {
             Item::Sandbox(sandbox) => pod.sandboxes.push(sandbox.clone()),
-            Item::Container(container) => pod.containers.push(container.clone()),
+            Item::Container(container) => pod.containers.push(ContainerStatus::clone(container)),
         }
     }
     for pod in pods.values_mut() {
