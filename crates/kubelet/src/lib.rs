@@ -1,8 +1,33 @@
 //! Runs a node's pods on Docker.
+//!
+//! [`sources`] say which pods there should be; [`dispatch`] hands each to its worker ([`workers`]); the worker looks
+//! at what runs, asks [`plan`] what to do, does it through [`runtime`] and tells [`status`] what came of it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admission;
+pub mod app;
+pub mod config;
+pub mod config_file;
+pub mod directory;
+pub mod dispatch;
+pub mod dns;
+pub mod duration;
+pub mod env;
+pub mod events;
+pub mod flags;
+pub mod images;
 pub mod network;
+pub mod node;
+pub mod objects;
+pub mod plan;
 pub mod pleg;
+pub mod pod;
+pub mod probes;
 pub mod runtime;
 pub mod server;
+pub mod sources;
+pub mod status;
+pub mod tokens;
+pub mod volumes;
+pub mod workers;

@@ -1,0 +1,375 @@
+//! The kubelet's settings: flags over configuration file over defaults, all mistakes told at once.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api_types::core::Taint;
+use api_types::quantity::Quantity;
+use component::flags::ClientFlags;
+use ipnet::IpNet;
+
+use crate::config_file::{self, KubeletConfiguration};
+use crate::dns::ClusterDns;
+use crate::flags::Flags;
+use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
+
+/// Upstream's ports.
+const PORT: u16 = 10250;
+const HEALTHZ_PORT: u16 = 10248;
+/// Upstream's defaults.
+const MAX_PODS: i64 = 110;
+const STATUS_UPDATE: Duration = Duration::from_secs(10);
+const STATUS_REPORT: Duration = Duration::from_secs(300);
+
+/// `--network-plugin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkPlugin {
+    /// The kubelet's own bridge.
+    Kubenet,
+    /// Docker's bridge.
+    Docker,
+}
+
+/// The node as it is registered.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// Its addresses, the primary one first; never empty.
+    pub ips: Vec<IpAddr>,
+    /// The machine's own name.
+    pub hostname: String,
+    /// `--register-node`.
+    pub register: bool,
+    /// `--node-labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `--register-with-taints`.
+    pub taints: Vec<Taint>,
+    /// `--register-schedulable=false`.
+    pub unschedulable: bool,
+    /// `--provider-id`.
+    pub provider_id: Option<String>,
+    /// `--max-pods`.
+    pub max_pods: i64,
+    /// What pods may not use, by resource.
+    pub reserved: BTreeMap<String, Quantity>,
+    /// How often the status is computed.
+    pub status_update: Duration,
+    /// How often it is told when nothing has changed.
+    pub status_report: Duration,
+    /// Port of the kubelet's API.
+    pub port: u16,
+}
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The API server; `None` is a kubelet that runs static pods only.
+    pub client: Option<ClientFlags>,
+    /// The node.
+    pub node: NodeConfig,
+    /// The manifest directory.
+    pub manifests: Option<PathBuf>,
+    /// How often to rescan it.
+    pub file_check: Duration,
+    /// The manifest URL.
+    pub manifest_url: Option<http::Uri>,
+    /// How often to ask it.
+    pub http_check: Duration,
+    /// `--root-dir`.
+    pub root: PathBuf,
+    /// The kubelet's API.
+    pub listen: SocketAddr,
+    /// The health port.
+    pub healthz: Option<SocketAddr>,
+    /// Certificate and key of the kubelet's API.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// `--cert-dir`.
+    pub cert_dir: PathBuf,
+    /// `--client-ca-file`.
+    pub client_ca: Option<PathBuf>,
+    /// `--anonymous-auth`.
+    pub anonymous: bool,
+    /// The cluster's DNS.
+    pub dns: ClusterDns,
+    /// `--resolv-conf`.
+    pub resolv_conf: PathBuf,
+    /// Docker.
+    pub docker: DockerConfig,
+    /// How pods get addresses.
+    pub network: NetworkPlugin,
+    /// Name of kubenet's bridge.
+    pub bridge: String,
+    /// MTU of pods.
+    pub mtu: Option<u32>,
+    /// `--pod-cidr`.
+    pub pod_cidrs: Vec<IpNet>,
+    /// `--cluster-cidr`.
+    pub cluster_cidrs: Vec<ipnet::Ipv4Net>,
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Collects mistakes.
+#[derive(Default)]
+struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    fn take<T>(&mut self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|mistake| self.0.push(mistake)).ok()
+    }
+}
+
+impl Config {
+    /// The settings that the flags mean.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn new(flags: Flags) -> Result<Self, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        let (file, config_directory) = config_file(&flags, &mut mistakes);
+        let network = mistakes.take(network_plugin(&flags.network_plugin)).unwrap_or(NetworkPlugin::Kubenet);
+        let node = node(&flags, &file, &mut mistakes);
+        let pod_cidrs = pod_cidrs(&flags, &file, &mut mistakes);
+        let url = file.static_pod_url.as_deref().map(|url| url.parse().map_err(|_| format!("staticPodURL {url:?}")));
+        let url = url.and_then(|url| mistakes.take(url));
+        if !mistakes.0.is_empty() {
+            return Err(ConfigError(mistakes.0));
+        }
+        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let port = node.port;
+        let healthz_port = flags.healthz_port.or(file.healthz_port).unwrap_or(HEALTHZ_PORT);
+        let healthz_address = flags.healthz_bind_address.or(file.healthz_bind_address);
+        let healthz_address = healthz_address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let certificate = flags.tls_cert_file.clone().or(file.tls_cert_file);
+        let key = flags.tls_private_key_file.clone().or(file.tls_private_key_file);
+        let dns = if flags.cluster_dns.is_empty() { file.cluster_dns } else { flags.cluster_dns.clone() };
+        Ok(Self {
+            client: has_server(&flags.client).then(|| flags.client.clone()),
+            manifests: flags.pod_manifest_path.clone().or(config_directory).or(file.static_pod_path),
+            file_check: flags.file_check_frequency,
+            manifest_url: flags.manifest_url.clone().or(url),
+            http_check: flags.http_check_frequency,
+            listen: SocketAddr::new(flags.address.or(file.address).unwrap_or(any), port),
+            healthz: (healthz_port > 0).then(|| SocketAddr::new(healthz_address, healthz_port)),
+            certificate: certificate.zip(key),
+            cert_dir: flags.cert_dir.clone(),
+            client_ca: flags.client_ca_file.clone().or(file.authentication.x509.client_ca_file),
+            anonymous: flags.anonymous_auth.or(file.authentication.anonymous.enabled).unwrap_or(true),
+            dns: ClusterDns {
+                servers: dns,
+                domain: flags.cluster_domain.clone().or(file.cluster_domain).unwrap_or_default(),
+            },
+            resolv_conf: flags.resolv_conf.clone().or(file.resolv_conf).unwrap_or("/etc/resolv.conf".into()),
+            docker: docker(&flags, file.container_runtime_endpoint, network),
+            bridge: flags.bridge_name.clone(),
+            mtu: Some(flags.network_plugin_mtu).filter(|mtu| *mtu > 0),
+            cluster_cidrs: flags.cluster_cidr.clone(),
+            root: flags.root_dir,
+            network,
+            node,
+            pod_cidrs,
+        })
+    }
+}
+
+fn has_server(flags: &ClientFlags) -> bool {
+    flags.kubeconfig.is_some() || flags.master.is_some()
+}
+
+/// `--config` is a file of today, or a directory of 2015.
+fn config_file(flags: &Flags, mistakes: &mut Mistakes) -> (KubeletConfiguration, Option<PathBuf>) {
+    match &flags.config {
+        None => (KubeletConfiguration::default(), None),
+        Some(path) if is_directory(path) => (KubeletConfiguration::default(), Some(path.clone())),
+        Some(path) => (mistakes.take(config_file::read(path)).unwrap_or_default(), None),
+    }
+}
+
+/// A path that is not there yet can only become a manifest directory.
+fn is_directory(path: &Path) -> bool {
+    path.is_dir() || (!path.exists() && path.extension().is_none())
+}
+
+fn network_plugin(name: &str) -> Result<NetworkPlugin, String> {
+    match name {
+        "" | "kubenet" => Ok(NetworkPlugin::Kubenet),
+        "docker" => Ok(NetworkPlugin::Docker),
+        "cni" => Err("--network-plugin=cni is not supported yet; use kubenet or docker".to_owned()),
+        _ => Err(format!("--network-plugin {name:?} is none of kubenet, docker")),
+    }
+}
+
+fn docker(flags: &Flags, endpoint: Option<String>, network: NetworkPlugin) -> DockerConfig {
+    let default = DockerConfig::default();
+    DockerConfig {
+        endpoint: flags.container_runtime_endpoint.clone().or(endpoint).unwrap_or(DEFAULT_ENDPOINT.to_owned()),
+        sandbox_network: if network == NetworkPlugin::Docker { "bridge".to_owned() } else { default.sandbox_network },
+        request_timeout: flags.runtime_request_timeout,
+        pause_image: flags.pod_infra_container_image.clone().unwrap_or(default.pause_image),
+        log_max_size: flags.container_log_max_size,
+        log_max_files: flags.container_log_max_files,
+    }
+}
+
+fn pod_cidrs(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> Vec<IpNet> {
+    if !flags.pod_cidr.is_empty() {
+        return flags.pod_cidr.clone();
+    }
+    let text = file.pod_cidr.as_deref().unwrap_or_default();
+    let parse = |cidr: &str| cidr.trim().parse().map_err(|_| format!("podCIDR {cidr:?} is not a CIDR"));
+    text.split(',').filter(|cidr| !cidr.is_empty()).filter_map(|cidr| mistakes.take(parse(cidr))).collect()
+}
+
+fn node(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> NodeConfig {
+    let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let name = flags.hostname_override.clone().unwrap_or_else(|| hostname.clone()).trim().to_ascii_lowercase();
+    if !is_subdomain(&name) {
+        mistakes.0.push(format!(
+            "node name {name:?} is not a DNS-1123 subdomain: it must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+        ));
+    }
+    let update = file.node_status_update_frequency.as_deref().map(component::flags::duration);
+    let report = file.node_status_report_frequency.as_deref().map(component::flags::duration);
+    let update = flags.node_status_update_frequency.or(update.and_then(|update| mistakes.take(update)));
+    let report = flags.node_status_report_frequency.or(report.and_then(|report| mistakes.take(report)));
+    NodeConfig {
+        ips: if flags.node_ip.is_empty() { vec![own_address()] } else { flags.node_ip.clone() },
+        register: flags.register_node.or(file.register_node).unwrap_or(true),
+        labels: pairs(&flags.node_labels, "--node-labels", mistakes).into_iter().collect(),
+        taints: flags.register_with_taints.iter().filter_map(|taint| mistakes.take(parse_taint(taint))).collect(),
+        unschedulable: flags.register_schedulable == Some(false),
+        provider_id: flags.provider_id.clone().or(file.provider_id.clone()),
+        max_pods: flags.max_pods.or(file.max_pods).unwrap_or(MAX_PODS),
+        reserved: reserved(flags, file, mistakes),
+        status_update: update.unwrap_or(STATUS_UPDATE),
+        status_report: report.unwrap_or(STATUS_REPORT),
+        port: flags.port.or(file.port).unwrap_or(PORT),
+        name,
+        hostname,
+    }
+}
+
+fn is_subdomain(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn pairs(list: &[String], flag: &str, mistakes: &mut Mistakes) -> Vec<(String, String)> {
+    let split = |pair: &String| {
+        let parts = pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        parts.ok_or_else(|| format!("{flag}: {pair:?} is not key=value"))
+    };
+    list.iter().filter(|pair| !pair.is_empty()).filter_map(|pair| mistakes.take(split(pair))).collect()
+}
+
+/// `key=value:Effect` or `key:Effect`.
+fn parse_taint(text: &str) -> Result<Taint, String> {
+    let wrong = || format!("--register-with-taints: {text:?} is not key=value:effect");
+    let (left, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
+    if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+        return Err(wrong());
+    }
+    let (key, value) = left.split_once('=').map_or((left, None), |(key, value)| (key, Some(value.to_owned())));
+    Ok(Taint { key: key.to_owned(), value, effect: effect.to_owned(), ..Taint::default() })
+}
+
+fn reserved(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> BTreeMap<String, Quantity> {
+    let mut total: BTreeMap<String, Quantity> = BTreeMap::new();
+    for (list, map, flag) in [
+        (&flags.system_reserved, &file.system_reserved, "--system-reserved"),
+        (&flags.kube_reserved, &file.kube_reserved, "--kube-reserved"),
+    ] {
+        let given = pairs(list, flag, mistakes);
+        let amounts = if given.is_empty() { map.clone().into_iter().collect() } else { given };
+        for (name, amount) in amounts {
+            let parsed = amount.parse::<Quantity>().map_err(|error| format!("{flag}: {amount:?}: {error}"));
+            if let Some(amount) = mistakes.take(parsed) {
+                *total.entry(name).or_default() += amount;
+            }
+        }
+    }
+    total
+}
+
+/// The address that packets to elsewhere leave from; nothing is sent.
+fn own_address() -> IpAddr {
+    // TEST-NET-1: routed like any foreign address.
+    let route = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    route.map_or_else(|_| any_interface(), |address| address.ip())
+}
+
+/// The first address that is not the loopback's.
+fn any_interface() -> IpAddr {
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut found = addresses.filter_map(|interface| {
+        let address = interface.address?;
+        address.as_sockaddr_in().map(nix::sys::socket::SockaddrIn::ip).filter(|ip| !ip.is_loopback())
+    });
+    found.next().unwrap_or(Ipv4Addr::LOCALHOST).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(words: &str) -> Result<Config, String> {
+        let words = std::iter::once("kubelet").chain(words.split_whitespace()).map(Into::into);
+        let flags = component::flags::parse(words, crate::flags::RETIRED).map_err(|error| error.to_string())?;
+        Config::new(flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn old_walkthroughs_still_work() {
+        let lines = [
+            "--logtostderr=true --v=0 --address=0.0.0.0 --api-servers=http://m:8080 --register-node=true \
+             --allow-privileged=true --cluster-dns=10.254.10.2 --cluster-domain=cluster.local --hostname-override=boba",
+            "--address=0.0.0.0 --port=10250 --hostname_override=n --cluster-dns=1.1.1.1 --cluster-domain=c \
+             --api_servers=m:8080 --network-plugin=docker --network-plugin-dir=/etc/cni/net.d",
+            "--config=/etc/kubernetes/manifests --configure-cbr0=true --hostname-override=n --register-node=false",
+        ];
+        for line in lines {
+            config(line).unwrap();
+        }
+        let config = config(lines[0]).unwrap();
+        assert_eq!((config.node.name.as_str(), config.node.port), ("boba", 10250));
+        assert_eq!(config.client.unwrap().master.as_deref(), Some("http://m:8080"));
+    }
+
+    #[test]
+    fn config_is_a_file_or_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kubelet.yaml");
+        std::fs::write(&file, "kind: KubeletConfiguration\nport: 1234\nmaxPods: 7\n").unwrap();
+        let from_file = config(&format!("--hostname-override=n --config={}", file.display())).unwrap();
+        assert_eq!((from_file.node.port, from_file.node.max_pods, from_file.manifests), (1234, 7, None));
+        let from_directory = config(&format!("--hostname-override=n --config={}", directory.path().display())).unwrap();
+        assert_eq!(from_directory.manifests.as_deref(), Some(directory.path()));
+        let over = config(&format!("--hostname-override=n --port=5 --config={}", file.display())).unwrap();
+        assert_eq!(over.node.port, 5);
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let error = config(
+            "--hostname-override=No_de --network-plugin=x --node-labels=a --register-with-taints=b --kube-reserved=cpu=x",
+        )
+        .unwrap_err();
+        for words in ["no_de", "--network-plugin", "--node-labels", "--register-with-taints", "--kube-reserved"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+}

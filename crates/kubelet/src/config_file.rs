@@ -1,0 +1,127 @@
+//! `KubeletConfiguration`, the modern spelling of many flags. Fields that mean nothing here are named in a warning.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The fields that mean something.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubeletConfiguration {
+    /// `kubelet.config.k8s.io/v1beta1`.
+    pub api_version: String,
+    /// `KubeletConfiguration`.
+    pub kind: String,
+    /// `--pod-manifest-path`.
+    pub static_pod_path: Option<PathBuf>,
+    /// `--manifest-url`.
+    #[serde(rename = "staticPodURL")]
+    pub static_pod_url: Option<String>,
+    /// `--address`.
+    pub address: Option<std::net::IpAddr>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--healthz-port`.
+    pub healthz_port: Option<u16>,
+    /// `--healthz-bind-address`.
+    pub healthz_bind_address: Option<std::net::IpAddr>,
+    /// `--tls-cert-file`.
+    pub tls_cert_file: Option<PathBuf>,
+    /// `--tls-private-key-file`.
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Who may use the kubelet's API.
+    pub authentication: Authentication,
+    /// `--cluster-dns`.
+    #[serde(rename = "clusterDNS")]
+    pub cluster_dns: Vec<String>,
+    /// `--cluster-domain`.
+    pub cluster_domain: Option<String>,
+    /// `--resolv-conf`.
+    pub resolv_conf: Option<PathBuf>,
+    /// `--container-runtime-endpoint`.
+    pub container_runtime_endpoint: Option<String>,
+    /// `--pod-cidr`.
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: Option<String>,
+    /// `--register-node`.
+    pub register_node: Option<bool>,
+    /// `--max-pods`.
+    pub max_pods: Option<i64>,
+    /// `--system-reserved`.
+    pub system_reserved: BTreeMap<String, String>,
+    /// `--kube-reserved`.
+    pub kube_reserved: BTreeMap<String, String>,
+    /// `--node-status-update-frequency`.
+    pub node_status_update_frequency: Option<String>,
+    /// `--node-status-report-frequency`.
+    pub node_status_report_frequency: Option<String>,
+    /// `--provider-id`.
+    #[serde(rename = "providerID")]
+    pub provider_id: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub ignored: BTreeMap<String, serde_json::Value>,
+}
+
+/// Who may use the kubelet's API.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Authentication {
+    /// Client certificates.
+    pub x509: X509,
+    /// Nobody in particular.
+    pub anonymous: Anonymous,
+}
+
+/// Client certificates.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct X509 {
+    /// `--client-ca-file`.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Nobody in particular.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Anonymous {
+    /// `--anonymous-auth`.
+    pub enabled: Option<bool>,
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// When it cannot be read or is something else, in words.
+pub fn read(path: &Path) -> Result<KubeletConfiguration, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--config {}: {error}", path.display()))?;
+    parse(&text).map_err(|error| format!("--config {}: {error}", path.display()))
+}
+
+fn parse(text: &str) -> Result<KubeletConfiguration, String> {
+    let config: KubeletConfiguration = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    if config.kind != "KubeletConfiguration" {
+        return Err(format!("is a {:?}, not a KubeletConfiguration", config.kind));
+    }
+    for field in config.ignored.keys() {
+        tracing::warn!(field, "this field of the KubeletConfiguration is ignored");
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_read_and_others_refused() {
+        let text = "kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\nclusterDNS: [10.96.0.10]\n\
+            staticPodPath: /m\nauthentication: {anonymous: {enabled: false}}\nimageGCHighThresholdPercent: 90\n";
+        let config = parse(text).unwrap();
+        assert_eq!(config.cluster_dns, ["10.96.0.10"]);
+        assert_eq!(config.authentication.anonymous.enabled, Some(false));
+        assert!(config.ignored.contains_key("imageGCHighThresholdPercent"));
+        assert!(parse("kind: Pod").is_err() && parse("[").is_err() && parse("kind: 3\nport: x").is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! The node in the API: registered, described, kept alive. Nothing here waits for pods.
+
+mod agent;
+mod lease;
+pub mod machine;
+mod status;
+
+pub use agent::{NodeAgent, NodeHandles};
+pub use lease::Heartbeat;

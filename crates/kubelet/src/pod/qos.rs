@@ -1,0 +1,142 @@
+//! Quality of service: the class, and what follows from it.
+
+use std::collections::BTreeMap;
+
+use api_types::core::{Container, Pod};
+use api_types::quantity::{Quantity, Wire};
+
+use super::PodExt;
+
+/// `status.qosClass`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QosClass {
+    /// Every container has equal requests and limits of CPU and memory.
+    Guaranteed,
+    /// Some container asks for something.
+    Burstable,
+    /// Nobody asks for anything.
+    BestEffort,
+}
+
+impl QosClass {
+    /// As on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "Guaranteed",
+            Self::Burstable => "Burstable",
+            Self::BestEffort => "BestEffort",
+        }
+    }
+
+    /// The class of a pod.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let containers = pod.all_containers();
+        let asks = |container: &Container| {
+            COUNTED.iter().any(|name| request(container, name).is_some() || limit(container, name).is_some())
+        };
+        let full = |container: &Container| {
+            COUNTED.iter().all(|name| {
+                let limit = limit(container, name);
+                limit.is_some() && request(container, name).or(limit) == limit
+            })
+        };
+        if containers.iter().all(|(_, container)| full(container)) {
+            Self::Guaranteed
+        } else if containers.iter().any(|(_, container)| asks(container)) {
+            Self::Burstable
+        } else {
+            Self::BestEffort
+        }
+    }
+}
+
+/// Resources that the class depends on.
+const COUNTED: [&str; 2] = ["cpu", "memory"];
+/// Pods of at least this priority are critical to the node (`system-cluster-critical`).
+const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+
+/// A container's request, when it is more than nothing.
+#[must_use]
+pub fn request(container: &Container, name: &str) -> Option<Quantity> {
+    amount(container.resources.as_ref()?.requests.as_ref(), name)
+}
+
+/// A container's limit, when it is more than nothing.
+#[must_use]
+pub fn limit(container: &Container, name: &str) -> Option<Quantity> {
+    amount(container.resources.as_ref()?.limits.as_ref(), name)
+}
+
+fn amount(amounts: Option<&BTreeMap<String, Wire>>, name: &str) -> Option<Quantity> {
+    let quantity = Quantity::try_from(amounts?.get(name)?).ok()?;
+    (!quantity.is_zero()).then_some(quantity)
+}
+
+/// Upstream's `oom_score_adj` of a container on a node with this much memory in bytes.
+#[must_use]
+pub fn oom_score_adj(pod: &Pod, container: &Container, node_memory: i64) -> i64 {
+    const GUARANTEED: i64 = -997;
+    const BEST_EFFORT: i64 = 1000;
+    if pod.pod_spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY) {
+        return GUARANTEED;
+    }
+    match QosClass::of(pod) {
+        QosClass::Guaranteed => GUARANTEED,
+        QosClass::BestEffort => BEST_EFFORT,
+        QosClass::Burstable => {
+            let asked = request(container, "memory").map_or(0, |memory| memory.value());
+            let share = i128::from(asked) * 1000 / i128::from(node_memory.max(1));
+            let score = 1000 - i64::try_from(share).unwrap_or(1000);
+            score.clamp(1000 + GUARANTEED, BEST_EFFORT - 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(resources: &[serde_json::Value]) -> Pod {
+        let containers: Vec<_> = resources
+            .iter()
+            .enumerate()
+            .map(|(i, resources)| json!({"name": format!("c{i}"), "resources": resources}))
+            .collect();
+        serde_json::from_value(json!({"spec": {"containers": containers}})).unwrap()
+    }
+
+    #[test]
+    fn classes_are_upstreams() {
+        let full = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1Gi"}});
+        let limits_only = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let cases = [
+            (vec![json!({})], QosClass::BestEffort),
+            (vec![json!({"requests": {"cpu": "0"}})], QosClass::BestEffort),
+            (vec![full.clone()], QosClass::Guaranteed),
+            (vec![limits_only], QosClass::Guaranteed),
+            (vec![full.clone(), json!({})], QosClass::Burstable),
+            (vec![json!({"requests": {"cpu": "100m"}})], QosClass::Burstable),
+            (vec![json!({"limits": {"cpu": "1"}})], QosClass::Burstable),
+        ];
+        for (resources, expected) in cases {
+            assert_eq!(QosClass::of(&pod(&resources)), expected, "{resources:?}");
+        }
+    }
+
+    #[test]
+    fn the_hungry_are_killed_first() {
+        let memory = 4 << 30;
+        let score = |resources| {
+            let pod = pod(&[resources]);
+            oom_score_adj(&pod, &pod.pod_spec().containers[0], memory)
+        };
+        assert_eq!(score(json!({})), 1000);
+        assert_eq!(score(json!({"requests": {"memory": "1Gi"}})), 750);
+        assert_eq!(score(json!({"requests": {"memory": "4Gi"}})), 3);
+        assert_eq!(score(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), -997);
+    }
+}

@@ -1,0 +1,128 @@
+//! Manifests: text to static pods.
+
+use api_types::core::{Pod, Toleration};
+use api_types::jiff::Timestamp;
+use api_types::object::Kind;
+use sha2::{Digest, Sha256};
+
+use super::StaticSource;
+use crate::pod::{annotations, hex};
+
+/// Why a manifest is no pod.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Neither YAML nor JSON.
+    #[error("cannot be read: {0}")]
+    Syntax(String),
+    /// It is something else than a pod.
+    #[error("is a {0:?}, not a Pod")]
+    Kind(String),
+    /// A pod needs at least this.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The pods in a manifest: one, or the items of a `PodList`.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn decode(text: &str, source: StaticSource, node: &str) -> Result<Vec<Pod>, ManifestError> {
+    let value: serde_json::Value =
+        serde_saphyr::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let values = match kind.as_str() {
+        "Pod" => vec![value],
+        "PodList" | "List" => value.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default(),
+        _ => return Err(ManifestError::Kind(kind)),
+    };
+    values.into_iter().map(|value| pod(value, source, node)).collect()
+}
+
+fn pod(value: serde_json::Value, source: StaticSource, node: &str) -> Result<Pod, ManifestError> {
+    let mut pod: Pod = serde_json::from_value(value).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    let name = pod.metadata.name.clone().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| ManifestError::Invalid("metadata.name is missing".to_owned()))?;
+    let spec = pod.spec.as_mut().filter(|spec| !spec.containers.is_empty());
+    let spec = spec.ok_or_else(|| ManifestError::Invalid("spec.containers is missing".to_owned()))?;
+    spec.node_name = Some(node.to_owned());
+    tolerate_everything(spec.tolerations.get_or_insert_default());
+    pod.metadata.name = Some(format!("{name}-{}", node.to_ascii_lowercase()));
+    pod.metadata.namespace =
+        pod.metadata.namespace.filter(|namespace| !namespace.is_empty()).or(Some("default".into()));
+    pod.status = None;
+    pod.set_defaults();
+    let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty());
+    let uid = uid.unwrap_or_else(|| hash(&pod, source, node));
+    let notes = pod.metadata.annotations.get_or_insert_default();
+    notes.insert(annotations::CONFIG_HASH.to_owned(), uid.clone());
+    notes.insert(annotations::CONFIG_SOURCE.to_owned(), source.as_str().to_owned());
+    notes.insert(annotations::CONFIG_SEEN.to_owned(), Timestamp::now().to_string());
+    pod.metadata.uid = Some(uid);
+    Ok(pod)
+}
+
+/// Static pods stay whatever happens to the node.
+fn tolerate_everything(tolerations: &mut Vec<Toleration>) {
+    let all = Toleration {
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoExecute".to_owned()),
+        ..Toleration::default()
+    };
+    if !tolerations.contains(&all) {
+        tolerations.push(all);
+    }
+}
+
+/// A static pod's identity: another manifest is another pod.
+fn hash(pod: &Pod, source: StaticSource, node: &str) -> String {
+    let json = serde_json::to_vec(pod).unwrap_or_default();
+    let mut digest = Sha256::new();
+    digest.update(node);
+    digest.update(source.as_str());
+    digest.update(json);
+    // As long as upstream's, which is an MD5.
+    hex(&digest.finalize()[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::PodExt;
+
+    const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, annotations: {a: b}}\n\
+        spec:\n  containers:\n  - {name: c, image: demo}\n";
+
+    #[test]
+    fn manifests_become_static_pods() {
+        let pods = decode(MANIFEST, StaticSource::File, "Node1").unwrap();
+        let pod = &pods[0];
+        assert_eq!((pod.key().namespace, pod.key().name), ("default".to_owned(), "web-node1".to_owned()));
+        assert_eq!(pod.uid().as_str().len(), 32);
+        assert_eq!(pod.annotation(annotations::CONFIG_HASH), Some(pod.uid().as_str()));
+        assert_eq!(pod.annotation(annotations::CONFIG_SOURCE), Some("file"));
+        assert_eq!(pod.pod_spec().node_name.as_deref(), Some("Node1"));
+        assert!(pod.is_static() && !pod.is_mirror());
+    }
+
+    #[test]
+    fn the_uid_follows_the_manifest() {
+        let uid = |text: &str| decode(text, StaticSource::File, "n").unwrap()[0].uid();
+        assert_eq!(uid(MANIFEST), uid(MANIFEST));
+        assert_ne!(uid(MANIFEST), uid(&MANIFEST.replace("demo", "other")));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "{",
+            "kind: Service",
+            "kind: Pod",
+            "kind: Pod\nmetadata: {name: a}",
+            "kind: Pod\nmetadata: {name: a}\nspec: {containers: []}",
+            "kind: Pod\nmetadata: 3",
+        ] {
+            assert!(decode(text, StaticSource::File, "n").is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A directory of manifests, watched by inotify; a slow rescan finds what inotify missed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::core::Pod;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use super::decode::decode;
+use super::{ManifestSender, Manifests, StaticSource};
+
+/// What changes a directory's manifests.
+const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_CREATE)
+    .union(AddWatchFlags::IN_ATTRIB)
+    .union(AddWatchFlags::IN_DELETE_SELF);
+
+/// A manifest directory, or a single manifest.
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    /// The path.
+    pub path: PathBuf,
+    /// This node's name.
+    pub node: String,
+    /// How often to look even without news.
+    pub rescan: Duration,
+}
+
+impl FileSource {
+    /// Reports all pods now and after every change, until the receiver is gone.
+    pub async fn run(self, sender: ManifestSender) {
+        let mut known = BTreeMap::new();
+        let mut told = false;
+        let mut watch = None;
+        loop {
+            if watch.is_none() {
+                watch = self.watch().inspect_err(|error| self.log(error)).ok();
+            }
+            let changed = self.scan(&mut known);
+            if changed || !told {
+                told = true;
+                let pods = known.values().flat_map(|file: &Parsed| file.pods.clone()).collect();
+                if sender.send(Manifests { source: StaticSource::File, pods }).await.is_err() {
+                    return;
+                }
+            }
+            if let Ok(Err(error)) = tokio::time::timeout(self.rescan, changes(watch.as_mut(), &self.path)).await {
+                self.log(&error);
+                watch = None;
+            }
+        }
+    }
+
+    fn log(&self, error: &io::Error) {
+        tracing::warn!(path = %self.path.display(), "watching manifests: {error}");
+    }
+
+    fn watch(&self) -> io::Result<Watch> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        inotify.add_watch(&self.path, CHANGES)?;
+        let events = pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(inotify))?;
+        Ok(Watch { events, inode: fs::metadata(&self.path)?.ino() })
+    }
+
+    /// Reads what is there; says whether anything is different from what is known. A manifest that has become
+    /// unreadable keeps its pods: a typing error must not stop the control plane.
+    fn scan(&self, known: &mut BTreeMap<PathBuf, Parsed>) -> bool {
+        let files = match manifests(&self.path) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                self.log(&error);
+                return false;
+            }
+        };
+        let before = known.len();
+        known.retain(|path, _| files.contains(path));
+        let mut changed = known.len() != before;
+        for path in files {
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            if known.get(&path).is_some_and(|parsed| parsed.text == text) {
+                continue;
+            }
+            changed = true;
+            let old = known.remove(&path).map(|parsed| parsed.pods).unwrap_or_default();
+            let pods = match decode(&text, StaticSource::File, &self.node) {
+                Ok(pods) => pods.into_iter().map(Arc::new).collect(),
+                Err(error) => {
+                    tracing::error!(manifest = %path.display(), "{error}");
+                    old
+                }
+            };
+            known.insert(path, Parsed { text, pods });
+        }
+        changed
+    }
+}
+
+/// News of one directory. Only that there is some matters, so the events are read and thrown away.
+struct Watch {
+    /// inotify's descriptor, which is read like a pipe.
+    events: pipe::Receiver,
+    /// The directory that is watched: another may have taken its name.
+    inode: u64,
+}
+
+struct Parsed {
+    text: String,
+    pods: Vec<Arc<Pod>>,
+}
+
+/// The manifests: files whose name does not begin with a dot.
+fn manifests(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if fs::metadata(path)?.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)?.flatten().map(|entry| entry.path());
+    let visible = |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+    let mut files: Vec<PathBuf> = entries.filter(|path| visible(path) && path.is_file()).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Waits for news; without a watch, for ever.
+async fn changes(watch: Option<&mut Watch>, path: &Path) -> io::Result<()> {
+    let Some(watch) = watch else { return std::future::pending().await };
+    let mut events = [0; 4096];
+    watch.events.read(&mut events).await?;
+    if fs::metadata(path)?.ino() == watch.inode { Ok(()) } else { Err(io::Error::other("the directory is another")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::pod::PodExt;
+
+    fn manifest(name: &str) -> String {
+        format!("kind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: i}}]}}\n")
+    }
+
+    async fn names(receiver: &mut mpsc::Receiver<Manifests>, wanted: &[&str]) {
+        loop {
+            let manifests = receiver.recv().await.unwrap();
+            let names: Vec<String> = manifests.pods.iter().map(|pod| pod.key().name).collect();
+            if names == wanted {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pods_follow_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let source =
+            FileSource { path: directory.path().to_owned(), node: "n".into(), rescan: Duration::from_secs(3600) };
+        let (sender, mut receiver) = mpsc::channel(4);
+        let task = tokio::spawn(source.run(sender));
+        names(&mut receiver, &[]).await;
+        fs::write(directory.path().join("a.yaml"), manifest("a")).unwrap();
+        names(&mut receiver, &["a-n"]).await;
+        fs::write(directory.path().join("b.yaml"), manifest("b")).unwrap();
+        names(&mut receiver, &["a-n", "b-n"]).await;
+        fs::write(directory.path().join("b.yaml"), "{{{").unwrap();
+        fs::write(directory.path().join(".hidden"), manifest("h")).unwrap();
+        fs::write(directory.path().join("c.yaml"), manifest("c")).unwrap();
+        names(&mut receiver, &["a-n", "b-n", "c-n"]).await;
+        fs::remove_file(directory.path().join("a.yaml")).unwrap();
+        names(&mut receiver, &["b-n", "c-n"]).await;
+        task.abort();
+    }
+}

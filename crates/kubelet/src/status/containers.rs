@@ -1,0 +1,200 @@
+//! Container statuses.
+
+use api_types::core::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+};
+
+use super::{Facts, Reason, Stage, seconds};
+use crate::pod::{PodExt, Role};
+use crate::probes::{ProbeKind, Verdict};
+use crate::runtime::{self, Exit};
+
+/// How upstream tells of a container that has disappeared.
+const LOST: &str = "ContainerStatusUnknown";
+const LOST_EXIT_CODE: i32 = 137;
+
+/// The statuses of all containers, in the order of the spec.
+pub(super) struct Statuses {
+    /// Init containers and sidecars.
+    pub(super) init: Vec<ContainerStatus>,
+    /// The others.
+    pub(super) app: Vec<ContainerStatus>,
+}
+
+/// One status for each container of the pod.
+pub(super) fn all(facts: &Facts<'_>) -> Statuses {
+    let mut statuses = Statuses { init: Vec::new(), app: Vec::new() };
+    for (role, container) in facts.pod.all_containers() {
+        let list = if role == Role::App { &mut statuses.app } else { &mut statuses.init };
+        list.push(one(facts, role, container));
+    }
+    statuses
+}
+
+fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus {
+    let previous = previous(facts, &container.name);
+    let Some(latest) = facts.runtime.latest(&container.name) else {
+        return absent(facts, container, previous);
+    };
+    let mut state = state(facts, latest);
+    let mut last_state =
+        before(facts, latest).or_else(|| previous.and_then(|status| status.last_state.clone())).unwrap_or_default();
+    let over = facts.stage != Stage::Running;
+    if let Some(reason) = facts.reasons.get(&container.name).filter(|_| !latest.state.is_running() && !over) {
+        if state.terminated.is_some() {
+            last_state = std::mem::take(&mut state);
+        }
+        state = waiting(reason);
+    }
+    let started = started(facts, role, container, latest);
+    ContainerStatus {
+        name: container.name.clone(),
+        ready: ready(facts, role, container, latest, started),
+        started: Some(started),
+        restart_count: i32::try_from(latest.attempt).unwrap_or(i32::MAX),
+        image: if latest.image.is_empty() { image(container) } else { latest.image.clone() },
+        image_id: facts.image_reference(latest),
+        container_id: Some(format!("docker://{}", latest.id)),
+        state: Some(state),
+        last_state: Some(last_state),
+        allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
+        resources: container.resources.clone().filter(|_| latest.state.is_running()),
+        ..ContainerStatus::default()
+    }
+}
+
+impl Facts<'_> {
+    /// `imageID` as the dockershim spelt it.
+    fn image_reference(&self, status: &runtime::ContainerStatus) -> String {
+        match status.annotations.get(crate::workers::IMAGE_REFERENCE) {
+            Some(reference) => reference.clone(),
+            None => format!("docker://{}", status.image_id),
+        }
+    }
+}
+
+fn previous<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a ContainerStatus> {
+    let previous: &'a api_types::core::PodStatus = facts.previous;
+    let lists = [&previous.init_container_statuses, &previous.container_statuses];
+    lists.into_iter().flatten().flatten().find(|status| status.name == name)
+}
+
+/// A container of which the runtime knows nothing: not made yet, removed after its end, or lost.
+fn absent(facts: &Facts<'_>, container: &Container, previous: Option<&ContainerStatus>) -> ContainerStatus {
+    let old_state = previous.and_then(|status| status.state.clone()).unwrap_or_default();
+    if let Some(old) = previous.filter(|_| old_state.terminated.is_some()) {
+        return ContainerStatus { ready: false, started: Some(false), ..old.clone() };
+    }
+    let mut status = ContainerStatus {
+        name: container.name.clone(),
+        started: Some(false),
+        image: image(container),
+        state: Some(waiting(&waiting_reason(facts, &container.name))),
+        last_state: Some(previous.and_then(|status| status.last_state.clone()).unwrap_or_default()),
+        restart_count: previous.map_or(0, |status| status.restart_count),
+        ..ContainerStatus::default()
+    };
+    if old_state.running.is_some() {
+        let lost = terminated_unseen(previous);
+        if facts.stage == Stage::Running {
+            status.last_state = Some(lost);
+            status.restart_count += 1;
+        } else {
+            status.state = Some(lost);
+        }
+    } else if facts.stage == Stage::Terminated {
+        status.state = Some(terminated_unseen(None));
+    }
+    status
+}
+
+fn terminated_unseen(previous: Option<&ContainerStatus>) -> ContainerState {
+    let used_to_run = if previous.is_some() { " The container used to be Running" } else { "" };
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: LOST_EXIT_CODE,
+            reason: Some(LOST.to_owned()),
+            message: Some(format!("The container could not be located when the pod was terminated.{used_to_run}")),
+            container_id: previous.and_then(|status| status.container_id.clone()),
+            ..ContainerStateTerminated::default()
+        }),
+        ..ContainerState::default()
+    }
+}
+
+fn waiting_reason(facts: &Facts<'_>, name: &str) -> Reason {
+    let initialising = facts.pod.pod_spec().init_containers.iter().flatten().next().is_some();
+    let default = if initialising { "PodInitializing" } else { "ContainerCreating" };
+    facts.reasons.get(name).cloned().unwrap_or_else(|| Reason::new(default, ""))
+}
+
+fn waiting(reason: &Reason) -> ContainerState {
+    ContainerState {
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason.reason.clone()),
+            message: Some(reason.message.clone()).filter(|message| !message.is_empty()),
+        }),
+        ..ContainerState::default()
+    }
+}
+
+fn state(facts: &Facts<'_>, status: &runtime::ContainerStatus) -> ContainerState {
+    match &status.state {
+        runtime::ContainerState::Running { started_at, .. } => ContainerState {
+            running: Some(ContainerStateRunning { started_at: Some(seconds(*started_at)) }),
+            ..ContainerState::default()
+        },
+        runtime::ContainerState::Exited(exit) => terminated(facts, status, exit),
+        _ if facts.stage == Stage::Terminated => terminated_unseen(None),
+        _ => waiting(&waiting_reason(facts, &status.name)),
+    }
+}
+
+fn terminated(facts: &Facts<'_>, status: &runtime::ContainerStatus, exit: &Exit) -> ContainerState {
+    let own = facts.messages.get(&status.id).filter(|message| !message.is_empty());
+    let message = own.cloned().unwrap_or_else(|| exit.message.clone());
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: exit.code,
+            reason: Some(exit.reason.to_owned()),
+            message: Some(message).filter(|message| !message.is_empty()),
+            started_at: exit.started_at.map(seconds),
+            finished_at: Some(seconds(exit.finished_at)),
+            container_id: Some(format!("docker://{}", status.id)),
+            ..ContainerStateTerminated::default()
+        }),
+        ..ContainerState::default()
+    }
+}
+
+/// How the container before this one ended.
+fn before(facts: &Facts<'_>, latest: &runtime::ContainerStatus) -> Option<ContainerState> {
+    let mut earlier = facts.runtime.containers.iter().filter(|status| status.name == latest.name).skip(1);
+    earlier.find_map(|status| match &status.state {
+        runtime::ContainerState::Exited(exit) => Some(terminated(facts, status, exit)),
+        _ => None,
+    })
+}
+
+fn started(facts: &Facts<'_>, role: Role, container: &Container, status: &runtime::ContainerStatus) -> bool {
+    let succeeded = || facts.probes.get(&status.id, ProbeKind::Startup) == Some(Verdict::Success);
+    role != Role::Init && status.state.is_running() && (container.startup_probe.is_none() || succeeded())
+}
+
+fn ready(
+    facts: &Facts<'_>,
+    role: Role,
+    container: &Container,
+    status: &runtime::ContainerStatus,
+    started: bool,
+) -> bool {
+    if role == Role::Init {
+        return matches!(&status.state, runtime::ContainerState::Exited(exit) if exit.code == 0);
+    }
+    let succeeded = || facts.probes.get(&status.id, ProbeKind::Readiness) == Some(Verdict::Success);
+    started && (container.readiness_probe.is_none() || succeeded())
+}
+
+fn image(container: &Container) -> String {
+    container.image.clone().unwrap_or_default()
+}

@@ -1,0 +1,145 @@
+//! The pod's sandbox and its network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::core::Pod;
+use component::recorder::EventType::Warning;
+
+use super::worker::Worker;
+use crate::dns;
+use crate::network::{HostPort, Protocol};
+use crate::pod::PodExt;
+use crate::runtime::{NamespaceMode, Namespaces, SandboxConfig, SandboxId, SandboxStatus};
+use crate::status::Reason;
+
+impl Worker {
+    /// Creates the sandbox and wires it. The event has been recorded when this fails.
+    pub(super) async fn create_sandbox(&mut self, pod: &Arc<Pod>, attempt: u32) -> Result<(), ()> {
+        if let Err(why) = self.context.network.ready().await
+            && !pod.host_network()
+        {
+            let message = format!("network is not ready: container runtime network not ready: {why}");
+            self.context.events.pod(pod, Warning, "NetworkNotReady", &message);
+            return Err(());
+        }
+        let config = self.sandbox_config(pod, attempt);
+        match self.try_create_sandbox(pod, &config).await {
+            Ok(sandbox) => {
+                self.runtime.identity = pod.identity();
+                self.runtime.sandboxes.insert(0, sandbox);
+                self.sandbox = Some(config);
+                Ok(())
+            }
+            Err(why) => {
+                let message = format!("Failed to create pod sandbox: {why}");
+                self.context.events.pod(pod, Warning, "FailedCreatePodSandBox", &message);
+                Err(())
+            }
+        }
+    }
+
+    async fn try_create_sandbox(&mut self, pod: &Arc<Pod>, config: &SandboxConfig) -> Result<SandboxStatus, String> {
+        let created = self.context.runtime.run_sandbox(config).await;
+        let sandbox = created.map_err(|error| error.to_string())?;
+        if pod.host_network() {
+            self.ips.clone_from(&self.context.node.ips);
+            return Ok(sandbox);
+        }
+        match self.context.network.set_up(&pod.identity(), &sandbox, &host_ports(pod)).await {
+            Ok(ips) => {
+                self.ips = ips;
+                Ok(sandbox)
+            }
+            Err(error) => {
+                self.remove_sandbox(&sandbox.id).await;
+                let key = pod.key();
+                Err(format!("failed to set up pod \"{}_{}\" network: {error}", key.name, key.namespace))
+            }
+        }
+    }
+
+    /// The configuration of the pod's sandbox, the same again after a restart of the kubelet.
+    pub(super) fn sandbox_config(&self, pod: &Pod, attempt: u32) -> SandboxConfig {
+        let node = dns::node_resolv_conf(&self.context.resolv_conf);
+        let security = pod.pod_spec().security_context.as_ref();
+        let sysctls = security.and_then(|context| context.sysctls.as_deref()).unwrap_or_default();
+        SandboxConfig {
+            pod: pod.identity(),
+            attempt,
+            hostname: dns::hostname(pod, &self.context.dns).0,
+            dns: Some(dns::of_pod(pod, &self.context.dns, &node)),
+            namespaces: namespaces(pod),
+            sysctls: sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            ..SandboxConfig::default()
+        }
+    }
+
+    /// Takes back a sandbox's network, then the sandbox.
+    pub(super) async fn remove_sandbox(&mut self, id: &SandboxId) {
+        if let Err(error) = self.context.network.tear_down(id).await {
+            tracing::warn!(pod = %self.uid, sandbox = %id, "tearing down the network: {error}");
+        }
+        match self.context.runtime.remove_sandbox(id).await {
+            Ok(()) => self.runtime.sandboxes.retain(|sandbox| sandbox.id != *id),
+            Err(error) => tracing::warn!(pod = %self.uid, sandbox = %id, "removing the sandbox: {error}"),
+        }
+    }
+
+    /// Stops every container with the pod's own grace period, then every sandbox.
+    pub(super) async fn tear_down(&mut self, pod: &Arc<Pod>) {
+        let grace = pod.pod_spec().termination_grace_period_seconds.unwrap_or(30);
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+        self.killer(pod).kill_all(self.running(pod), grace, None).await;
+        self.stop_sandboxes().await;
+        // A container of the next sandbox starts afresh.
+        self.reasons.retain(|_, reason: &mut Reason| reason.reason == "CrashLoopBackOff");
+    }
+
+    /// Takes back the network of every sandbox and stops it.
+    pub(super) async fn stop_sandboxes(&mut self) {
+        for sandbox in self.runtime.sandboxes.clone() {
+            if let Err(error) = self.context.network.tear_down(&sandbox.id).await {
+                tracing::warn!(pod = %self.uid, sandbox = %sandbox.id, "tearing down the network: {error}");
+            }
+            if sandbox.pid.is_some()
+                && let Err(error) = self.context.runtime.stop_sandbox(&sandbox.id).await
+            {
+                tracing::warn!(pod = %self.uid, sandbox = %sandbox.id, "stopping the sandbox: {error}");
+            }
+        }
+        self.sandbox = None;
+    }
+}
+
+fn namespaces(pod: &Pod) -> Namespaces {
+    let spec = pod.pod_spec();
+    let node_or_pod = |host: Option<bool>| if host == Some(true) { NamespaceMode::Node } else { NamespaceMode::Pod };
+    let pid = match (spec.host_pid, spec.share_process_namespace) {
+        (Some(true), _) => NamespaceMode::Node,
+        (_, Some(true)) => NamespaceMode::Pod,
+        _ => NamespaceMode::Container,
+    };
+    Namespaces { network: node_or_pod(spec.host_network), pid, ipc: node_or_pod(spec.host_ipc) }
+}
+
+/// The host ports of all containers. A port that cannot be is left out; the API server refuses those.
+pub(super) fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let containers = pod.all_containers();
+    let ports = containers.iter().flat_map(|(_, container)| container.ports.iter().flatten());
+    ports
+        .filter_map(|port| {
+            Some(HostPort {
+                host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse().ok()),
+                host_port: u16::try_from(port.host_port?).ok().filter(|port| *port > 0)?,
+                container_port: u16::try_from(port.container_port).ok()?,
+                protocol: match port.protocol.as_deref() {
+                    Some("UDP") => Protocol::Udp,
+                    Some("SCTP") => Protocol::Sctp,
+                    _ => Protocol::Tcp,
+                },
+            })
+        })
+        .collect()
+}
