@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kubelet::runtime::{
-    ContainerId, DnsConfig, ExecRequest, LinuxResources, Mount, OutputChunk, SecurityContext, TerminalSize,
+    ContainerId, DnsConfig, ExecRequest, LinuxResources, Mount, NamespaceMode, OutputChunk, SecurityContext,
+    TerminalSize,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -123,6 +124,29 @@ async fn a_session_can_have_a_terminal() {
             stdin.write_all(b"exit 4\n").await.unwrap();
             let _: Vec<OutputChunk> = session.output.try_collect().await.unwrap();
             assert_eq!(session.control.exit_code().await.unwrap(), 4);
+        }
+        .boxed()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_in_the_nodes_network_has_the_nodes_name_and_its_own_resolv_conf() {
+    run(|h| {
+        async move {
+            let nodes = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            let mut pod = h.sandbox.clone();
+            pod.dns = Some(DnsConfig { servers: vec!["192.0.2.1".into()], ..DnsConfig::default() });
+            pod.namespaces.network = NamespaceMode::Node;
+            let sandbox = h.runtime.run_sandbox(&pod).await.unwrap();
+            assert!(sandbox.host_network);
+            let wanted = container("main", &["sleep", "3600"]);
+            let id = h.runtime.create_container(&sandbox.id, &pod, &wanted).await.unwrap();
+            h.runtime.start_container(&id).await.unwrap();
+            let node = nix::unistd::gethostname().unwrap().into_string().unwrap();
+            assert_eq!(output(h, &id, "hostname").await, format!("{node}\n"));
+            assert_eq!(output(h, &id, "cat /etc/resolv.conf").await, "nameserver 192.0.2.1\n");
+            assert_eq!(std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), nodes);
         }
         .boxed()
     })

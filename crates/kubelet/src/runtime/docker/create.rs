@@ -90,7 +90,6 @@ fn join_namespaces(id: &SandboxId, sandbox: &SandboxConfig, host: &mut HostConfi
         mode => Some(shared(mode)),
     };
     if sandbox.namespaces.network == NamespaceMode::Node {
-        host.network_mode = Some(HOST.to_owned());
         host.uts_mode = Some(HOST.to_owned());
     }
 }
@@ -161,7 +160,7 @@ mod tests {
             ),
             (
                 Namespaces { network: Node, pid: Node, ipc: Node },
-                (Some("host"), Some("host"), Some("host"), Some("host")),
+                (Some("container:sb"), Some("host"), Some("host"), Some("host")),
             ),
             (
                 Namespaces { network: Pod, pid: Pod, ipc: Pod },
