@@ -13,7 +13,7 @@ pub struct ImageInfo {
     pub digests: Vec<String>,
     /// Bytes on disk.
     pub size: u64,
-    /// The image's user: `uid[:gid]` or a name; empty is root.
+    /// The image's user: `uid[:gid]` or a name; empty is root. A list of images does not tell it, only an inspection.
     pub user: String,
     /// Milliseconds since 1970, 0 when unknown.
     pub created_ms: i64,
