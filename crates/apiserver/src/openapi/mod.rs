@@ -3,6 +3,7 @@
 
 mod dialect;
 mod paths;
+mod protobuf;
 mod schemas;
 
 use std::{
@@ -22,8 +23,10 @@ use serde_json::{Map, Value, json};
 
 use crate::discovery::{Document, JSON, Reply, etag};
 
-/// The media type of Swagger 2.0 in protocol buffers, which this server does not speak.
-const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2";
+/// The media type of Swagger 2.0 in protocol buffers.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// How clients ask for it: `@` is no legal character of a media type, so answers have a dot.
+const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The OpenAPI documents of one set of rows. Make a new one when the rows change.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub struct OpenApi {
     /// Told as `info.version`.
     version: String,
     v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
     v3: OnceLock<BTreeMap<String, Document>>,
 }
 
@@ -40,7 +44,13 @@ impl OpenApi {
     #[must_use]
     pub fn new(rows: impl IntoIterator<Item = &'static Resource>, version: &str) -> Self {
         let rows = rows.into_iter().collect();
-        Self { rows, version: version.to_owned(), v2: OnceLock::new(), v3: OnceLock::new() }
+        Self {
+            rows,
+            version: version.to_owned(),
+            v2: OnceLock::new(),
+            v2_protobuf: OnceLock::new(),
+            v3: OnceLock::new(),
+        }
     }
 
     /// The answer to a GET of `path`, if it is one of OpenAPI's: `/openapi/v2`, `/openapi/v3` and
@@ -49,8 +59,10 @@ impl OpenApi {
     #[must_use]
     pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Reply> {
         let document = match path.strip_prefix("/openapi/")? {
-            "v2" if only_protobuf(headers) => return None,
-            "v2" => self.v2.get_or_init(|| compressed(&self.build_v2())),
+            "v2" if wants_protobuf(headers) => {
+                self.v2_protobuf.get_or_init(|| compressed(V2_PROTOBUF, protobuf::encode(&self.build_v2())))
+            }
+            "v2" => self.v2.get_or_init(|| compressed_json(&self.build_v2())),
             "v3" | "v3/" => self.v3().get("")?,
             path => self.v3().get(path.strip_prefix("v3/")?)?,
         };
@@ -68,7 +80,7 @@ impl OpenApi {
                 let root = if row.group.is_empty() { "api" } else { "apis" };
                 groups.entry(format!("{root}/{}", row.api_version())).or_default().extend(paths.of(row));
             }
-            let build = |(path, paths)| (path, compressed(&self.build_v3(&Value::Object(paths), &schemas)));
+            let build = |(path, paths)| (path, compressed_json(&self.build_v3(&Value::Object(paths), &schemas)));
             let mut documents: BTreeMap<_, _> = groups.into_iter().map(build).collect();
             documents.insert(String::new(), index(&documents));
             documents
@@ -115,16 +127,18 @@ fn index(documents: &BTreeMap<String, Document>) -> Document {
             (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
         })
         .collect();
-    compressed(&json!({"paths": paths}))
+    compressed_json(&json!({"paths": paths}))
 }
 
-fn compressed(document: &Value) -> Document {
-    let json = document.to_string().into_bytes();
+fn compressed_json(document: &Value) -> Document {
+    compressed(JSON, document.to_string().into_bytes())
+}
+
+fn compressed(content_type: &'static str, content: Vec<u8>) -> Document {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let body = encoder.write_all(&json).and_then(|()| encoder.finish());
-    match body {
-        Ok(body) => Document { content_type: JSON, etag: etag(&json), encoding: Some("gzip"), body: body.into() },
-        Err(_) => Document::plain(JSON, json),
+    match encoder.write_all(&content).and_then(|()| encoder.finish()) {
+        Ok(body) => Document { content_type, etag: etag(&content), encoding: Some("gzip"), body: body.into() },
+        Err(_) => Document::plain(content_type, content),
     }
 }
 
@@ -138,9 +152,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     names(headers, header::ACCEPT_ENCODING).any(|coding| coding.starts_with("gzip") && !coding.ends_with("q=0"))
 }
 
-fn only_protobuf(headers: &HeaderMap) -> bool {
-    let mut accepted = names(headers, header::ACCEPT).peekable();
-    accepted.peek().is_some() && accepted.all(|media| media.starts_with(V2_PROTOBUF))
+fn wants_protobuf(headers: &HeaderMap) -> bool {
+    names(headers, header::ACCEPT).next().is_some_and(|media| media == V2_PROTOBUF_ASKED || media == V2_PROTOBUF)
 }
 
 fn names(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {

@@ -78,3 +78,13 @@ fn compressed_when_accepted() {
     assert_eq!(reply.document.encoding, Some("gzip"));
     assert!(reply.document.body.len() < 100_000, "{}", reply.document.body.len());
 }
+
+#[test]
+fn swagger_is_also_written_in_protocol_buffers() {
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf".parse().unwrap();
+    let reply = openapi().serve("/openapi/v2", &HeaderMap::from_iter([(header::ACCEPT, accept)])).unwrap();
+    let body = reply.document.body;
+    assert!(body.starts_with(b"\x0a\x032.0\x12"), "field 1 is the version, field 2 the title and version");
+    let name = b"/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
+    assert!(body.windows(name.len()).any(|window| window == name));
+}
