@@ -124,6 +124,10 @@ impl Schemas {
     fn add_kinds(&mut self) {
         for ((group, version, kind), name) in &self.names {
             if let Some(Value::Object(schema)) = self.definitions.get_mut(name) {
+                // The Rust types always have metadata; clients need not send any.
+                if let Some(Value::Array(required)) = schema.get_mut("required") {
+                    required.retain(|name| name != "metadata");
+                }
                 let kinds = schema.entry("x-kubernetes-group-version-kind").or_insert_with(|| json!([]));
                 if let Value::Array(kinds) = kinds {
                     kinds.push(json!({"group": group, "version": version, "kind": kind}));
