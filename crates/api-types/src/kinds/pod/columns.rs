@@ -22,8 +22,9 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn cells(pod: &Pod) -> Vec<Value> {
-    let (spec, status) = (pod.spec.clone().unwrap_or_default(), pod.status.clone().unwrap_or_default());
-    let summary = Summary::of(pod, &spec, &status);
+    let (no_spec, no_status) = (PodSpec::default(), PodStatus::default());
+    let (spec, status) = (pod.spec.as_ref().unwrap_or(&no_spec), pod.status.as_ref().unwrap_or(&no_status));
+    let summary = Summary::of(pod, spec, status);
     let ip = status.pod_ips.iter().flatten().next().map(|ip| ip.ip.as_str()).or(status.pod_ip.as_deref());
     vec![
         pod.metadata.name.clone().into(),
@@ -34,7 +35,7 @@ pub(super) fn cells(pod: &Pod) -> Vec<Value> {
         table::or_none(ip).into(),
         table::or_none(spec.node_name.as_deref()).into(),
         table::or_none(status.nominated_node_name.as_deref()).into(),
-        readiness_gates(&spec, &status).into(),
+        readiness_gates(spec, status).into(),
     ]
 }
 
