@@ -1,0 +1,105 @@
+//! Putting the daemon together.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use component::Daemon;
+use component::client::connect;
+use component::serve::health::Health;
+use tokio::net::TcpListener;
+
+use crate::cluster::{Cluster, Informed};
+use crate::flags::{Flags, nameservers};
+use crate::forward::Forwarder;
+use crate::handler::Handler;
+use crate::metrics::Metrics;
+use crate::probe::LoopProbe;
+use crate::server::Server;
+use crate::zone::Zone;
+
+/// Starts the server and the informers. Names of the cluster fail until it is known; others work at once.
+///
+/// # Errors
+/// When an address cannot be bound, or the flags name no reachable configuration.
+pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
+    let servers = bind(&flags).await?;
+    let own: Vec<SocketAddr> = servers.iter().map(Server::address).collect::<Result<_, _>>()?;
+    let client = connect(&flags.client).await?;
+    let cluster = Arc::new(Informed::start(&client, &daemon));
+    let health = Health::new();
+    let mut registered = None;
+    health.metrics(|registry| registered = Some(Metrics::register(registry)));
+    let metrics = registered.context("registering metrics")?;
+    let upstreams = upstreams(&flags, &own);
+    tracing::info!(domain = %flags.domain, ?own, ?upstreams, "serving DNS");
+    let addresses: Vec<IpAddr> = own.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
+    let handler = Arc::new(Handler {
+        zone: Zone::new(flags.domain, addresses, Arc::clone(&cluster)),
+        probe: LoopProbe::new(upstreams.len()),
+        forwarder: Forwarder::new(upstreams, Arc::clone(&metrics)),
+        metrics,
+    });
+    for server in servers {
+        server.spawn(&handler, &daemon);
+    }
+    daemon.spawn_until_shutdown(async move { handler.probe.run(&handler.forwarder).await });
+    serve_health(&health, &flags.healthz_bind_address, cluster, &daemon).await?;
+    daemon.ready();
+    Ok(())
+}
+
+async fn bind(flags: &Flags) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for ip in &flags.bind_addresses {
+        servers.push(Server::bind(SocketAddr::new(*ip, flags.dns_port)).await?);
+    }
+    Ok(servers)
+}
+
+/// The upstream servers that are not obviously this one.
+fn upstreams(flags: &Flags, own: &[SocketAddr]) -> Vec<SocketAddr> {
+    let listed = flags.forward.clone().unwrap_or_else(|| {
+        let text = std::fs::read_to_string(&flags.resolv_conf).unwrap_or_else(|error| {
+            tracing::warn!(file = %flags.resolv_conf.display(), "read the upstream servers: {error}");
+            String::new()
+        });
+        nameservers(&text)
+    });
+    let is_own = |upstream: &SocketAddr| {
+        own.iter().any(|own| {
+            let everywhere = own.ip().is_unspecified() && upstream.ip().is_loopback();
+            own.port() == upstream.port() && (own.ip() == upstream.ip() || everywhere)
+        })
+    };
+    listed.into_iter().filter(|upstream| !is_own(upstream)).collect()
+}
+
+async fn serve_health(
+    health: &Health,
+    address: &str,
+    cluster: Arc<impl Cluster>,
+    daemon: &Daemon,
+) -> anyhow::Result<()> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
+    let synced = {
+        let cluster = Arc::clone(&cluster);
+        move || if cluster.is_synced() { Ok(()) } else { Err("the cluster is not known yet".to_owned()) }
+    };
+    health.check("synced", synced);
+    let ready = move || {
+        let answer = if cluster.is_synced() { (StatusCode::OK, "OK") } else { NOT_READY };
+        async move { answer }
+    };
+    let router: Router = health.router().route("/ready", get(ready));
+    component::serve::spawn(listener, None, router, daemon);
+    Ok(())
+}
+
+const NOT_READY: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "the cluster is not known yet");
