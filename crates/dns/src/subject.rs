@@ -56,7 +56,7 @@ impl Subject {
             return None;
         }
         let own = usize::from(name.num_labels() - domain.num_labels());
-        let labels: Vec<String> = name.iter().take(own).map(|label| text(label)).collect();
+        let labels: Vec<String> = name.iter().take(own).map(text).collect();
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         Some(Self::read(&labels))
     }
