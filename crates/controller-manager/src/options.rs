@@ -139,7 +139,12 @@ pub struct Concurrency {
     #[arg(long = "concurrent-service-endpoint-syncs", default_value_t = 5, value_name = "N")]
     pub endpoint_slice: usize,
     /// Namespaces worked on at once
-    #[arg(long = "concurrent-namespace-syncs", default_value_t = 10, value_name = "N")]
+    #[arg(
+        id = "concurrent-namespace-syncs",
+        long = "concurrent-namespace-syncs",
+        default_value_t = 10,
+        value_name = "N"
+    )]
     pub namespace: usize,
     /// Objects the garbage collector works on at once
     #[arg(long = "concurrent-gc-syncs", default_value_t = 20, value_name = "N")]

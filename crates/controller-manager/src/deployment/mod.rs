@@ -84,6 +84,8 @@ fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
 struct Pass {
     deployment: Arc<Deployment>,
     sets: Sets,
+    /// `spec.paused`.
+    paused: bool,
     now: Timestamp,
 }
 
@@ -99,18 +101,18 @@ impl Controller {
         }
         let sets = self.claim(&deployment, &selector).await?;
         let sets = Sets::sort_out(&deployment, sets);
-        let mut pass = Pass { deployment, sets, now: Timestamp::now() };
+        let paused = deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true);
+        let mut pass = Pass { deployment, sets, paused, now: Timestamp::now() };
         if pass.deployment.metadata.deletion_timestamp.is_some() {
             let status = status::calculate(&pass.deployment, &pass.sets, pass.now);
             return self.write_status(&pass, status).await;
         }
-        let paused = pass.deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true);
-        if self.note_pause(&pass, paused).await? {
+        if self.note_pause(&pass).await? {
             // The status that was written comes back as an event.
             return Ok(Outcome::Done);
         }
         if paused || observe(&pass.deployment, &pass.sets).is_scaling() {
-            return self.rescale(&mut pass, paused).await;
+            return self.rescale(&mut pass).await;
         }
         match observe(&pass.deployment, &pass.sets).strategy {
             Strategy::Recreate => self.recreate(&mut pass).await,
@@ -183,13 +185,13 @@ impl Controller {
         self.write_status(pass, status).await
     }
 
-    async fn rescale(&self, pass: &mut Pass, paused: bool) -> Result<Outcome, Error> {
+    async fn rescale(&self, pass: &mut Pass) -> Result<Outcome, Error> {
         if !self.update_new_set(pass).await? {
             return Ok(Outcome::Done);
         }
         let steps = observe(&pass.deployment, &pass.sets).rescale();
         self.scale(pass, &steps).await?;
-        if paused {
+        if pass.paused {
             self.clean_up(pass).await?;
         }
         let status = status::calculate(&pass.deployment, &pass.sets, pass.now);

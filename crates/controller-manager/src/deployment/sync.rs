@@ -127,10 +127,10 @@ impl Controller {
 
     /// Shows in the Progressing condition that the deployment was paused or resumed; `true` when
     /// that was news.
-    pub(super) async fn note_pause(&self, pass: &Pass, paused: bool) -> Result<bool, Error> {
+    pub(super) async fn note_pause(&self, pass: &Pass) -> Result<bool, Error> {
         let old = pass.deployment.status.clone().unwrap_or_default();
         let reason = status::condition(&old, PROGRESSING).and_then(|condition| condition.reason.as_deref());
-        let (reason, message) = match (paused, reason == Some(status::PAUSED)) {
+        let (reason, message) = match (pass.paused, reason == Some(status::PAUSED)) {
             // A timeout stays to be seen.
             (true, false) if reason != Some("ProgressDeadlineExceeded") => (status::PAUSED, "Deployment is paused"),
             (false, true) => (status::RESUMED, "Deployment is resumed"),

@@ -1,0 +1,8 @@
+//! The controllers against the real API server, in this process, with a kubelet that only writes
+//! statuses.
+#![allow(clippy::unwrap_used)]
+
+mod garbage;
+mod harness;
+mod nodes;
+mod workloads;
