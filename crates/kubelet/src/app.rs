@@ -146,6 +146,7 @@ impl Parts {
             api_pods: api.as_ref().map(|api| api.pods.clone()),
             services: api.as_ref().map(|api| api.services.of::<Service>()),
             node: NodeFacts {
+                name: name.clone(),
                 ips: config.node.ips.clone(),
                 allocatable: machine.allocatable.clone(),
                 memory: machine.memory,

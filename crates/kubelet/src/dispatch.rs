@@ -22,7 +22,7 @@ use crate::sources::{Manifests, StaticSource};
 use crate::status::manager::on_server;
 use crate::status::{is_over, rejected};
 use crate::volumes::pods_on_disk;
-use crate::workers::{Desired, Intent, Workers};
+use crate::workers::{Desired, Intent, NODE_LABEL, Workers};
 
 /// How often what no pod owns is looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -260,7 +260,8 @@ impl Dispatcher {
         let root = self.root.clone();
         let on_disk = tokio::task::spawn_blocking(move || pods_on_disk(&root)).await.unwrap_or_default();
         let with_directory = on_disk.into_iter().map(|uid| orphan(&uid, None));
-        let with_containers = pods.iter().map(|pod| orphan(&pod.identity.uid, Some(pod)));
+        let own = |pod: &&RuntimePod| is_own(pod, &context.node.name);
+        let with_containers = pods.iter().filter(own).map(|pod| orphan(&pod.identity.uid, Some(pod)));
         for orphan in with_containers.chain(with_directory) {
             if self.workers.pod(&orphan.uid()).is_none() {
                 tracing::info!(pod = %orphan.described(), "removing what is left of a pod that nobody wants");
@@ -297,6 +298,13 @@ fn intent(pod: &Pod) -> Intent {
 
 fn own_grace(pod: &Pod) -> Option<i64> {
     pod.pod_spec().termination_grace_period_seconds
+}
+
+/// Whether this node's kubelet made some of it: another's may share the runtime.
+fn is_own(pod: &RuntimePod, node: &str) -> bool {
+    let sandboxes = pod.sandboxes.iter().map(|sandbox| &sandbox.labels);
+    let mut labels = sandboxes.chain(pod.containers.iter().map(|container| &container.labels));
+    labels.any(|labels| labels.get(NODE_LABEL).is_some_and(|name| name == node))
 }
 
 /// A pod of which only containers or files are known.

@@ -28,6 +28,8 @@ pub mod runtime;
 pub mod server;
 pub mod sources;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod volumes;
 pub mod workers;

@@ -149,10 +149,10 @@ impl Images {
                 Ok(info)
             }
             Err(error) => {
-                let message = format!("Failed to pull image {image:?}: {error}");
+                let message = format!("Failed to pull image {image:?}: {}", message_of(&error));
                 self.events.container(pod, &container.name, Warning, "Failed", &message);
                 // The next attempt comes at once and finds the back-off, which is what people then see.
-                self.failed(key, error.to_string());
+                self.failed(key, message_of(&error));
                 let retry_in = Some(Duration::from_secs(1));
                 Err(ImageError { reason: Reason::new(PULL_FAILED, message_of(&error)), retry_in })
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use api_types::core::{Container, Pod};
 
-use super::{IMAGE_REFERENCE, security};
+use super::{IMAGE_REFERENCE, NODE_LABEL, NodeFacts, security};
 use crate::env::expand::expand;
 use crate::pod::{container_hash, qos};
 use crate::runtime::{ContainerConfig, ImageInfo, LinuxResources, Mount};
@@ -23,8 +23,8 @@ pub(super) struct ConfigSources<'a> {
     pub(super) env: Vec<(String, String)>,
     /// Everything mounted into it.
     pub(super) mounts: Vec<Mount>,
-    /// The node's memory in bytes.
-    pub(super) node_memory: i64,
+    /// The node.
+    pub(super) node: &'a NodeFacts,
     /// `--root-dir`, under which seccomp profiles are.
     pub(super) root: &'a Path,
 }
@@ -44,7 +44,7 @@ pub(super) fn render(pod: &Pod, container: &Container, sources: ConfigSources<'_
         command: expanded(&container.command),
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().filter(|directory| !directory.is_empty()),
-        resources: resources(pod, container, sources.node_memory),
+        resources: resources(pod, container, sources.node.memory),
         security: security::of_container(pod, container, sources.root),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
@@ -53,6 +53,7 @@ pub(super) fn render(pod: &Pod, container: &Container, sources: ConfigSources<'_
         hash: container_hash(container),
         termination_message_path: text(&container.termination_message_path, MESSAGE_PATH),
         termination_message_policy: text(&container.termination_message_policy, MESSAGE_POLICY),
+        labels: BTreeMap::from([(NODE_LABEL.to_owned(), sources.node.name.clone())]),
         annotations: BTreeMap::from([(IMAGE_REFERENCE.to_owned(), sources.image.status_reference())]),
         mounts: sources.mounts,
         env: sources.env,

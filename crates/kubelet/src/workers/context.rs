@@ -23,6 +23,8 @@ use crate::tokens::TokenManager;
 /// What the node is to its pods.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
     /// Its addresses, the primary one first.
     pub ips: Vec<IpAddr>,
     /// What pods may use of it.

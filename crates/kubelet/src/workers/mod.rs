@@ -28,6 +28,9 @@ pub use context::{Context, NodeFacts};
 /// Annotation of a container in the runtime: the `imageID` that its status shows.
 pub const IMAGE_REFERENCE: &str = "ferrokube.io/image-reference";
 
+/// Label of every sandbox and container: the node whose kubelet made it. Several kubelets may share one Docker.
+pub const NODE_LABEL: &str = "ferrokube.io/node";
+
 /// What should become of a pod.
 #[derive(Debug, Clone)]
 pub struct Desired {

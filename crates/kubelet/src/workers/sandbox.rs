@@ -6,6 +6,7 @@ use std::time::Duration;
 use api_types::core::Pod;
 use component::recorder::EventType::Warning;
 
+use super::NODE_LABEL;
 use super::worker::Worker;
 use crate::dns;
 use crate::network::{HostPort, Protocol};
@@ -64,6 +65,8 @@ impl Worker {
         let node = dns::node_resolv_conf(&self.context.resolv_conf);
         let security = pod.pod_spec().security_context.as_ref();
         let sysctls = security.and_then(|context| context.sysctls.as_deref()).unwrap_or_default();
+        let mut labels = pod.metadata.labels.clone().unwrap_or_default();
+        labels.insert(NODE_LABEL.to_owned(), self.context.node.name.clone());
         SandboxConfig {
             pod: pod.identity(),
             attempt,
@@ -71,7 +74,7 @@ impl Worker {
             dns: Some(dns::of_pod(pod, &self.context.dns, &node)),
             namespaces: namespaces(pod),
             sysctls: sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            labels,
             ..SandboxConfig::default()
         }
     }

@@ -113,11 +113,11 @@ impl Worker {
         let sources = MountSources { volumes: &self.volumes, env: &variables };
         let mut mounts = volumes::of_container(container, &sources).map_err(|error| bad(error.to_string()))?;
         mounts.extend(self.own_mounts(pod, container).await.map_err(|error| bad(error.to_string()))?);
-        let memory = self.context.node.memory;
+        let node = &self.context.node;
         Ok(render(
             pod,
             container,
-            ConfigSources { attempt, image, env: variables, mounts, node_memory: memory, root: &self.context.root },
+            ConfigSources { attempt, image, env: variables, mounts, node, root: &self.context.root },
         ))
     }
 
