@@ -52,7 +52,8 @@ pub(crate) fn start(context: &Context) -> Option<Run> {
     Some(Box::new(move || {
         queue.run(&daemon, "deployment", workers, move |key| {
             let controller = Arc::clone(&controller);
-            async move { write::settle_races(controller.reconcile(&key).await) }
+            // Holds whole objects while it writes, so it is kept off the worker's stack.
+            async move { write::settle_races(Box::pin(controller.reconcile(&key)).await) }
         });
     }))
 }

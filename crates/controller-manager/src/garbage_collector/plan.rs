@@ -110,16 +110,21 @@ mod tests {
         )
     }
 
+    /// Finalizers of the owner, or states of owners; dependents; what is to be done.
+    type Case<'a, T> = (&'a [T], &'a [Arc<Tracked>], Action);
+
     #[test]
     fn owners_wait_or_let_go() {
         let blocking = object("d", &[("o", true)], &[], false);
         let free = object("d", &[("o", false)], &[], false);
-        let cases: [(&[&str], &[Arc<Tracked>], Action); 6] = [
-            (&[], &[blocking.clone()], Action::Nothing),
-            (&["other"], &[blocking.clone()], Action::Nothing),
-            (&["orphan"], &[blocking.clone()], Action::OrphanDependents),
-            (&["foregroundDeletion"], &[blocking, free.clone()], Action::VisitDependents),
-            (&["foregroundDeletion"], &[free], Action::FinishForeground),
+        let both = [blocking.clone(), free.clone()];
+        let (blocking, free) = (&[blocking][..], &[free][..]);
+        let cases: [Case<'_, &str>; 6] = [
+            (&[], blocking, Action::Nothing),
+            (&["other"], blocking, Action::Nothing),
+            (&["orphan"], blocking, Action::OrphanDependents),
+            (&["foregroundDeletion"], &both, Action::VisitDependents),
+            (&["foregroundDeletion"], free, Action::FinishForeground),
             (&["foregroundDeletion"], &[], Action::FinishForeground),
         ];
         for (finalizers, dependents, expected) in cases {
@@ -133,7 +138,7 @@ mod tests {
         let dependent = [object("x", &[("d", true)], &[], false)];
         let circle = [object("x", &[("d", true)], &["foregroundDeletion"], true)];
         let drop = |uids: &[&str]| Action::DropOwners(uids.iter().map(|uid| (*uid).to_owned()).collect());
-        let cases: [(&[OwnerState], &[Arc<Tracked>], Action); 9] = [
+        let cases: [Case<'_, OwnerState>; 9] = [
             (&[], &[], Action::Nothing),
             (&[Present], &[], Action::Nothing),
             (&[Absent], &[], Action::Delete(Propagation::Background)),

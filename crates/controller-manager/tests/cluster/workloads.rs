@@ -110,7 +110,9 @@ async fn a_replication_controller_keeps_and_adopts_pods() {
     pods.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     cluster
         .until::<Pod>("the pod is released and replaced", |pods| {
-            let released = pods.get(&key(&name)).is_some_and(|pod| pod.metadata.owner_references.is_none());
+            let released = pods
+                .get(&key(&name))
+                .is_some_and(|pod| pod.metadata.owner_references.as_ref().is_none_or(Vec::is_empty));
             released && pods.len() == 3
         })
         .await;

@@ -89,7 +89,7 @@ fn conditions_say_what_the_pod_is() {
     let with = |ready: &str, deleted: bool| {
         let mut pod = Pod::clone(&pod(1, &json!({"conditions": [{"type": "Ready", "status": ready}]})));
         pod.metadata.deletion_timestamp =
-            deleted.then(|| api_types::meta::Time(api_types::jiff::Timestamp::UNIX_EPOCH));
+            deleted.then_some(api_types::meta::Time(api_types::jiff::Timestamp::UNIX_EPOCH));
         Arc::new(pod)
     };
     let plain = json!({"ports": [{"port": 80}]});
