@@ -8,9 +8,11 @@ use kube::{Client, Config as ClientConfig};
 
 use crate::{App, Config, Flags};
 
-/// A server with an embedded store in a directory of its own, on a port of its own. It ends when it is dropped.
+/// A server with an embedded store in a directory of its own, on ports of its own, plain and TLS. It ends when it is
+/// dropped.
 pub struct TestServer {
     address: SocketAddr,
+    secure: SocketAddr,
     daemon: Daemon,
     _directory: tempfile::TempDir,
 }
@@ -31,19 +33,29 @@ impl TestServer {
     pub async fn start_with(flags: &[&str]) -> Self {
         component::daemon::install_crypto_provider();
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let data_dir = format!("--data-dir={}", directory.path().display());
-        let own =
-            ["kube-apiserver", "--secure-port=0", "--insecure-port=1", &data_dir, "--advertise-address=127.0.0.1"];
-        let flags = Flags::parse_from(own.iter().chain(flags));
+        let own = [
+            "kube-apiserver".to_owned(),
+            format!("--data-dir={}", directory.path().join("data").display()),
+            format!("--cert-dir={}", directory.path().join("certs").display()),
+            // TEST-NET-1: endpoints must not be loopback addresses.
+            "--advertise-address=192.0.2.1".to_owned(),
+        ];
+        let flags = Flags::parse_from(own.iter().map(String::as_str).chain(flags.iter().copied()));
         let mut config = Config::new(flags).expect("the flags of a test are right");
-        config.insecure = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        config.insecure = Some(anywhere);
+        if let Some(secure) = &mut config.secure {
+            secure.address = anywhere;
+        }
         let daemon = Daemon::new();
         let app = App::build(config, daemon.clone()).await.expect("the server can be built");
-        let address = app.addresses().insecure.expect("the plain port was asked for");
+        let addresses = app.addresses();
+        let address = addresses.insecure.expect("the plain port was asked for");
+        let secure = addresses.secure.expect("TLS is served by default");
         let mut ready = app.ready();
         app.spawn();
         ready.wait_for(|ready| *ready).await.expect("the server becomes ready");
-        Self { address, daemon, _directory: directory }
+        Self { address, secure, daemon, _directory: directory }
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -52,7 +64,13 @@ impl TestServer {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// `https://127.0.0.1:<port>`; the certificate is self-made.
+    #[must_use]
+    pub fn secure_url(&self) -> String {
+        format!("https://{}", self.secure)
+    }
+
+    /// Where it listens for plain HTTP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

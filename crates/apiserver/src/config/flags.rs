@@ -7,7 +7,7 @@ use component::flags::{LoggingFlags, RetiredFlags, duration};
 
 /// Validates and configures data for the API objects, and serves them.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kube-apiserver", version)]
+#[command(name = "kube-apiserver", version, args_override_self = true)]
 pub struct Flags {
     /// URLs of etcd, comma separated; without any, objects are stored in --data-dir
     #[arg(long, value_delimiter = ',', value_name = "URLS")]

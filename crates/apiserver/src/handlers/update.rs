@@ -2,7 +2,7 @@
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
-    registry::{Part, decode::decode, update::Replace},
+    registry::{Part, decode::decode, update::{Replace, check_name}},
     request::Request,
 };
 
@@ -11,6 +11,7 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) ->
     let write = write(&request, "UpdateOptions")?;
     let decoded = decode(call.rest.row, &json, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
+    check_name(&*decoded.object, call.target())?;
     let change = Replace { object: &*decoded.object, absent: call.rest.strategy.absent_update() };
     let written = call.registry().update(call.rest, &write, call.target(), part, &change).await?;
     written_answer(request.accept, &written, write.warnings.into_inner())

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use std::borrow::Cow;
 
 use super::{duplicates, options::FieldValidation};
+use crate::request::protobuf;
 
 /// A decoded object and what to warn its writer about.
 pub struct Decoded {
@@ -101,10 +102,12 @@ pub enum BodyType {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 /// What bodies can be read.
-const READABLE: &[&str] = &["application/json", "application/yaml"];
+const READABLE: &[&str] = &["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 impl BodyType {
     /// Reads a `Content-Type` header.
@@ -116,6 +119,7 @@ impl BodyType {
         match media_type {
             "" | "application/json" | "*/*" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Self::Yaml),
+            protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
             _ => Err(StatusError::unsupported_media_type(READABLE)),
         }
     }
@@ -123,11 +127,15 @@ impl BodyType {
     /// The body as JSON.
     ///
     /// # Errors
-    /// 400 when it is YAML and malformed.
+    /// 400 when it is malformed.
     pub fn into_json(self, body: Bytes) -> Result<Bytes, StatusError> {
         match self {
             Self::Json => Ok(body),
             Self::Yaml => yaml_to_json(&body).map(Bytes::from),
+            Self::Protobuf => {
+                let json = protobuf::to_json(&body).map_err(|error| StatusError::bad_request(error.to_string()))?;
+                Ok(json.into())
+            }
         }
     }
 }

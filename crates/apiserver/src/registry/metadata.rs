@@ -44,6 +44,7 @@ pub fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
     keep(&mut new.deletion_grace_period_seconds, old.deletion_grace_period_seconds.as_ref());
     keep(&mut new.name, old.name.as_ref());
     keep(&mut new.namespace, old.namespace.as_ref());
+    new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.self_link = None;
 }

@@ -191,7 +191,11 @@ pub(super) fn track_fields(rest: &Rest, write: &Write<'_>, part: Part, new: &mut
     }
 }
 
-fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusError> {
+/// Sees that an object has the name that the request has.
+///
+/// # Errors
+/// 400 when it has another.
+pub fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusError> {
     match object.meta().name.as_deref() {
         Some(name) if !name.is_empty() && name != target.name => Err(StatusError::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -214,7 +218,8 @@ fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &s
         "" | "0" => {
             let path = Path::new("metadata").child("resourceVersion");
             let error = FieldError::invalid(&path, 0, "must be specified for an update");
-            Err(StatusError::invalid(rest.group_kind(), name, &[error]))
+            // Upstream names the resource here, where it names the kind everywhere else.
+            Err(StatusError::invalid(rest.group_resource(), name, &[error]))
         }
         wanted if Some(wanted) == old.resource_version.as_deref() => Ok(()),
         _ => Err(StatusError::modified(rest.group_resource(), name)),

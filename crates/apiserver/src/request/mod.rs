@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod info;
+pub mod protobuf;
 pub mod query;
 pub mod user;
 

@@ -81,6 +81,28 @@ fn drop_superfluous(spec: &mut ServiceSpec, old: &ServiceSpec) {
     {
         spec.health_check_node_port = None;
     }
+    let policy = &old.external_traffic_policy;
+    if is_external(old) && !is_external(spec) && spec.external_traffic_policy == *policy {
+        spec.external_traffic_policy = None;
+    }
+    let balanced = |spec: &ServiceSpec| spec.type_.as_deref() == Some("LoadBalancer");
+    if balanced(old) && !balanced(spec) {
+        if spec.allocate_load_balancer_node_ports == old.allocate_load_balancer_node_ports {
+            spec.allocate_load_balancer_node_ports = None;
+        }
+        if spec.load_balancer_class == old.load_balancer_class {
+            spec.load_balancer_class = None;
+        }
+    }
+}
+
+/// Whether traffic from outside the cluster can reach the service.
+fn is_external(spec: &ServiceSpec) -> bool {
+    match spec.type_.as_deref() {
+        Some("NodePort" | "LoadBalancer") => true,
+        Some("ClusterIP") => spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty()),
+        _ => false,
+    }
 }
 
 /// `clusterIP` and the first of `clusterIPs` are the same; old clients know the former only.

@@ -1,0 +1,17 @@
+//! The server as clients see it: in process, over real HTTP.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod client;
+mod connect;
+mod deletion;
+mod errors;
+mod events;
+mod lists;
+mod namespaces;
+mod paths;
+mod pods;
+mod representations;
+mod services;
+mod tls;
+mod watches;
+mod writes;

@@ -1,0 +1,52 @@
+//! Paths that are no resources.
+
+use serde_json::Value;
+
+use crate::client::Api;
+
+#[tokio::test]
+async fn health_is_told() {
+    let api = Api::start().await;
+    for path in ["/healthz", "/livez", "/readyz", "/healthz/ping", "/readyz/etcd"] {
+        let reply = api.get(path).await;
+        assert_eq!((reply.code, reply.bytes.as_slice()), (200, &b"ok"[..]), "{path}");
+    }
+    let verbose = String::from_utf8(api.get("/readyz?verbose").await.bytes).unwrap();
+    assert!(verbose.contains("[+]etcd ok\n") && verbose.ends_with("readyz check passed\n"), "{verbose}");
+    assert_eq!(api.get("/healthz/nothing").await.code, 404);
+}
+
+#[tokio::test]
+async fn discovery_version_schemas_and_metrics_are_served() {
+    let api = Api::start().await;
+    assert_eq!(api.get("/version").await.ok()["gitVersion"], "v1.36.0");
+    let resources = api.get("/api/v1").await.ok();
+    assert_eq!(resources["kind"], "APIResourceList");
+    let groups = api.get("/apis").await.ok();
+    assert!(groups["groups"].as_array().unwrap().iter().any(|group| group["name"] == "apps"));
+    assert!(api.get("/openapi/v3").await.ok()["paths"]["api/v1"].is_object());
+    let Value::Array(paths) = api.get("/").await.ok()["paths"].clone() else { panic!("no paths") };
+    assert!(paths.contains(&"/apis/apps/v1".into()));
+    let metrics = String::from_utf8(api.get("/metrics").await.bytes).unwrap();
+    assert!(metrics.contains("apiserver_request_total{verb=\"get\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn component_statuses_are_probed() {
+    let api = Api::start().await;
+    let statuses = api.get("/api/v1/componentstatuses").await.ok();
+    let names: Vec<_> =
+        statuses["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["controller-manager", "scheduler", "etcd-0"]);
+    assert_eq!(statuses["items"][2]["conditions"][0]["message"], "{\"health\": \"true\"}");
+    assert_eq!(api.get("/api/v1/componentstatuses/etcd-0").await.ok()["conditions"][0]["status"], "True");
+    assert_eq!(api.get("/api/v1/componentstatuses/x").await.code, 404);
+}
+
+#[tokio::test]
+async fn every_answer_can_be_traced() {
+    let api = Api::start().await;
+    let reply = api.raw(http::Method::GET, "/version", &[("audit-id", "mine")], Vec::new()).await;
+    assert_eq!(reply.headers["audit-id"], "mine");
+    assert_eq!(api.get("/version").await.headers["audit-id"].len(), 36);
+}

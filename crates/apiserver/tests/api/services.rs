@@ -1,0 +1,127 @@
+//! Services: what they get from the shared pools, and what they give back.
+
+use serde_json::{Value, json};
+
+use crate::client::Api;
+
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+
+fn service(name: &str, spec: Value) -> Value {
+    let mut service =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+    if let (Some(all), Value::Object(more)) = (service["spec"].as_object_mut(), spec) {
+        all.extend(more);
+    }
+    service
+}
+
+async fn start() -> Api {
+    Api::start_with(&["--service-cluster-ip-range=10.9.0.0/28", "--service-node-port-range=30000-30003"]).await
+}
+
+#[tokio::test]
+async fn addresses_are_given_once() {
+    let api = start().await;
+    let a = api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.5"}))).await.ok();
+    assert_eq!(
+        (a["spec"]["clusterIPs"].clone(), a["spec"]["ipFamilies"].clone()),
+        (json!(["10.9.0.5"]), json!(["IPv4"]))
+    );
+    let taken = api.post(SERVICES, &service("b", json!({"clusterIP": "10.9.0.5"}))).await.failure();
+    assert_eq!(
+        (taken.0, taken.2.as_str()),
+        (
+            422,
+            "Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.9.0.5\"]: failed to allocate IP 10.9.0.5: provided IP is already allocated"
+        )
+    );
+    let outside = api.post(SERVICES, &service("b", json!({"clusterIP": "10.8.0.5"}))).await.failure();
+    assert!(
+        outside
+            .2
+            .contains("the provided IP (10.8.0.5) is not in the valid range. The range of valid IPs is 10.9.0.0/28"),
+        "{}",
+        outside.2
+    );
+    let headless = api.post(SERVICES, &service("h", json!({"clusterIP": "None"}))).await.ok();
+    assert_eq!(headless["spec"]["clusterIP"], "None");
+    let external = json!({"type": "ExternalName", "externalName": "example.com"});
+    assert!(api.post(SERVICES, &service("e", external)).await.ok()["spec"]["clusterIP"].is_null());
+    api.delete(&format!("{SERVICES}/a")).await.ok();
+    api.post(SERVICES, &service("b", json!({"clusterIP": "10.9.0.5"}))).await.ok();
+}
+
+#[tokio::test]
+async fn a_range_can_be_used_up_and_is_given_back() {
+    let api = start().await;
+    let mut count = 0;
+    let refused = loop {
+        let reply = api.post(SERVICES, &service(&format!("s{count}"), json!({}))).await;
+        if reply.code != 201 {
+            break reply.failure();
+        }
+        count += 1;
+    };
+    assert_eq!(count, 13, "the first of 14 is the service kubernetes'");
+    assert_eq!(
+        (refused.0, refused.2.as_str()),
+        (500, "Internal error occurred: failed to allocate a serviceIP: range is full")
+    );
+    api.delete(&format!("{SERVICES}/s3")).await.ok();
+    api.post(SERVICES, &service("again", json!({}))).await.ok();
+}
+
+#[tokio::test]
+async fn a_failed_creation_gives_back_what_it_took() {
+    let api = start().await;
+    api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.5"}))).await.ok();
+    let node_port = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}], "clusterIP": "10.9.0.6"});
+    assert_eq!(api.post(SERVICES, &service("a", node_port.clone())).await.code, 409);
+    api.post(SERVICES, &service("b", node_port)).await.ok();
+}
+
+#[tokio::test]
+async fn node_ports_are_given_once() {
+    let api = start().await;
+    let on_nodes = |port: i32| json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    api.post(SERVICES, &service("a", on_nodes(30001))).await.ok();
+    let taken = api.post(SERVICES, &service("b", on_nodes(30001))).await.failure();
+    assert_eq!(
+        taken.2,
+        "Service \"b\" is invalid: spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated"
+    );
+    let outside = api.post(SERVICES, &service("b", on_nodes(80))).await.failure();
+    assert!(outside.2.contains("spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-30003"), "{}", outside.2);
+    let dns =
+        json!({"type": "NodePort", "ports": [{"name": "t", "port": 53}, {"name": "u", "port": 53, "protocol": "UDP"}]});
+    let created = api.post(SERVICES, &service("dns", dns)).await.ok();
+    assert_eq!(created["spec"]["ports"][0]["nodePort"], created["spec"]["ports"][1]["nodePort"]);
+    let back = api.merge(&format!("{SERVICES}/a"), &json!({"spec": {"type": "ClusterIP"}})).await.ok();
+    assert!(back["spec"]["ports"][0]["nodePort"].is_null());
+    api.post(SERVICES, &service("b", on_nodes(30001))).await.ok();
+}
+
+#[tokio::test]
+async fn the_server_is_a_service_itself() {
+    let api = start().await;
+    let service = api.get(&format!("{SERVICES}/kubernetes")).await.ok();
+    assert_eq!(
+        (service["spec"]["clusterIP"].as_str(), service["spec"]["ports"][0]["port"].as_i64()),
+        (Some("10.9.0.1"), Some(443))
+    );
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let mut slices = api.watch(&format!("{path}?watch=true")).await;
+    let slice = slices.next().await.unwrap()["object"].clone();
+    assert_eq!(slice["endpoints"][0]["addresses"], json!(["192.0.2.1"]));
+    let endpoints = api.get("/api/v1/namespaces/default/endpoints/kubernetes").await.ok();
+    assert_eq!(endpoints["subsets"][0]["ports"][0]["port"], slice["ports"][0]["port"]);
+}
+
+#[tokio::test]
+async fn a_manifest_can_be_sent_again() {
+    let api = start().await;
+    let manifest = service("a", json!({"type": "NodePort"}));
+    let created = api.post(SERVICES, &manifest).await.ok();
+    let updated = api.put(&format!("{SERVICES}/a"), &manifest).await.ok();
+    assert_eq!(updated["spec"], created["spec"]);
+}
