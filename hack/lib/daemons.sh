@@ -8,9 +8,9 @@ is_running() {
   [ "$(start_time "$pid")" = "$started" ]
 }
 
+# When a process started, in clock ticks since boot; nothing for one that has ended, reaped or not.
 start_time() {
-  [ -e "/proc/$1/stat" ] || return 1
-  sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20
+  sed -n 's/.*) \([^ZX] .*\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 | grep .
 }
 
 # `start NAME COMMAND…`: in a session of its own, so that it outlives this shell.

@@ -133,7 +133,7 @@ pub fn init_logging(flags: &LoggingFlags) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new(format!("{level},h2=info,hyper=info,hyper_util=info,rustls=info,tower=info"))
+        EnvFilter::new(format!("{level},h2=info,hyper=info,hyper_util=info,kube_client=off,rustls=info,tower=info"))
     });
     let already_set =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).try_init();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use futures::stream::BoxStream;
@@ -175,7 +175,8 @@ async fn converse(
         Err(error) => error_status(&format!("error executing command in container: {error}")),
     };
     sink.send(coding.status(&status)).await?;
-    sink.send(Message::Close(None)).await
+    // Without a code, kubectl takes the end for a broken connection.
+    sink.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() }))).await
 }
 
 /// Sends the process's output, and then gives the `Status` it ended with.
