@@ -113,7 +113,7 @@ impl App {
             shutdown: daemon.shutdown.clone(),
         };
         let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
-        let api = Api { registry: registry.clone(), non_resource, kubelet };
+        let api = Api { registry: registry.clone(), non_resource, kubelet, daemon: daemon.clone() };
         let settings = Settings {
             authentication: config.authentication,
             authorizer: config.authorizer,

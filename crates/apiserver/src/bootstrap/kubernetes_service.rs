@@ -113,7 +113,8 @@ fn key(advertised: &Advertised) -> Key {
 
 async fn mark(registry: &Registry, advertised: &Advertised) -> Result<(), StoreError> {
     let (store, key, ttl) = (registry.store(), key(advertised), Some(Ttl::seconds(MARK_TTL)));
-    let endpoints = Endpoints { subsets: Some(vec![subset(&[advertised.address], advertised.port)]), ..Endpoints::default() };
+    let endpoints =
+        Endpoints { subsets: Some(vec![subset(&[advertised.address], advertised.port)]), ..Endpoints::default() };
     let value = bytes::Bytes::from(endpoints.encode());
     match store.get(&key).await {
         Ok(item) => store.update(&key, item.revision, value, ttl).await.map(drop),

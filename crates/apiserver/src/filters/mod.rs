@@ -29,14 +29,14 @@ pub trait Filter: Send + Sync + 'static {
 /// What answers the requests that passed all filters.
 pub trait Handler: Send + Sync + 'static {
     /// Answers a request.
-    fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+    fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response>;
 }
 
 /// The rest of a request's way.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     filters: &'a [Box<dyn Filter>],
-    handler: &'a dyn Handler,
+    handler: &'a Arc<dyn Handler>,
 }
 
 impl<'a> Next<'a> {
@@ -45,7 +45,7 @@ impl<'a> Next<'a> {
     pub fn run(self, request: Request) -> BoxFuture<'a, Response> {
         match self.filters.split_first() {
             Some((filter, rest)) => filter.apply(request, Next { filters: rest, handler: self.handler }),
-            None => self.handler.handle(request),
+            None => self.handler.clone().handle(request),
         }
     }
 }
@@ -53,7 +53,7 @@ impl<'a> Next<'a> {
 /// All filters in order, and the handler behind them.
 pub struct Chain {
     filters: Vec<Box<dyn Filter>>,
-    handler: Box<dyn Handler>,
+    handler: Arc<dyn Handler>,
 }
 
 /// What the filters need to know.
@@ -89,11 +89,11 @@ impl Chain {
             // Last: only those who may ask learn what the server can produce.
             Box::new(negotiation::Negotiate),
         ];
-        Self { filters, handler: Box::new(handler) }
+        Self { filters, handler: Arc::new(handler) }
     }
 
     /// Answers a request.
     pub async fn answer(&self, request: Request) -> Response {
-        Next { filters: &self.filters, handler: &*self.handler }.run(request).await
+        Next { filters: &self.filters, handler: &self.handler }.run(request).await
     }
 }

@@ -17,7 +17,8 @@ mod watch;
 
 use std::sync::Arc;
 
-use api_types::StatusError;
+use api_types::{Resource, StatusError};
+use component::Daemon;
 use futures::future::BoxFuture;
 use http::HeaderValue;
 
@@ -39,6 +40,8 @@ pub struct Api {
     pub non_resource: NonResource,
     /// The way to kubelets.
     pub kubelet: KubeletClient,
+    /// Writes are its tasks.
+    pub daemon: Daemon,
 }
 
 /// A resource request that was found in the table.
@@ -60,10 +63,23 @@ impl Call<'_> {
 }
 
 impl Handler for Api {
-    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+    fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
+        let mutates = request.info.verb.mutates();
+        let daemon = self.daemon.clone();
+        let answer = async move { self.route(request).await.unwrap_or_else(|error| respond::error(&error)) };
+        if !mutates {
+            return Box::pin(answer);
+        }
+        // A write goes on when its client has gone: it may have taken addresses that it has to give back.
+        let running = daemon.tasks.spawn(answer);
         Box::pin(async move {
-            let answer = self.route(request).await;
-            answer.unwrap_or_else(|error| respond::error(&error))
+            match running.await {
+                Ok(response) => response,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(error) => respond::error(&StatusError::service_unavailable(error.to_string())),
+                },
+            }
         })
     }
 }
@@ -78,6 +94,9 @@ impl Api {
         let Some(row) = api_types::find(&place.group, &place.version, &place.resource) else {
             return Ok(respond::page_not_found());
         };
+        if !is_in_scope(row, &place) {
+            return Ok(respond::page_not_found());
+        }
         if crate::resources::is_virtual(row) {
             return component_status::answer(self, row, place, request).await;
         }
@@ -86,6 +105,15 @@ impl Api {
         };
         let call = Call { api: self, rest, place };
         if call.place.subresource.is_empty() { object(call, request).await } else { subresource(call, request).await }
+    }
+}
+
+/// Whether the path puts the resource where it is: `/namespaces/x/nodes` and `/pods/x` lead nowhere.
+fn is_in_scope(row: &Resource, place: &ResourcePath) -> bool {
+    let in_namespace = !place.namespace.is_empty();
+    match row.namespaced() {
+        true => in_namespace || place.name.is_empty(),
+        false => !in_namespace || (row.group.is_empty() && row.plural == "namespaces"),
     }
 }
 

@@ -2,7 +2,11 @@
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
-    registry::{Part, decode::decode, update::{Replace, check_name}},
+    registry::{
+        Part,
+        decode::decode,
+        update::{Replace, check_name},
+    },
     request::Request,
 };
 

@@ -78,7 +78,13 @@ impl Api {
         Self { server, client }
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> http::Response<Incoming> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> http::Response<Incoming> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -50,7 +50,10 @@ fn decoded(api_version: &str, kind: &str, object: Writer) -> Value {
 fn a_config_map_as_kubectl_sends_it() {
     let empty_time = w();
     let metadata = w().bytes(1, "a").bytes(2, "").bytes(3, "default").int(7, 0).message(8, empty_time);
-    let object = w().message(1, metadata).message(2, w().bytes(1, "k").bytes(2, "v")).message(3, w().bytes(1, "b").bytes(2, [0, 1]));
+    let object = w()
+        .message(1, metadata)
+        .message(2, w().bytes(1, "k").bytes(2, "v"))
+        .message(3, w().bytes(1, "b").bytes(2, [0, 1]));
     assert_eq!(
         decoded("v1", "ConfigMap", object),
         json!({
@@ -86,7 +89,7 @@ fn special_types_are_written_as_json_writes_them() {
 fn kinds_of_the_same_name_are_told_apart() {
     let note = |field| w().bytes(field, "text");
     assert_eq!(decoded("v1", "Event", note(4))["message"], "text");
-    assert_eq!(decoded("events.k8s.io/v1", "Event", note(9))["note"], "text");
+    assert_eq!(decoded("events.k8s.io/v1", "Event", note(10))["note"], "text");
 }
 
 #[test]

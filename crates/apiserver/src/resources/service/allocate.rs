@@ -117,7 +117,8 @@ async fn fill_address(
         Some(address) if had.contains(&address) => return Ok(()),
         Some(address) => Wanted::Exactly(pool.range.place_of_address(address).ok_or_else(|| {
             let range = pool.range.spec();
-            let why = format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}");
+            let why =
+                format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}");
             refuse(spec.cluster_ips.clone(), format!("failed to allocate IP {address}: {why}"))
         })?),
         None => Wanted::Any,
@@ -200,10 +201,8 @@ impl PortWishes {
         let wanted = match asked {
             0 => Wanted::Any,
             port => Wanted::Exactly(range.place_of_port(port).ok_or_else(|| {
-                let why = format!(
-                    "provided port is not in the valid range. The range of valid ports is {}",
-                    range.spec()
-                );
+                let why =
+                    format!("provided port is not in the valid range. The range of valid ports is {}", range.spec());
                 Refusal::Invalid(FieldError::invalid(&slot.path(), port, why))
             })?),
         };

@@ -98,10 +98,7 @@ impl Pool {
     ///
     /// # Errors
     /// The change's own, or the store's.
-    pub async fn change<T>(
-        &self,
-        change: impl Fn(&mut Places) -> Result<T, PoolError>,
-    ) -> Result<T, PoolError> {
+    pub async fn change<T>(&self, change: impl Fn(&mut Places) -> Result<T, PoolError>) -> Result<T, PoolError> {
         loop {
             let (before, revision) = self.read().await?;
             let mut after = before.clone();

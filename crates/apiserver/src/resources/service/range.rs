@@ -159,7 +159,8 @@ impl Places {
 
     /// Every place that is taken.
     pub fn iter(&self) -> impl Iterator<Item = Place> {
-        let bits = (0..).zip(&self.0).flat_map(|(index, byte)| (0..8).map(move |bit| (index * 8 + bit, byte & (1 << bit))));
+        let bits =
+            (0..).zip(&self.0).flat_map(|(index, byte)| (0..8).map(move |bit| (index * 8 + bit, byte & (1 << bit))));
         bits.filter(|(_, bit)| *bit != 0).map(|(place, _)| Place(place))
     }
 

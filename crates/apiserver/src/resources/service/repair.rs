@@ -39,7 +39,9 @@ impl InUse {
         let mut used = Self { addresses: HashSet::new(), ports: HashSet::new() };
         for entry in listing.entries {
             let object = rest.decode(entry.item())?;
-            let Some(spec) = object.downcast_ref::<Service>().and_then(|service| service.spec.as_ref()) else { continue };
+            let Some(spec) = object.downcast_ref::<Service>().and_then(|service| service.spec.as_ref()) else {
+                continue;
+            };
             let places = addresses_of(spec).into_iter().filter_map(|ip| pools.addresses.range.place_of_address(ip));
             used.addresses.extend(places);
             used.ports.extend(node_ports_of(spec).into_iter().filter_map(|port| pools.ports.range.place_of_port(port)));
