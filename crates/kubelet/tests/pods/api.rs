@@ -1,0 +1,229 @@
+//! Pods from the API server.
+
+use api_types::core::{ConfigMap, Event, Namespace, Node, Pod};
+use apiserver::testing::TestServer;
+use component::Daemon;
+use component::informer::ObjectKey;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use kubelet::runtime::Runtime;
+use serde_json::{Value, json};
+
+use crate::node::{IMAGE, Kubelet, Machine, NODE, Watcher, is_ready, phase, reason};
+
+/// A node in a cluster.
+struct Cluster {
+    client: Client,
+    pods: Watcher<Pod>,
+    nodes: Watcher<Node>,
+    machine: Machine,
+    kubelet: Kubelet,
+    server: TestServer,
+    daemon: Daemon,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let server = TestServer::start().await;
+        let machine = Machine::new();
+        let kubelet = machine.start(&[format!("--api-servers={}", server.url())]).await;
+        let (client, daemon) = (server.client(), Daemon::new());
+        let (pods, nodes) = (Watcher::new(&client, &daemon), Watcher::new(&client, &daemon));
+        let cluster = Self { client, pods, nodes, machine, kubelet, server, daemon };
+        cluster.give_pod_cidr().await;
+        cluster
+    }
+
+    async fn give_pod_cidr(&self) {
+        let key = ObjectKey::new("", NODE);
+        self.nodes.until(&key, "the node to be registered", |node| node.is_some()).await;
+        let patch = json!({"spec": {"podCIDR": "10.9.0.0/24", "podCIDRs": ["10.9.0.0/24"]}});
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        nodes.patch(NODE, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        self.nodes.until(&key, "the node to be ready", |node| node.is_some_and(is_ready)).await;
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
+    async fn create(&self, name: &str, mut spec: Value) -> ObjectKey {
+        spec["nodeName"] = json!(NODE);
+        spec["terminationGracePeriodSeconds"] = json!(1);
+        let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
+        self.api().create(&PostParams::default(), &pod).await.unwrap();
+        ObjectKey::new("default", name)
+    }
+
+    async fn stop(self) {
+        self.kubelet.stop().await;
+        self.daemon.shutdown.cancel();
+        self.server.stop().await;
+    }
+}
+
+fn running(script: &str) -> Value {
+    json!({"containers": [{"name": "c", "image": IMAGE, "command": ["sh", "-c", script]}]})
+}
+
+#[tokio::test]
+async fn a_pod_runs_is_told_of_and_goes() {
+    let cluster = Cluster::start().await;
+    let key = cluster.create("web", running("sleep 1000")).await;
+    let pod = cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    let status = pod.unwrap().status.clone().unwrap();
+    assert_eq!(status.pod_ip.as_deref(), Some("10.9.0.2"));
+    assert_eq!(status.host_ip.as_deref(), Some("127.0.0.1"));
+    assert!(status.container_statuses.unwrap()[0].ready);
+    let events: Watcher<Event> = Watcher::new(&cluster.client, &cluster.daemon);
+    for expected in ["Pulled", "Created", "Started"] {
+        wait_for_event(&cluster.client, &events, expected).await;
+    }
+    cluster.api().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.pods.until(&key, "the pod to be gone", |pod| pod.is_none()).await;
+    cluster.machine.until("nothing to be left", <[_]>::is_empty).await;
+    cluster.stop().await;
+}
+
+/// Events have names that nobody knows beforehand.
+async fn wait_for_event(client: &Client, events: &Watcher<Event>, wanted: &str) {
+    let api: Api<Event> = Api::namespaced(client.clone(), "default");
+    loop {
+        let list = api.list(&kube::api::ListParams::default()).await.unwrap();
+        if list.items.iter().any(|event| event.reason.as_deref() == Some(wanted)) {
+            return;
+        }
+        events.news().await;
+    }
+}
+
+#[tokio::test]
+async fn pods_end_as_their_containers_do() {
+    let cluster = Cluster::start().await;
+    let once = |script: &str| {
+        let mut spec = running(script);
+        spec["restartPolicy"] = json!("Never");
+        spec
+    };
+    for (name, spec, wanted_phase, wanted_reason) in [
+        ("good", once("exit 0"), "Succeeded", "Completed"),
+        ("bad", once("exit 3"), "Failed", "Error"),
+        ("again", running("exit 1"), "Running", "CrashLoopBackOff"),
+        (
+            "nowhere",
+            json!({"containers": [{"name": "c", "image": "no/such:v1", "imagePullPolicy": "Never"}]}),
+            "Pending",
+            "ErrImageNeverPull",
+        ),
+        (
+            "unpullable",
+            json!({"containers": [{"name": "c", "image": IMAGE, "imagePullPolicy": "Always"}]}),
+            "Pending",
+            "ImagePullBackOff",
+        ),
+    ] {
+        let key = cluster.create(name, spec).await;
+        let wanted = |pod: Option<&Pod>| {
+            pod.is_some_and(|pod| (phase(pod), reason(pod).as_str()) == (wanted_phase, wanted_reason))
+        };
+        cluster.pods.until(&key, &format!("{name} to be {wanted_phase}, {wanted_reason}"), wanted).await;
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_its_config_map() {
+    let cluster = Cluster::start().await;
+    let mut spec = running("sleep 1000");
+    spec["containers"][0]["env"] = json!([{"name": "K", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k"}}}]);
+    let key = cluster.create("web", spec).await;
+    let waits = |pod: Option<&Pod>| pod.is_some_and(|pod| reason(pod) == "CreateContainerConfigError");
+    cluster.pods.until(&key, "the pod to miss its config map", waits).await;
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "default");
+    let map = serde_json::from_value(json!({"metadata": {"name": "cm"}, "data": {"k": "v"}})).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_container_that_fails_its_liveness_probe_is_restarted() {
+    let cluster = Cluster::start().await;
+    let mut spec = running("sleep 1000");
+    spec["containers"][0]["livenessProbe"] =
+        json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let key = cluster.create("web", spec).await;
+    cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    cluster.machine.runtime.set_exec_exit_code("c", 1);
+    let restarts =
+        |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().map(|status| status.restart_count);
+    let restarted = |pod: Option<&Pod>| pod.and_then(restarts).is_some_and(|count| count >= 1);
+    cluster.pods.until(&key, "a restart", restarted).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn static_pods_have_mirrors() {
+    let cluster = Cluster::start().await;
+    let manifest = json!({"kind": "Pod", "metadata": {"name": "st"}, "spec": running("sleep 1000")});
+    std::fs::write(cluster.machine.manifest("st.json"), manifest.to_string()).unwrap();
+    let key = ObjectKey::new("default", format!("st-{NODE}"));
+    let runs = |pod: Option<&Pod>| pod.is_some_and(|pod| phase(pod) == "Running");
+    let mirror = cluster.pods.until(&key, "the mirror to run", runs).await.unwrap();
+    let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    cluster.api().delete(&key.name, &parameters).await.unwrap();
+    let another = |pod: Option<&Pod>| runs(pod) && pod.is_some_and(|pod| pod.metadata.uid != mirror.metadata.uid);
+    cluster.pods.until(&key, "another mirror to run", another).await;
+    let starts = cluster.machine.runtime.calls();
+    assert_eq!(starts.iter().filter(|call| call.starts_with("start_container")).count(), 1, "{starts:?}");
+    std::fs::remove_file(cluster.machine.manifest("st.json")).unwrap();
+    cluster.pods.until(&key, "the mirror to be gone", |pod| pod.is_none()).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_deleted_while_the_kubelet_is_down_is_stopped() {
+    let cluster = Cluster::start().await;
+    let key = cluster.create("web", running("sleep 1000")).await;
+    cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    cluster.kubelet.daemon.shutdown.cancel();
+    cluster.kubelet.daemon.drain().await;
+    let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    cluster.api().delete("web", &parameters).await.unwrap();
+    cluster.pods.until(&key, "the pod to be gone", |pod| pod.is_none()).await;
+    assert_eq!(cluster.machine.runtime.list_pods().await.unwrap().len(), 1);
+    let second = cluster.machine.start(&[format!("--api-servers={}", cluster.server.url())]).await;
+    cluster.machine.until("nothing to be left", <[_]>::is_empty).await;
+    second.stop().await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_fit_is_refused() {
+    let cluster = Cluster::start().await;
+    let mut spec = running("sleep 1000");
+    spec["containers"][0]["resources"] = json!({"requests": {"cpu": "1000"}});
+    let key = cluster.create("big", spec).await;
+    let pod =
+        cluster.pods.until(&key, "the pod to be refused", |pod| pod.is_some_and(|pod| phase(pod) == "Failed")).await;
+    assert_eq!(pod.unwrap().status.as_ref().unwrap().reason.as_deref(), Some("OutOfcpu"));
+    cluster.api().delete("big", &DeleteParams::default()).await.unwrap();
+    cluster.pods.until(&key, "the pod to be gone", |pod| pod.is_none()).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_node_is_described() {
+    let cluster = Cluster::start().await;
+    let node = cluster.nodes.until(&ObjectKey::new("", NODE), "the node", |node| node.is_some()).await.unwrap();
+    let labels = node.metadata.labels.as_ref().unwrap();
+    assert_eq!(labels.get("kubernetes.io/hostname").map(String::as_str), Some(NODE));
+    let status = node.status.as_ref().unwrap();
+    assert!(status.capacity.as_ref().unwrap().contains_key("cpu"));
+    assert!(status.addresses.iter().flatten().any(|address| address.type_ == "InternalIP"));
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.get("kube-node-lease").await.unwrap();
+    let leases: Watcher<api_types::coordination::Lease> = Watcher::new(&cluster.client, &cluster.daemon);
+    leases.until(&ObjectKey::new("kube-node-lease", NODE), "the lease", |lease| lease.is_some()).await;
+    cluster.stop().await;
+}
