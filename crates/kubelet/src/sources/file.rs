@@ -136,8 +136,12 @@ fn manifests(path: &Path) -> io::Result<Vec<PathBuf>> {
 async fn changes(watch: Option<&mut Watch>, path: &Path) -> io::Result<()> {
     let Some(watch) = watch else { return std::future::pending().await };
     let mut events = [0; 4096];
-    watch.events.read(&mut events).await?;
-    if fs::metadata(path)?.ino() == watch.inode { Ok(()) } else { Err(io::Error::other("the directory is another")) }
+    let some = watch.events.read(&mut events).await? > 0;
+    if some && fs::metadata(path)?.ino() == watch.inode {
+        Ok(())
+    } else {
+        Err(io::Error::other("the directory is another"))
+    }
 }
 
 #[cfg(test)]

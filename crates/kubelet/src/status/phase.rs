@@ -76,9 +76,7 @@ pub(super) fn compute(pod: &Pod, statuses: &Statuses, stage: Stage) -> Phase {
     }
     if count.waiting > 0 {
         Phase::Pending
-    } else if count.running > 0 {
-        Phase::Running
-    } else if any_restarts(pod, statuses) {
+    } else if count.running > 0 || any_restarts(pod, statuses) {
         Phase::Running
     } else if count.succeeded == count.stopped {
         Phase::Succeeded

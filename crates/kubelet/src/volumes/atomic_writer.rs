@@ -171,7 +171,8 @@ mod tests {
     fn a_volume_follows_its_payload_step_by_step() {
         let directory = tempfile::tempdir().unwrap();
         let volume = directory.path();
-        let steps: [(&[(&str, &str)], &[&str]); 5] = [
+        type Files = &'static [(&'static str, &'static str)];
+        let steps: [(Files, &[&str]); 5] = [
             (&[("a", "1"), ("sub/b", "2")], &["a", "sub"]),
             (&[("a", "1"), ("sub/b", "2")], &["a", "sub"]),
             (&[("a", "changed")], &["a"]),
