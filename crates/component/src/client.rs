@@ -54,6 +54,8 @@ pub async fn config(flags: &ClientFlags) -> Result<Config, ClientError> {
     // A watch is silent between bookmarks, which come every minute; silence beyond that is a dead peer.
     config.read_timeout = Some(Duration::from_secs(180));
     config.disable_compression = true;
+    // Callers retry, at their own pace; a write that may have happened must not be sent again unseen.
+    config.default_retry = false;
     Ok(config)
 }
 

@@ -100,6 +100,8 @@ pub async fn config(flags: &GlobalFlags) -> Result<Config> {
     } else {
         Config::new(http::Uri::from_static("http://localhost:8080"))
     };
+    // kubectl tells at once that a server is in trouble.
+    config.default_retry = false;
     apply_flags(&mut config, flags)?;
     Ok(config)
 }
