@@ -59,7 +59,8 @@ pub(crate) fn kubectls() -> Vec<PathBuf> {
     };
     let main = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let Some(directory) = main.parent().filter(|directory| directory.is_dir()) else { return Vec::new() };
-    let minor = |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("kubectl.1.")?.parse().ok() };
+    let minor =
+        |path: &PathBuf| -> Option<u32> { path.file_name()?.to_str()?.strip_prefix("kubectl.1.")?.parse().ok() };
     let beside = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
     let mut versioned: Vec<PathBuf> = beside.filter(|path| minor(path).is_some()).collect();
     versioned.sort_by_key(minor);

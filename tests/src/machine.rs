@@ -19,7 +19,8 @@ impl Machine {
     /// Looks.
     #[must_use]
     pub fn look() -> Self {
-        let daemons: String = DAEMONS.iter().map(|daemon| format!("pgrep -ax {} ; ", &daemon[..daemon.len().min(15)])).collect();
+        let daemons: String =
+            DAEMONS.iter().map(|daemon| format!("pgrep -ax {} ; ", &daemon[..daemon.len().min(15)])).collect();
         Self {
             containers: lines("docker ps -aq --filter label=io.kubernetes.pod.uid"),
             links: lines("ip -o link | cut -d: -f2"),

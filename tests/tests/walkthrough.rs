@@ -68,7 +68,13 @@ fn roll(client: &Client, address: &str) {
     client.run("rollout status deployment/web --timeout=120s");
     wait_for("version 1 to answer", SOON, || get(address).is_ok_and(|answer| answer.contains("v1")));
     let seen = traffic.stop();
-    assert!(seen.failures.is_empty(), "{} of {} requests failed: {:?}", seen.failures.len(), seen.answered, seen.failures);
+    assert!(
+        seen.failures.is_empty(),
+        "{} of {} requests failed: {:?}",
+        seen.failures.len(),
+        seen.answered,
+        seen.failures
+    );
     let history = client.run("rollout history deployment/web");
     assert!(history.contains("REVISION") && history.contains('3'), "{history}");
 }

@@ -59,9 +59,14 @@ async fn causes_name_the_fields() {
 #[tokio::test]
 async fn paths_that_lead_nowhere() {
     let api = Api::start().await;
-    for path in
-        ["/nowhere", "/api/v1/nothings", "/apis/apps/v2/deployments", "/api/v1/pods/p", "/api/v1/namespaces/default/nodes", "/api/v1/namespaces/default/pods/p/nothing"]
-    {
+    for path in [
+        "/nowhere",
+        "/api/v1/nothings",
+        "/apis/apps/v2/deployments",
+        "/api/v1/pods/p",
+        "/api/v1/namespaces/default/nodes",
+        "/api/v1/namespaces/default/pods/p/nothing",
+    ] {
         let reply = api.get(path).await;
         assert_eq!((reply.code, reply.bytes.as_slice()), (404, &b"404 page not found\n"[..]), "{path}");
     }
