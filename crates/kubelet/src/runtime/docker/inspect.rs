@@ -96,10 +96,13 @@ fn exit(state: &DockerState) -> Exit {
         code if CANNOT_RUN.contains(&code) && !message.is_empty() => "ContainerCannotRun",
         _ => "Error",
     };
+    let started_at = time(state.started_at.as_deref());
+    let finished_at = time(state.finished_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH);
     Exit {
         code: i32::try_from(code).unwrap_or(-1),
-        started_at: time(state.started_at.as_deref()),
-        finished_at: time(state.finished_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        started_at,
+        // Docker notes the start after the fact, for a short process after its end.
+        finished_at: started_at.map_or(finished_at, |started_at| finished_at.max(started_at)),
         reason,
         message,
     }
