@@ -33,7 +33,8 @@ fn crates_stand_in_a_line() {
 
 #[test]
 fn the_top_level_is_what_the_readme_promises() {
-    let allowed = ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "crates", "deploy", "hack", "tests", "docs", "target"];
+    let allowed =
+        ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "crates", "deploy", "hack", "tests", "docs", "target"];
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} does not belong at the top level");

@@ -80,7 +80,9 @@ fn roll(client: &Client, address: &str) {
 }
 
 fn look_inside(client: &Client, websocket: bool) {
-    let pods = client.run("get pods -l app=web -o name");
+    let pods = || client.run("get pods -l app=web -o name");
+    wait_for("the old version's pods to go", SOON, || pods().lines().count() == 4);
+    let pods = pods();
     let pod = pods.lines().next().unwrap();
     assert!(client.run("get pods -o wide").contains("Running"));
     wait_for("a log", SOON, || !client.run(&format!("logs {pod} --tail=5")).is_empty());
