@@ -59,9 +59,11 @@ fn two_api_servers_share_one_etcd() {
     let other = "--server https://127.0.0.1:6444";
     wait_for("the second API server", SOON, || ctl.try_run(&format!("{other} get nodes")).status.success());
 
-    let mut watch = ctl.command(&format!("{other} get configmaps --watch-only -o name"));
+    let mut watch = ctl.command(&format!("{other} get configmaps --watch -o name"));
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first = lines.next().and_then(Result::ok);
+    assert!(first.is_some(), "the watch begins with what is there");
     ctl.run("create configmap through-the-first --from-literal=a=b");
     assert!(ctl.run(&format!("{other} get configmaps -o name")).contains("through-the-first"), "a consistent list");
     let seen = lines.by_ref().map_while(Result::ok).find(|line| line.contains("through-the-first"));
