@@ -19,8 +19,9 @@ impl Machine {
     /// Looks.
     #[must_use]
     pub fn look() -> Self {
-        let daemons: String =
-            DAEMONS.iter().map(|daemon| format!("pgrep -ax {} ; ", &daemon[..daemon.len().min(15)])).collect();
+        // The kernel cuts names to 15 bytes; what has ended but not been reaped is gone.
+        let names: Vec<&str> = DAEMONS.iter().map(|daemon| &daemon[..daemon.len().min(15)]).collect();
+        let daemons = format!("ps -eo stat=,comm= | grep -v ^Z | grep -owE '{}'", names.join("|"));
         Self {
             containers: lines("docker ps -aq --filter label=io.kubernetes.pod.uid"),
             links: lines("ip -o link | cut -d: -f2"),
