@@ -37,6 +37,7 @@ mod root_ca;
 mod service_account;
 pub mod service_endpoints;
 pub mod slim;
+mod step;
 mod taint_eviction;
 mod taints;
 pub mod write;

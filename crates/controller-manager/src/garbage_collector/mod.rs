@@ -24,6 +24,7 @@ use self::{
     plan::{Action, OwnerState, Propagation},
     tracked::{FOREGROUND, ORPHAN, Tracked},
 };
+use crate::step::{Error, failed};
 use crate::{context::Context, controllers::Run, discovery::DeletableResource, write};
 
 /// How soon an object is looked at again whose owner is of a kind that nobody knows.
@@ -67,18 +68,6 @@ async fn refresh(monitors: &Arc<Monitors>) {
         tracing::info!(retry_in = ?delay, "discovering resources: {error}");
         tokio::time::sleep(delay).await;
     }
-}
-
-/// A step failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
-fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error { operation, source }
 }
 
 impl Collector {

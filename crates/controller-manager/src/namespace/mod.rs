@@ -14,6 +14,7 @@ use kube::{Api, Client, api::Patch};
 use serde_json::json;
 
 use self::plan::Found;
+use crate::step::{Error, failed};
 use crate::{context::Context, controllers::Run, slim::Pod, write};
 
 const FINALIZER: &str = "kubernetes";
@@ -70,18 +71,6 @@ fn subscribe_to_last_pods(controller: &Arc<Controller>, queue: &Arc<WorkQueue<Ob
             keys.add(key);
         }
     });
-}
-
-/// A step failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
-fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error { operation, source }
 }
 
 impl Controller {

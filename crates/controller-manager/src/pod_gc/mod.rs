@@ -15,6 +15,7 @@ use kube::{
 };
 
 use self::plan::{PodNode, Reason};
+use crate::step::{Error, failed};
 use crate::{
     context::Context,
     controllers::Run,
@@ -115,18 +116,6 @@ fn queue_pod(queue: &WorkQueue<Key>, nodes: &Informer<Node>, pod: &Pod) {
     } else if deleting {
         queue.add(Key::Pod(pod.key()));
     }
-}
-
-/// A pod could not be removed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
-fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error { operation, source }
 }
 
 impl Controller {
