@@ -17,8 +17,10 @@ pub trait Object: Any + Debug + Send + Sync {
     fn meta_mut(&mut self) -> &mut ObjectMeta;
     /// JSON bytes, with `apiVersion` and `kind` first.
     fn encode(&self) -> Vec<u8>;
-    /// The object as a JSON tree.
-    fn to_value(&self) -> Value;
+    /// The object as a JSON tree. By way of its bytes: no hot path needs it, and serialisers are long.
+    fn to_value(&self) -> Value {
+        serde_json::from_slice(&self.encode()).expect("what was encoded can be decoded")
+    }
     /// A copy.
     fn clone_object(&self) -> Box<dyn Object>;
     /// For downcasts.
@@ -40,6 +42,9 @@ impl dyn Object {
     }
 }
 
+/// As long as most objects are in JSON, in bytes.
+const USUAL_SIZE: usize = 2 << 10;
+
 impl<T> Object for T
 where
     T: Metadata<Ty = ObjectMeta> + Serialize + Clone + Debug + Send + Sync + 'static,
@@ -53,11 +58,9 @@ where
     }
 
     fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("API types have string keys and no failing serialisers")
-    }
-
-    fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("API types have string keys and no failing serialisers")
+        let mut json = Vec::with_capacity(USUAL_SIZE);
+        serde_json::to_writer(&mut json, self).expect("API types have string keys and no failing serialisers");
+        json
     }
 
     fn clone_object(&self) -> Box<dyn Object> {

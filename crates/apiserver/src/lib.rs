@@ -11,6 +11,7 @@ pub mod config;
 pub mod discovery;
 pub mod filters;
 pub mod handlers;
+pub mod json;
 pub mod managed_fields;
 pub mod openapi;
 pub mod patch;

@@ -13,7 +13,7 @@ use component::CancellationToken;
 
 use super::{loopback_user, own_options};
 use crate::{
-    registry::{Change, Part, Registry, Target, Write},
+    registry::{Change, Changed, Part, Registry, Stored, Target, Write},
     resources::service::range::Place,
     storage::{Key, ListQuery, Prefix, StoreError, Ttl},
 };
@@ -188,32 +188,32 @@ fn slice(addresses: &[IpAddr], port: u16) -> EndpointSlice {
 struct SetEndpoints(Endpoints);
 
 impl Change for SetEndpoints {
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
-        let mut new = current.clone_object();
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
+        let mut new = current.object.clone_object();
         if let Some(endpoints) = new.downcast_mut::<Endpoints>() {
             endpoints.subsets.clone_from(&self.0.subsets);
         }
-        Ok(new)
+        Ok(new.into())
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
-        Ok(Some(self.0.clone_object()))
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
+        Ok(Some(self.0.clone_object().into()))
     }
 }
 
 struct SetSlice(EndpointSlice);
 
 impl Change for SetSlice {
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
-        let mut new = current.clone_object();
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
+        let mut new = current.object.clone_object();
         if let Some(slice) = new.downcast_mut::<EndpointSlice>() {
             slice.endpoints.clone_from(&self.0.endpoints);
             slice.ports.clone_from(&self.0.ports);
         }
-        Ok(new)
+        Ok(new.into())
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
-        Ok(Some(self.0.clone_object()))
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
+        Ok(Some(self.0.clone_object().into()))
     }
 }

@@ -1,14 +1,14 @@
 //! POST to a collection, and to `/binding`.
 
 use api_types::{
-    GroupResource, Object, StatusError, core,
+    GroupResource, StatusError, core,
     field::{FieldError, Path},
 };
 use http::StatusCode;
 
 use super::{Answer, Call, body, table, with_warnings, write};
 use crate::{
-    registry::{Change, Made, Part, Target, Write, Written, decode::decode},
+    registry::{Change, Changed, Made, Part, Stored, Target, Write, Written, decode::decode},
     request::{Accept, Form, Request},
     serving::{Response, respond},
 };
@@ -86,15 +86,15 @@ struct Bind<'a> {
 }
 
 impl Change for Bind<'_> {
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
-        let mut new = current.clone_object();
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
+        let mut new = current.object.clone_object();
         if let Some(pod) = new.downcast_mut::<core::Pod>() {
             self.bind(pod)?;
         }
-        Ok(new)
+        Ok(new.into())
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
         Ok(None)
     }
 }

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
-    managed_fields::{self, Force, Writer},
+    managed_fields::{self, Applied, Force, Live, Writer, put_together},
     patch::{Patch, PatchType},
-    registry::{Change, FieldTracking, Part, Rest, Write, decode},
+    registry::{Change, Changed, Part, Rest, Stored, Write, decode},
     request::{Query, Request},
 };
 
@@ -69,10 +69,7 @@ fn configuration(text: &[u8]) -> Result<PatchBody, StatusError> {
 pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) -> Answer {
     let patch = PatchBody::read(&mut request).await?;
     let force = force(&request.query, &patch)?;
-    let mut write = write(&request, "PatchOptions")?;
-    if matches!(patch, PatchBody::Configuration(_)) {
-        write.fields = FieldTracking::Done;
-    }
+    let write = write(&request, "PatchOptions")?;
     let change = ApplyPatch { rest: call.rest, part, name: &call.place.name, patch: &patch, force, write: &write };
     let written = call.registry().update(call.rest, &write, call.target(), part, &change).await?;
     written_answer(request.accept, &written, write.warnings.into_inner())
@@ -102,13 +99,12 @@ struct ApplyPatch<'a> {
 
 impl ApplyPatch<'_> {
     fn decode(&self, patched: &Value) -> Result<Box<dyn Object>, StatusError> {
-        let json = serde_json::to_vec(patched).map_err(StatusError::internal)?;
-        let decoded = decode::decode(self.rest.row, &json, self.write.options.field_validation)?;
+        let decoded = decode::decode_tree(self.rest.row, patched, self.write.options.field_validation)?;
         decoded.warnings.into_iter().for_each(|warning| self.write.warn(warning));
         Ok(decoded.object)
     }
 
-    fn configure(&self, live: Option<&dyn Object>, config: &Value) -> Result<Box<dyn Object>, StatusError> {
+    fn configure(&self, live: Option<Live<'_>>, config: &Value) -> Result<Changed, StatusError> {
         let writer = Writer {
             resource: self.rest.row,
             manager: &self.write.options.field_manager,
@@ -116,25 +112,44 @@ impl ApplyPatch<'_> {
             now: crate::registry::strategy::now(),
         };
         let applied = managed_fields::apply(live, config, &writer, self.force);
-        let mut object = self.decode(&applied.map_err(|error| StatusError::from(&error))?)?;
+        let Applied { object, managed } = applied.map_err(|error| StatusError::from(&error))?;
+        let mut object = self.decode(&object)?;
         object.meta_mut().name.get_or_insert_with(|| self.name.to_owned());
-        Ok(object)
+        Ok(Changed { object, managed: Some(managed) })
+    }
+
+    /// The object as patches see it. Its managed fields are left out where the patch does not see them.
+    fn tree(&self, current: &Stored) -> Result<Value, StatusError> {
+        let json = match self.patch {
+            PatchBody::Patch(patch) if patch.may_see_managed_fields() => {
+                put_together(&current.json, &current.managed).map_err(StatusError::internal)?
+            }
+            _ => current.json.clone(),
+        };
+        let mut tree: Value = serde_json::from_slice(&json).map_err(StatusError::internal)?;
+        if let (Some(Value::Object(metadata)), Some(version)) =
+            (tree.get_mut("metadata"), &current.object.meta().resource_version)
+        {
+            metadata.insert("resourceVersion".to_owned(), version.as_str().into());
+        }
+        Ok(tree)
     }
 }
 
 impl Change for ApplyPatch<'_> {
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
         let row = self.rest.row;
         match self.patch {
-            PatchBody::Configuration(config) => self.configure(Some(current), config),
+            PatchBody::Configuration(config) => self.configure(Some(current.live()), config),
             patch => {
                 let schema = schema::of(row.group, row.version, row.kind);
-                self.decode(&patch.apply_to(current.to_value(), schema)?)
+                let patched = patch.apply_to(self.tree(current)?, schema)?;
+                self.decode(&patched).map(Changed::from)
             }
         }
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
         match self.patch {
             PatchBody::Configuration(config) => self.configure(None, config).map(Some),
             PatchBody::Patch(_) => Ok(None),

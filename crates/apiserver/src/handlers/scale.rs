@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{Answer, Call, body, patch::PatchBody, write};
 use crate::{
-    registry::{Change, Part, Rest},
+    registry::{Change, Changed, Part, Rest, Stored},
     request::{Request, Verb},
     serving::respond,
 };
@@ -26,7 +26,7 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     let write = write(&request, "UpdateOptions")?;
     let change = SetScale { rest: call.rest, source };
     let written = call.registry().update(call.rest, &write, call.target(), Part::Scale, &change).await?;
-    let object = call.rest.row.ops.decode(&written.json, &mut |_| {}).map_err(StatusError::internal)?;
+    let object = call.rest.row.ops.decode_trusted(&written.json).map_err(StatusError::internal)?;
     Ok(respond::object(StatusCode::OK, request.accept.encoding, scale_of(call.rest, &*object)?.encode().into()))
 }
 
@@ -60,16 +60,16 @@ impl SetScale<'_> {
 }
 
 impl Change for SetScale<'_> {
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
-        let scale = self.wanted(&scale_of(self.rest, current)?)?;
-        let mut new = current.clone_object();
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
+        let scale = self.wanted(&scale_of(self.rest, &*current.object)?)?;
+        let mut new = current.object.clone_object();
         let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
         self.rest.strategy.set_replicas(&mut *new, replicas);
         new.meta_mut().resource_version = scale.metadata.resource_version;
-        Ok(new)
+        Ok(new.into())
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
         Ok(None)
     }
 }

@@ -86,8 +86,8 @@ fn row(rest: &Rest, item: &Item, include: IncludeObject) -> Result<Row, StatusEr
     };
     let object = match include {
         IncludeObject::None => None,
-        IncludeObject::Metadata => Some(raw(metadata_of(&rest.present_item(item.clone())?)?)?),
-        IncludeObject::Object => Some(raw(object.encode())?),
+        IncludeObject::Metadata => Some(raw(metadata_of(&rest.present_item(item)?)?)?),
+        IncludeObject::Object => Some(raw(rest.present_item(item)?.to_vec())?),
     };
     Ok(Row { cells, object })
 }

@@ -169,8 +169,8 @@ impl Frames {
         // A deleted object is shown with the revision of its deletion.
         let item = Item { revision: change.revision, ..change.entry.item().clone() };
         let object = match self.form {
-            Form::Object => self.rest.decode(&item)?.encode(),
-            Form::Metadata | Form::MetadataList => table::metadata_of(&self.rest.present_item(item)?)?,
+            Form::Object => self.rest.present_item(&item)?.to_vec(),
+            Form::Metadata | Form::MetadataList => table::metadata_of(&self.rest.present_item(&item)?)?,
             Form::Table => {
                 let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
                 table::of_item(&self.rest, &item, self.include, heading)?.to_vec()

@@ -1,17 +1,16 @@
 //! Server-side apply.
 
-use api_types::{Object, status::StatusError};
-use serde_json::{Map, Value};
+use api_types::status::StatusError;
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    Operation, Writer,
+    Live, ManagedFields, Operation, Writer,
     compare::{Before, compare},
-    entries::{self, Manager},
+    entries::Manager,
     merge::{merge, paths, without},
     set::FieldSet,
     shape::Shape,
-    update::{owners, tree},
 };
 
 /// Upstream's manager of everything that an object without managed fields has when it is first applied.
@@ -44,6 +43,9 @@ pub enum ApplyError {
     /// The configuration says who manages fields.
     #[error("metadata.managedFields must be nil")]
     ManagedFieldsGiven,
+    /// The stored object cannot be read.
+    #[error("the stored object is damaged")]
+    Damaged,
     /// The configuration is no object.
     #[error("the applied configuration must be an object")]
     NotAnObject,
@@ -59,27 +61,32 @@ impl From<&ApplyError> for StatusError {
                     .collect();
                 Self::apply_conflict(&error.to_string(), &causes)
             }
-            _ => Self::bad_request(error.to_string()),
+            ApplyError::Damaged => Self::internal(error.to_string()),
+            ApplyError::ManagedFieldsGiven | ApplyError::NotAnObject => Self::bad_request(error.to_string()),
         }
     }
 }
 
-/// What the object becomes, managed fields included, when the writer applies `config`; without `live` it is new.
-/// Nothing but `config` is checked or defaulted: decode the result as if the client had sent it, and do not
-/// track it with [`super::on_update`].
+/// What a configuration makes of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The object, without managed fields. Nothing in it but the configuration was checked or defaulted: decode it as
+    /// if the client had sent it.
+    pub object: Value,
+    /// Who manages its fields now.
+    pub managed: ManagedFields,
+}
+
+/// What the object becomes when the writer applies `config`; without `live` it is new.
 ///
 /// # Errors
 /// Conflicts with other managers, unless forced; a configuration with managed fields.
-pub fn apply(
-    live: Option<&dyn Object>,
-    config: &Value,
-    writer: &Writer<'_>,
-    force: Force,
-) -> Result<Value, ApplyError> {
+pub fn apply(live: Option<Live<'_>>, config: &Value, writer: &Writer<'_>, force: Force) -> Result<Applied, ApplyError> {
     let config = checked(config)?;
     let shape = writer.shape();
-    let mut managers = live.map(owners).unwrap_or_default();
-    let before = live.map(tree);
+    let mut managers = live.map(|live| live.managed.managers()).unwrap_or_default();
+    let before: Option<Value> =
+        live.map(|live| serde_json::from_slice(live.json)).transpose().map_err(|_| ApplyError::Damaged)?;
     if managers.is_empty()
         && let Some(before) = &before
     {
@@ -97,7 +104,7 @@ pub fn apply(
     settle(&mut managers, before.as_ref(), &merged, writer, force)?;
     let unchanged = before.as_ref() == Some(&merged);
     managers.push(timed(current, last, unchanged));
-    Ok(with_managers(merged, managers))
+    Ok(Applied { object: merged, managed: ManagedFields::of(managers) })
 }
 
 /// Keeps the time of an entry that applies what it applied before.
@@ -189,18 +196,6 @@ fn settle(
         return Err(ApplyError::Conflicts(conflicts));
     }
     Ok(())
-}
-
-fn with_managers(mut object: Value, managers: Vec<Manager>) -> Value {
-    let entries = entries::write(managers);
-    if !entries.is_empty()
-        && let Ok(entries) = serde_json::to_value(entries)
-        && let Value::Object(fields) = &mut object
-        && let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()))
-    {
-        metadata.insert("managedFields".to_owned(), entries);
-    }
-    object
 }
 
 /// `"kubectl" with subresource "scale" using apps/v1`.

@@ -1,25 +1,25 @@
 //! Which paths a write changed, and which it removed.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use super::{
     set::FieldSet,
-    shape::{Shape, View, by_path},
+    shape::{Shape, Tree, View, by_path},
 };
 
 /// What was there before.
 #[derive(Clone, Copy, Debug)]
-pub enum Before<'a> {
+pub enum Before<T> {
     /// Nothing.
     Nothing,
     /// The zero value of the kind: what a new object is compared with.
     Zero,
     /// A value.
-    Value(&'a Value),
+    Value(T),
 }
 
-impl<'a> Before<'a> {
-    fn of(value: Option<&'a Value>) -> Self {
+impl<T> Before<T> {
+    fn of(value: Option<T>) -> Self {
         value.map_or(Self::Nothing, Self::Value)
     }
 }
@@ -35,7 +35,7 @@ pub struct Difference {
 
 /// Compares two values of the same shape.
 #[must_use]
-pub fn compare(before: Before<'_>, after: Option<&Value>, shape: Shape) -> Difference {
+pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shape) -> Difference {
     match (before, after.filter(|value| !value.is_null())) {
         (Before::Value(before), after) if before.is_null() => compare(Before::Nothing, after, shape),
         (Before::Nothing | Before::Zero, None) => Difference::default(),
@@ -48,13 +48,13 @@ pub fn compare(before: Before<'_>, after: Option<&Value>, shape: Shape) -> Diffe
 }
 
 /// Every path of a value that is wholly new or wholly gone, its containers included.
-fn everything(value: &Value, shape: Shape) -> FieldSet {
+fn everything<'a, T: Tree<'a>>(value: T, shape: Shape) -> FieldSet {
     let mut all = FieldSet::leaf();
     match shape.view(value) {
         View::Leaf => {}
         View::Fields(fields) => {
-            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-                all.children.insert(format!("f:{name}"), everything(value, shape.field(name).0));
+            for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+                all.children.insert(FieldSet::field(&name), everything(value, shape.field(&name).0));
             }
         }
         View::Elements(elements) => {
@@ -67,22 +67,24 @@ fn everything(value: &Value, shape: Shape) -> FieldSet {
 }
 
 /// Paths of a new value whose container the kind's zero value already had.
-fn since_zero(value: &Value, shape: Shape) -> FieldSet {
-    let mut changed = everything_below(value, shape);
-    let empty = value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
-    changed.owned = matches!(shape.view(value), View::Leaf) && !empty;
-    changed
+fn since_zero<'a, T: Tree<'a>>(value: T, shape: Shape) -> FieldSet {
+    let view = shape.view(value);
+    let empty = || {
+        value.members().is_some_and(|fields| fields.is_empty()) || value.items().is_some_and(|items| items.is_empty())
+    };
+    let owned = matches!(view, View::Leaf) && !empty();
+    FieldSet { owned, ..below(view, shape) }
 }
 
-fn everything_below(value: &Value, shape: Shape) -> FieldSet {
+fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape) -> FieldSet {
     let mut changed = FieldSet::default();
-    match shape.view(value) {
+    match view {
         View::Leaf => {}
         View::Fields(fields) => {
             for (name, value) in fields {
-                let (below, present) = shape.field(name);
+                let (below, present) = shape.field(&name);
                 let before = if present { Before::Zero } else { Before::Nothing };
-                changed.insert(format!("f:{name}"), compare(before, Some(value), below).changed);
+                changed.insert(FieldSet::field(&name), compare(before, Some(value), below).changed);
             }
         }
         View::Elements(elements) => {
@@ -94,38 +96,43 @@ fn everything_below(value: &Value, shape: Shape) -> FieldSet {
     changed
 }
 
-fn between(before: &Value, after: &Value, shape: Shape) -> Difference {
+fn find<T: Copy>(fields: &[(Cow<'_, str>, T)], wanted: &str) -> Option<T> {
+    fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
+}
+
+fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape) -> Difference {
     let mut difference = Difference::default();
-    let mut below = |path: String, before: Before<'_>, after: Option<&Value>, shape: Shape| {
+    let mut inside = |path: String, before: Before<T>, after: Option<T>, shape: Shape| {
         let inner = compare(before, after, shape);
         difference.changed.insert(path.clone(), inner.changed);
         difference.removed.insert(path, inner.removed);
     };
     match (shape.view(before), shape.view(after)) {
         (View::Fields(old), View::Fields(new)) => {
-            for (name, after) in new {
-                below(format!("f:{name}"), Before::of(old.get(name)), Some(after), shape.field(name).0);
+            for (name, after) in &new {
+                let before = find(&old, name);
+                if before != Some(*after) {
+                    inside(FieldSet::field(name), Before::of(before), Some(*after), shape.field(name).0);
+                }
             }
-            for (name, before) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
-                below(format!("f:{name}"), Before::Value(before), None, shape.field(name).0);
+            for (name, before) in old.iter().filter(|(name, _)| find(&new, name).is_none()) {
+                inside(FieldSet::field(name), Before::Value(*before), None, shape.field(name).0);
             }
         }
         (View::Elements(old), View::Elements(new)) => {
             let (old, new) = (by_path(&old), by_path(&new));
             for (path, after) in &new {
-                below(path.clone(), Before::of(old.get(path).copied()), Some(after), shape.element());
+                inside((*path).to_owned(), Before::of(old.get(path).copied()), Some(*after), shape.element());
             }
             for (path, before) in old.iter().filter(|(path, _)| !new.contains_key(*path)) {
-                below(path.clone(), Before::Value(before), None, shape.element());
+                inside((*path).to_owned(), Before::Value(*before), None, shape.element());
             }
         }
         (View::Leaf, View::Leaf) => difference.changed.owned = true,
         (old, new) => {
             // An empty container becomes a full one, or the other way round, or the type changes.
-            difference.changed =
-                if matches!(new, View::Leaf) { FieldSet::leaf() } else { everything_below(after, shape) };
-            difference.removed =
-                if matches!(old, View::Leaf) { FieldSet::default() } else { everything_below(before, shape) };
+            difference.changed = if matches!(new, View::Leaf) { FieldSet::leaf() } else { below(new, shape) };
+            difference.removed = if matches!(old, View::Leaf) { FieldSet::default() } else { below(old, shape) };
         }
     }
     difference

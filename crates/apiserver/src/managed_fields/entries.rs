@@ -4,6 +4,8 @@ use api_types::{
     jiff::Timestamp,
     meta::{FieldsV1, ManagedFieldsEntry, Time},
 };
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::set::FieldSet;
 
@@ -11,6 +13,84 @@ use super::set::FieldSet;
 const MAX_UPDATERS: usize = 10;
 /// The manager of that one.
 const ANCIENT: &str = "ancient-changes";
+
+/// `metadata.managedFields` of an object as it is stored: a JSON array; no text when there are none.
+///
+/// They are kept apart from the object while it is written: they are as long as the object itself, and only tracking
+/// looks into them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManagedFields(Bytes);
+
+impl ManagedFields {
+    /// Entries of this text.
+    #[must_use]
+    pub fn stored(text: Bytes) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Who manages what. Nobody anything if an entry is malformed, as upstream discards the list then.
+    #[must_use]
+    pub fn managers(&self) -> Vec<Manager> {
+        let entries: Vec<Entry> = serde_json::from_slice(&self.0).unwrap_or_default();
+        entries.into_iter().map(Manager::read).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// What stands for these managers, in upstream's order, with the oldest updaters merged when there are too many.
+    #[must_use]
+    pub fn of(mut managers: Vec<Manager>) -> Self {
+        managers.retain(|manager| !manager.set.is_empty());
+        sort(&mut managers);
+        if managers.iter().filter(|manager| manager.operation == Operation::Update).count() > MAX_UPDATERS {
+            managers = merge_oldest(managers);
+            sort(&mut managers);
+        }
+        if managers.is_empty() {
+            return Self::default();
+        }
+        let entries: Vec<Entry> = managers.into_iter().map(Manager::write).collect();
+        let text = serde_json::to_vec(&entries).expect("entries have string keys and no failing serialisers");
+        Self(text.into())
+    }
+}
+
+/// One entry on the wire.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Entry {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    api_version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    fields_type: String,
+    fields_v1: FieldSet,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    manager: String,
+    operation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subresource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Time>,
+}
+
+impl From<ManagedFieldsEntry> for Entry {
+    fn from(entry: ManagedFieldsEntry) -> Self {
+        let set = entry.fields_v1.and_then(|FieldsV1(fields)| FieldSet::deserialize(fields).ok());
+        Self {
+            api_version: entry.api_version.unwrap_or_default(),
+            fields_type: entry.fields_type.unwrap_or_default(),
+            fields_v1: set.unwrap_or_default(),
+            manager: entry.manager.unwrap_or_default(),
+            operation: entry.operation.unwrap_or_default(),
+            subresource: entry.subresource.unwrap_or_default(),
+            time: entry.time,
+        }
+    }
+}
 
 /// How a manager came to own its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,52 +137,41 @@ impl Manager {
             && (self.operation == Operation::Apply || self.api_version == other.api_version)
     }
 
-    fn read(entry: ManagedFieldsEntry) -> Option<Self> {
-        let operation = match entry.operation.as_deref() {
-            Some("Apply") => Operation::Apply,
-            Some("Update") => Operation::Update,
+    fn read(entry: Entry) -> Option<Self> {
+        let operation = match entry.operation.as_str() {
+            "Apply" => Operation::Apply,
+            "Update" => Operation::Update,
             _ => return None,
         };
+        // An entry is not about the object as a whole.
+        let set = FieldSet { owned: false, ..entry.fields_v1 };
         Some(Self {
-            name: entry.manager.unwrap_or_default(),
+            name: entry.manager,
             operation,
-            api_version: entry.api_version.unwrap_or_default(),
-            subresource: entry.subresource.unwrap_or_default(),
+            api_version: entry.api_version,
+            subresource: entry.subresource,
             time: entry.time.map(|Time(time)| time),
-            set: entry.fields_v1.map(|FieldsV1(fields)| FieldSet::from_json(fields)).unwrap_or_default(),
+            set,
         })
     }
 
-    fn write(self) -> ManagedFieldsEntry {
-        let filled = |text: String| Some(text).filter(|text| !text.is_empty());
-        ManagedFieldsEntry {
-            manager: filled(self.name),
-            operation: Some(self.operation.name().to_owned()),
-            api_version: filled(self.api_version),
-            subresource: filled(self.subresource),
+    fn write(self) -> Entry {
+        Entry {
+            api_version: self.api_version,
+            fields_type: "FieldsV1".to_owned(),
+            fields_v1: self.set,
+            manager: self.name,
+            operation: self.operation.name().to_owned(),
+            subresource: self.subresource,
             time: self.time.map(Time),
-            fields_type: Some("FieldsV1".to_owned()),
-            fields_v1: Some(FieldsV1(self.set.into_json())),
         }
     }
 }
 
-/// Reads entries; none if one of them is malformed, as upstream discards the list then.
+/// The managers that a client sent; none if an entry is malformed.
 #[must_use]
-pub fn read(entries: Vec<ManagedFieldsEntry>) -> Option<Vec<Manager>> {
-    entries.into_iter().map(Manager::read).collect()
-}
-
-/// Writes entries in upstream's order, with the oldest updaters merged when there are too many.
-#[must_use]
-pub fn write(mut managers: Vec<Manager>) -> Vec<ManagedFieldsEntry> {
-    managers.retain(|manager| !manager.set.is_empty());
-    sort(&mut managers);
-    if managers.iter().filter(|manager| manager.operation == Operation::Update).count() > MAX_UPDATERS {
-        managers = merge_oldest(managers);
-        sort(&mut managers);
-    }
-    managers.into_iter().map(Manager::write).collect()
+pub fn sent(entries: Vec<ManagedFieldsEntry>) -> Vec<Manager> {
+    entries.into_iter().map(|entry| Manager::read(entry.into())).collect::<Option<_>>().unwrap_or_default()
 }
 
 fn sort(managers: &mut [Manager]) {

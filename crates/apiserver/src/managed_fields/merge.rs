@@ -1,6 +1,9 @@
 //! Merging an applied configuration into an object, and taking out what nobody owns any more.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use serde_json::{Map, Value};
 
@@ -31,14 +34,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn merge_fields(live: Value, config: &Map<String, Value>, shape: Shape) -> Value {
+fn merge_fields(live: Value, config: Vec<(Cow<'_, str>, &Value)>, shape: Shape) -> Value {
     let mut merged = match live {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
     for (name, value) in config {
-        let value = merge(merged.remove(name), value, shape.field(name).0);
-        merged.insert(name.clone(), value);
+        let value = merge(merged.remove(&*name), value, shape.field(&name).0);
+        merged.insert(name.into_owned(), value);
     }
     Value::Object(merged)
 }
@@ -83,7 +86,7 @@ pub fn paths(value: &Value, shape: Shape) -> FieldSet {
         View::Leaf => set.owned = true,
         View::Fields(fields) => {
             for (name, value) in fields {
-                set.insert(format!("f:{name}"), paths(value, shape.field(name).0));
+                set.insert(FieldSet::field(&name), paths(value, shape.field(&name).0));
             }
         }
         View::Elements(elements) => {
@@ -109,14 +112,15 @@ pub fn without(value: &Value, set: &FieldSet, shape: Shape) -> Value {
     match shape.view(value) {
         View::Leaf => value.clone(),
         View::Fields(fields) => {
-            let left = fields.iter().filter_map(|(name, value)| {
-                Some((name.clone(), below(&format!("f:{name}"), value, shape.field(name).0)?))
+            let left = fields.into_iter().filter_map(|(name, value)| {
+                let left = below(&FieldSet::field(&name), value, shape.field(&name).0)?;
+                Some((name.into_owned(), left))
             });
             let left: Map<_, _> = left.collect();
             if left.is_empty() { Value::Null } else { Value::Object(left) }
         }
         View::Elements(elements) => {
-            let left = elements.iter().filter_map(|(path, item)| below(path, item, shape.element()));
+            let left = elements.into_iter().filter_map(|(path, item)| below(&path, item, shape.element()));
             let left: Vec<_> = left.collect();
             if left.is_empty() { Value::Null } else { Value::Array(left) }
         }

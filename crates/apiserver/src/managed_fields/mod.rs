@@ -1,5 +1,5 @@
 //! Managed fields: who owns which field of an object. Every write is tracked; server-side apply
-//! merges by it. Pure functions over objects.
+//! merges by it. Pure functions over JSON.
 
 mod apply;
 mod compare;
@@ -7,13 +7,16 @@ mod entries;
 mod merge;
 mod set;
 mod shape;
+mod text;
 mod update;
 
 use api_types::{Resource, jiff::Timestamp, schema};
-pub use apply::{ApplyError, Conflict, Force, apply};
+pub use apply::{Applied, ApplyError, Conflict, Force, apply};
+pub use entries::ManagedFields;
 use entries::{Manager, Operation};
 use set::FieldSet;
 use shape::Shape;
+pub use text::{put_together, take_apart};
 pub use update::on_update;
 
 /// Fields that belong to nobody: what identifies the object and what the server keeps.
@@ -28,6 +31,15 @@ const UNMANAGED_METADATA: &[&str] = &[
     "f:selfLink",
     "f:uid",
 ];
+
+/// An object as it is stored, apart from its managed fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Live<'a> {
+    /// The object in JSON, without managed fields.
+    pub json: &'a [u8],
+    /// Who manages its fields.
+    pub managed: &'a ManagedFields,
+}
 
 /// Who writes, what and when.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,12 @@
 //! Sets of field paths, as `fieldsV1` writes them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    ser::SerializeMap,
+};
 use serde_json::{Map, Value};
 
 /// A set of paths as a tree. Elements are in their written form: `f:spec`, `k:{"name":"a"}`,
@@ -34,29 +39,10 @@ impl FieldSet {
         }
     }
 
-    /// Reads `fieldsV1`. What is no object counts as an empty one, as upstream's reader is lenient too.
+    /// The path element of a field.
     #[must_use]
-    pub fn from_json(json: Value) -> Self {
-        let mut root = Self::below(json);
-        root.owned = false;
-        root
-    }
-
-    fn below(json: Value) -> Self {
-        let Value::Object(mut fields) = json else { return Self::leaf() };
-        let owned = fields.remove(".").is_some() || fields.is_empty();
-        Self { owned, children: fields.into_iter().map(|(element, below)| (element, Self::below(below))).collect() }
-    }
-
-    /// Writes `fieldsV1`.
-    #[must_use]
-    pub fn into_json(self) -> Value {
-        let mut fields = Map::new();
-        if self.owned && !self.children.is_empty() {
-            fields.insert(".".to_owned(), Value::Object(Map::new()));
-        }
-        fields.extend(self.children.into_iter().map(|(element, below)| (element, below.into_json())));
-        Value::Object(fields)
+    pub fn field(name: &str) -> String {
+        ["f:", name].concat()
     }
 
     /// Adds the other's paths.
@@ -127,6 +113,81 @@ impl FieldSet {
     }
 }
 
+/// Writes `fieldsV1`: what is a member and has members below it has an element `.` for itself.
+impl Serialize for FieldSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let itself = self.owned && !self.children.is_empty();
+        let mut map = serializer.serialize_map(Some(self.children.len() + usize::from(itself)))?;
+        if itself {
+            map.serialize_entry(".", &Self::default())?;
+        }
+        for (element, below) in &self.children {
+            map.serialize_entry(element, below)?;
+        }
+        map.end()
+    }
+}
+
+/// Reads `fieldsV1`. What is no object counts as an empty one, as upstream's reader is lenient too.
+impl<'de> Deserialize<'de> for FieldSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = FieldSet;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a set of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FieldSet, A::Error> {
+        let mut set = FieldSet::default();
+        while let Some(element) = map.next_key::<String>()? {
+            if element == "." {
+                map.next_value::<IgnoredAny>()?;
+                set.owned = true;
+            } else {
+                set.children.insert(element, map.next_value()?);
+            }
+        }
+        set.owned |= set.children.is_empty();
+        Ok(set)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<FieldSet, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<FieldSet, E> {
+        Ok(FieldSet::leaf())
+    }
+}
+
 /// A path element as error messages write it.
 fn readable(element: &str) -> String {
     match element.split_once(':') {
@@ -144,9 +205,13 @@ fn readable(element: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::FieldSet;
+
+    fn read(json: Value) -> FieldSet {
+        serde_json::from_value(json).unwrap()
+    }
 
     #[test]
     fn json_both_ways_and_paths() {
@@ -154,7 +219,7 @@ mod tests {
             "f:metadata": {"f:finalizers": {"v:\"x\"": {}}},
             "f:spec": {"f:containers": {"k:{\"name\":\"a\"}": {".": {}, "f:image": {}}}, "f:replicas": {}},
         });
-        let set = FieldSet::from_json(json.clone());
+        let set = read(json.clone());
         assert_eq!(
             set.paths(),
             [
@@ -164,14 +229,14 @@ mod tests {
                 ".spec.replicas"
             ]
         );
-        assert_eq!(set.into_json(), json);
-        assert!(FieldSet::from_json(json!({})).is_empty());
+        assert_eq!(serde_json::to_value(&set).unwrap(), json);
+        assert_eq!(read(json!({"f:a": 1, "f:b": []})), read(json!({"f:a": {}, "f:b": {}})));
     }
 
     #[test]
     fn subtraction_keeps_what_is_below() {
-        let mut set = FieldSet::from_json(json!({"f:a": {".": {}, "f:b": {}}}));
-        set.subtract(&FieldSet::from_json(json!({"f:a": {}})));
-        assert_eq!(set.into_json(), json!({"f:a": {"f:b": {}}}));
+        let mut set = read(json!({"f:a": {".": {}, "f:b": {}}}));
+        set.subtract(&read(json!({"f:a": {}})));
+        assert_eq!(serde_json::to_value(&set).unwrap(), json!({"f:a": {"f:b": {}}}));
     }
 }

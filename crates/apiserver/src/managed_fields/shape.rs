@@ -1,9 +1,60 @@
 //! What server-side apply sees in a value: a leaf, fields, or known elements.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use api_types::schema::{Field, Key, Topology, Type};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::json::Raw;
+
+/// A JSON value that can be looked into: decoded, or as text.
+pub trait Tree<'a>: Copy + PartialEq {
+    /// Whether it is `null`.
+    fn is_null(self) -> bool;
+    /// Its members, if it is an object.
+    fn members(self) -> Option<Vec<(Cow<'a, str>, Self)>>;
+    /// Its items, if it is an array.
+    fn items(self) -> Option<Vec<Self>>;
+    /// The value as JSON.
+    fn json(self) -> Cow<'a, str>;
+}
+
+impl<'a> Tree<'a> for &'a Value {
+    fn is_null(self) -> bool {
+        self.is_null()
+    }
+
+    fn members(self) -> Option<Vec<(Cow<'a, str>, Self)>> {
+        let fields = self.as_object()?;
+        Some(fields.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value)).collect())
+    }
+
+    fn items(self) -> Option<Vec<Self>> {
+        Some(self.as_array()?.iter().collect())
+    }
+
+    fn json(self) -> Cow<'a, str> {
+        self.to_string().into()
+    }
+}
+
+impl<'a> Tree<'a> for Raw<'a> {
+    fn is_null(self) -> bool {
+        self.text() == b"null"
+    }
+
+    fn members(self) -> Option<Vec<(Cow<'a, str>, Self)>> {
+        Raw::members(self)
+    }
+
+    fn items(self) -> Option<Vec<Self>> {
+        Raw::items(self)
+    }
+
+    fn json(self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.text())
+    }
+}
 
 /// What is known of a value from where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -14,14 +65,14 @@ pub struct Shape {
 
 /// A value, as its shape divides it.
 #[derive(Debug)]
-pub enum View<'a> {
+pub enum View<'a, T> {
     /// Owned as one: a scalar, anything atomic, an empty object or list.
     Leaf,
     /// Owned field by field.
-    Fields(&'a Map<String, Value>),
+    Fields(Vec<(Cow<'a, str>, T)>),
     /// Owned element by element, in the order of the list. Elements without a key are left out: validation refuses
     /// them before anything is stored.
-    Elements(Vec<(String, &'a Value)>),
+    Elements(Vec<(String, T)>),
 }
 
 impl Shape {
@@ -50,26 +101,27 @@ impl Shape {
 
     /// How the value is divided.
     #[must_use]
-    pub fn view(self, value: &Value) -> View<'_> {
-        match value {
-            Value::Object(fields) if !fields.is_empty() && !self.atomic_object() => View::Fields(fields),
-            Value::Array(items) if !items.is_empty() => match self.topology {
-                Topology::Map(keys) => {
-                    View::Elements(items.iter().filter_map(|item| Some((keyed_element(item, keys)?, item))).collect())
-                }
-                Topology::Set => View::Elements(items.iter().map(|item| (format!("v:{item}"), item)).collect()),
-                _ => View::Leaf,
-            },
+    pub fn view<'a, T: Tree<'a>>(self, value: T) -> View<'a, T> {
+        if let Some(fields) = value.members() {
+            return if fields.is_empty() || self.atomic_object() { View::Leaf } else { View::Fields(fields) };
+        }
+        if !matches!(self.topology, Topology::Map(_) | Topology::Set) {
+            return View::Leaf;
+        }
+        match value.items() {
+            Some(items) if !items.is_empty() => {
+                View::Elements(items.into_iter().filter_map(|item| Some((self.element_path(item)?, item))).collect())
+            }
             _ => View::Leaf,
         }
     }
 
     /// The path element of a list's element.
     #[must_use]
-    pub fn element_path(self, item: &Value) -> Option<String> {
+    pub fn element_path<'a>(self, item: impl Tree<'a>) -> Option<String> {
         match self.topology {
             Topology::Map(keys) => keyed_element(item, keys),
-            Topology::Set => Some(format!("v:{item}")),
+            Topology::Set => Some(format!("v:{}", item.json())),
             _ => None,
         }
     }
@@ -84,12 +136,14 @@ impl Shape {
 }
 
 /// `k:{"containerPort":80,"protocol":"TCP"}`, keys in alphabetical order.
-fn keyed_element(item: &Value, keys: &[Key]) -> Option<String> {
+fn keyed_element<'a>(item: impl Tree<'a>, keys: &[Key]) -> Option<String> {
+    let members = item.members()?;
     let mut element = String::from("k:{");
     for (index, key) in keys.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
-        match (item.get(key.name).filter(|value| !value.is_null()), key.default) {
-            (Some(value), _) => element.push_str(&format!("{separator}\"{}\":{value}", key.name)),
+        let value = members.iter().find(|(name, value)| name == key.name && !value.is_null());
+        match (value, key.default) {
+            (Some((_, value)), _) => element.push_str(&format!("{separator}\"{}\":{}", key.name, value.json())),
             (None, Some(default)) => element.push_str(&format!("{separator}\"{}\":\"{default}\"", key.name)),
             (None, None) => return None,
         }
@@ -100,6 +154,6 @@ fn keyed_element(item: &Value, keys: &[Key]) -> Option<String> {
 
 /// Elements by path; of several with the same keys, the last.
 #[must_use]
-pub fn by_path<'a>(elements: &[(String, &'a Value)]) -> BTreeMap<String, &'a Value> {
-    elements.iter().map(|(path, item)| (path.clone(), *item)).collect()
+pub fn by_path<T: Copy>(elements: &[(String, T)]) -> BTreeMap<&str, T> {
+    elements.iter().map(|(path, item)| (path.as_str(), *item)).collect()
 }

@@ -92,6 +92,20 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// Whether applying the patch could depend on `metadata.managedFields`, or change them.
+    #[must_use]
+    pub fn may_see_managed_fields(&self) -> bool {
+        match self {
+            Self::Json(_) => true,
+            Self::Merge(patch) | Self::StrategicMerge(patch) => {
+                let metadata = patch.get("metadata").and_then(Value::as_object);
+                metadata.is_some_and(|metadata| metadata.keys().any(|key| key.contains("managedFields")))
+            }
+        }
+    }
+}
+
 fn object(body: &[u8]) -> Result<Map<String, Value>, PatchError> {
     match serde_json::from_slice(body).map_err(PatchError::Decode)? {
         Value::Object(patch) => Ok(patch),

@@ -7,9 +7,10 @@ use api_types::{
 };
 
 use super::{
-    DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace, metadata,
+    Changed, DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace, metadata,
     reservation::Reservation,
     strategy::{Part, now},
+    update::track_fields,
 };
 use crate::{
     admission::{Attributes, Operation},
@@ -29,13 +30,15 @@ impl Registry {
         rest: &Rest,
         write: &Write<'_>,
         namespace: &str,
-        mut object: Box<dyn Object>,
+        new: impl Into<Changed>,
     ) -> Result<Written, StatusError> {
-        check_namespace(&mut *object, namespace)?;
+        let mut new = new.into();
+        check_namespace(&mut *new.object, namespace)?;
+        let object = &new.object;
         let base = object.meta().generate_name.clone().filter(|base| !base.is_empty());
         let named = object.meta().name.as_deref().is_some_and(|name| !name.is_empty());
         let Some(base) = base.filter(|_| !named) else {
-            return self.create_named(rest, write, object).await;
+            return self.create_named(rest, write, new).await;
         };
         let mut attempts = 1..=NAME_ATTEMPTS;
         loop {
@@ -43,6 +46,7 @@ impl Registry {
             let name = metadata::generate_name(&base);
             candidate.meta_mut().name = Some(name.clone());
             attempts.next();
+            let candidate = Changed { object: candidate, managed: new.managed.clone() };
             match self.create_named(rest, write, candidate).await {
                 Err(error) if error.reason() == "AlreadyExists" && attempts.is_empty() => {
                     return Err(StatusError::generate_name_conflict(rest.group_resource(), &name, 1));
@@ -53,31 +57,27 @@ impl Registry {
         }
     }
 
-    async fn create_named(
-        &self,
-        rest: &Rest,
-        write: &Write<'_>,
-        mut object: Box<dyn Object>,
-    ) -> Result<Written, StatusError> {
+    async fn create_named(&self, rest: &Rest, write: &Write<'_>, mut new: Changed) -> Result<Written, StatusError> {
+        let object = &mut new.object;
         metadata::stamp_new(object.meta_mut(), now());
-        rest.row.ops.set_defaults(&mut *object);
-        rest.strategy.prepare_for_create(&mut *object);
+        rest.row.ops.set_defaults(&mut **object);
+        rest.strategy.prepare_for_create(&mut **object);
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         let name = object.meta().name.clone().unwrap_or_default();
         let target = Target { namespace: &namespace, name: &name };
         let attributes =
             Attributes { registry: self, rest, write, operation: Operation::Create, part: Part::Main, target };
-        self.admission.admit(&attributes, &mut *object).await?;
-        let errors = validate_new(rest, &*object);
+        self.admission.admit(&attributes, &mut **object).await?;
+        let errors = validate_new(rest, &**object);
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), &name, &errors));
         }
-        self.admission.validate(&attributes, Some(&*object), None).await?;
-        for warning in rest.strategy.warnings(&*object) {
+        self.admission.validate(&attributes, Some(&**object), None).await?;
+        for warning in rest.strategy.warnings(&**object) {
             write.warn(warning);
         }
-        let reservation = rest.strategy.reserve(self, Some(&mut *object), None).await?;
-        self.store_new(rest, write, target, &mut *object, reservation).await
+        let reservation = rest.strategy.reserve(self, Some(&mut **object), None).await?;
+        self.store_new(rest, write, target, new, reservation).await
     }
 
     async fn store_new(
@@ -85,11 +85,11 @@ impl Registry {
         rest: &Rest,
         write: &Write<'_>,
         target: Target<'_>,
-        object: &mut dyn Object,
+        mut new: Changed,
         reservation: Reservation,
     ) -> Result<Written, StatusError> {
-        super::update::track_fields(rest, write, Part::Main, object, None);
-        let value = rest.encode(object)?;
+        let (json, managed) = track_fields(rest, write, Part::Main, &mut new, None);
+        let value = rest.encode(&*new.object, &json, &managed)?;
         let key = rest.key(target.namespace, target.name);
         if write.options.dry_run == DryRun::All {
             reservation.cancel().await;
@@ -101,7 +101,7 @@ impl Registry {
         match self.store.create(&key, value.clone(), rest.ttl).await {
             Ok(revision) => {
                 reservation.commit().await;
-                let json = rest.present_item(Item { key, value, revision, created: revision })?;
+                let json = rest.present_item(&Item { key, value, revision, created: revision })?;
                 Ok(Written { made: Made::Created, json })
             }
             Err(error) => {

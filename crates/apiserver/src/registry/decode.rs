@@ -2,11 +2,15 @@
 
 use api_types::{Object, Resource, StatusError};
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use std::borrow::Cow;
 
 use super::{duplicates, options::FieldValidation};
-use crate::request::protobuf;
+use crate::{
+    json::{Cursor, Malformed, Scalar},
+    request::protobuf,
+};
 
 /// A decoded object and what to warn its writer about.
 pub struct Decoded {
@@ -22,41 +26,86 @@ pub struct Decoded {
 /// 400 when the JSON is malformed, of another kind or version, or, with [`FieldValidation::Strict`], has fields that
 /// the kind does not have, or has one twice.
 pub fn decode(row: &Resource, json: &[u8], validation: FieldValidation) -> Result<Decoded, StatusError> {
+    decode_as(row, json, validation, duplicates::find)
+}
+
+/// The same for a tree, in which nothing can be there twice.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_tree(row: &Resource, tree: &Value, validation: FieldValidation) -> Result<Decoded, StatusError> {
+    let json = serde_json::to_vec(tree).map_err(StatusError::internal)?;
+    decode_as(row, &json, validation, |_| Vec::new())
+}
+
+fn decode_as(
+    row: &Resource,
+    json: &[u8],
+    validation: FieldValidation,
+    duplicates: fn(&[u8]) -> Vec<String>,
+) -> Result<Decoded, StatusError> {
     let header = Header::read(json)?;
     header.check_version(&row.api_version())?;
     let mut unknown = Vec::new();
-    let object = row.ops.decode(json, &mut |path| unknown.push(path)).map_err(|error| header.refusal(row, &error))?;
+    let decoded = row.ops.decode(json, &mut |path| unknown.push(path));
+    let object = decoded.map_err(|error| not_json(json).unwrap_or_else(|| header.refusal(row, &error)))?;
     if validation == FieldValidation::Ignore {
         return Ok(Decoded { object, warnings: Vec::new() });
     }
     let mut warnings: Vec<_> = unknown.iter().map(|path| format!("unknown field {:?}", dotted(path))).collect();
-    warnings.extend(duplicates::find(json).iter().map(|path| format!("duplicate field {path:?}")));
+    warnings.extend(duplicates(json).iter().map(|path| format!("duplicate field {path:?}")));
     if validation == FieldValidation::Strict && !warnings.is_empty() {
         return Err(header.refusal(row, &format_args!("strict decoding error: {}", warnings.join(", "))));
     }
     Ok(Decoded { object, warnings })
 }
 
+/// What is wrong with a text that is no JSON.
+fn not_json(text: &[u8]) -> Option<StatusError> {
+    let error = serde_json::from_slice::<IgnoredAny>(text).err()?;
+    Some(StatusError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+}
+
 /// What an object says it is.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 pub struct Header<'a> {
     /// Its version; empty when it does not say.
-    #[serde(borrow)]
     pub api_version: Cow<'a, str>,
     /// Its kind; empty when it does not say.
-    #[serde(borrow)]
     pub kind: Cow<'a, str>,
 }
 
 impl<'a> Header<'a> {
-    /// Reads what an object says it is.
+    /// Reads what an object says it is, and no further than it must.
     ///
     /// # Errors
-    /// 400 when the JSON is malformed.
+    /// 400 when it is no JSON object. Not all malformed JSON is found out.
     pub fn read(json: &'a [u8]) -> Result<Self, StatusError> {
-        serde_json::from_slice(json)
-            .map_err(|error| StatusError::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+        Self::find(json).map_err(|error| {
+            let vague = || StatusError::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
+            not_json(json).unwrap_or_else(vague)
+        })
+    }
+
+    fn find(json: &'a [u8]) -> Result<Self, Malformed> {
+        let mut header = Self::default();
+        let mut cursor = Cursor::new(json);
+        cursor.open_object()?;
+        let mut first = true;
+        while (header.api_version.is_empty() || header.kind.is_empty())
+            && let Some(name) = cursor.member(&mut first)?
+        {
+            let field = match name.raw {
+                b"apiVersion" => &mut header.api_version,
+                b"kind" => &mut header.kind,
+                _ => {
+                    cursor.skip_value()?;
+                    continue;
+                }
+            };
+            *field = cursor.scalar()?.map(Scalar::to_str).unwrap_or_default();
+        }
+        Ok(header)
     }
 
     fn check_version(&self, expected: &str) -> Result<(), StatusError> {

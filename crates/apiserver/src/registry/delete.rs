@@ -4,12 +4,13 @@ use api_types::{Object, StatusError, meta};
 use bytes::Bytes;
 
 use super::{
-    DryRun, Registry, Rest, Target, Write,
+    DryRun, Registry, Rest, Stored, Target, Write,
     deletion::{DeleteRequest, Plan, plan},
     strategy::{DeleteAnswer, Part, now},
 };
 use crate::{
     admission::{Attributes, Operation},
+    managed_fields::{ManagedFields, put_together},
     storage::{Item, StoreError},
 };
 
@@ -36,15 +37,16 @@ impl Registry {
     ) -> Result<Deleted, StatusError> {
         let mut item = self.stored(rest, target).await?;
         loop {
-            let object = rest.decode(&item)?;
+            let stored = rest.read(&item)?;
+            let object = &*stored.object;
             request.check(rest.group_kind(), object.meta())?;
             let attributes =
                 Attributes { registry: self, rest, write, operation: Operation::Delete, part: Part::Main, target };
-            self.admission.validate(&attributes, None, Some(&*object)).await?;
-            let result = match plan(rest.strategy, &*object, request, now()) {
-                Plan::Pending => return Ok(Deleted::Marked(rest.present_item(item)?)),
-                Plan::Mark(marked) => self.mark(rest, write, &item, marked).await,
-                Plan::Remove => self.remove(rest, write, &item, object).await,
+            self.admission.validate(&attributes, None, Some(object)).await?;
+            let result = match plan(rest.strategy, object, request, now()) {
+                Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item)?)),
+                Plan::Mark(marked) => self.mark(rest, write, &item, marked, &stored.managed).await,
+                Plan::Remove => self.remove(rest, write, &item, stored).await,
             };
             match result {
                 Ok(deleted) => return Ok(deleted),
@@ -61,29 +63,28 @@ impl Registry {
         write: &Write<'_>,
         item: &Item,
         mut marked: Box<dyn Object>,
+        managed: &ManagedFields,
     ) -> Result<Deleted, Failure> {
-        let value = rest.encode(&mut *marked)?;
+        marked.meta_mut().resource_version = None;
+        let value = rest.encode(&*marked, &marked.encode().into(), managed)?;
         let revision = match write.options.dry_run {
             DryRun::All => item.revision,
             DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await?,
         };
-        Ok(Deleted::Marked(rest.present_item(Item { value, revision, ..item.clone() })?))
+        Ok(Deleted::Marked(rest.present_item(&Item { value, revision, ..item.clone() })?))
     }
 
-    async fn remove(
-        &self,
-        rest: &Rest,
-        write: &Write<'_>,
-        item: &Item,
-        mut object: Box<dyn Object>,
-    ) -> Result<Deleted, Failure> {
+    async fn remove(&self, rest: &Rest, write: &Write<'_>, item: &Item, stored: Stored) -> Result<Deleted, Failure> {
+        let mut object = stored.object;
         if write.options.dry_run == DryRun::Off {
             let revision = self.store.delete(&item.key, item.revision).await?;
             object.meta_mut().resource_version = Some(revision.to_string());
             rest.strategy.reserve(self, None, Some(&*object)).await?.commit().await;
         }
         Ok(Deleted::Gone(match rest.strategy.delete_answer() {
-            DeleteAnswer::Object => object.encode().into(),
+            DeleteAnswer::Object => {
+                put_together(&object.encode().into(), &stored.managed).map_err(StatusError::internal)?
+            }
             DeleteAnswer::Status => success(rest, object.meta())?,
         }))
     }

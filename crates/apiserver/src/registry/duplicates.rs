@@ -1,148 +1,93 @@
 //! Finds fields that a JSON text has twice, which decoders silently take the last of.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
-};
+use crate::json::{Cursor, Malformed};
 
-/// The paths of fields that are there twice, as `spec.containers[0].image`. Empty for malformed JSON, too, which the
-/// decoder reports.
+/// The paths of fields that are there twice, as `spec.containers[0].image`. Of malformed JSON, which the decoder
+/// reports, or JSON that is nested deeper than any decoder follows, those that were found until there.
 #[must_use]
 pub fn find(json: &[u8]) -> Vec<String> {
-    let mut search = Search::default();
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    match (Node { search: &mut search }).deserialize(&mut deserializer) {
-        Ok(()) => search.found,
-        Err(_) => Vec::new(),
+    let mut search = Search { cursor: Cursor::new(json), names: Vec::new(), found: Vec::new() };
+    // What was found before the end of what can be read is what there is to tell.
+    let _ = search.value(&Place::Root, MAX_DEPTH);
+    search.found
+}
+
+/// The depth to which `serde_json` reads.
+const MAX_DEPTH: usize = 128;
+
+/// Where the search is. Paths are written only for what is found.
+enum Place<'a> {
+    Root,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Root => {}
+            Self::Field(above, name) => {
+                above.write(out);
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                out.push_str(name);
+            }
+            Self::Item(above, index) => {
+                above.write(out);
+                out.push_str(&format!("[{index}]"));
+            }
+        }
     }
 }
 
-#[derive(Default)]
-struct Search {
-    /// The path to where the search is.
-    path: Vec<Step>,
+struct Search<'a> {
+    cursor: Cursor<'a>,
+    /// The names so far in the objects in which the search is, those of the innermost last.
+    names: Vec<Cow<'a, str>>,
     found: Vec<String>,
 }
 
-enum Step {
-    Field(String),
-    Index(usize),
-}
+impl Search<'_> {
+    fn value(&mut self, place: &Place<'_>, depth: usize) -> Result<(), Malformed> {
+        if depth > 0 && self.cursor.at_object() {
+            self.object(place, depth - 1)
+        } else if depth > 0 && self.cursor.at_array() {
+            self.array(place, depth - 1)
+        } else {
+            self.cursor.skip_value()
+        }
+    }
 
-impl Search {
-    fn here(&self, field: &str) -> String {
-        let mut out = String::new();
-        for step in &self.path {
-            match step {
-                Step::Field(name) if out.is_empty() => out.push_str(name),
-                Step::Field(name) => out.extend([".", name]),
-                Step::Index(index) => out.push_str(&format!("[{index}]")),
+    fn object(&mut self, place: &Place<'_>, depth: usize) -> Result<(), Malformed> {
+        self.cursor.open_object()?;
+        let outer = self.names.len();
+        let mut first = true;
+        while let Some(name) = self.cursor.member(&mut first)? {
+            let name = name.to_str();
+            let here = Place::Field(place, &name);
+            if self.names[outer..].contains(&name) {
+                let mut path = String::new();
+                here.write(&mut path);
+                self.found.push(path);
             }
+            self.value(&here, depth)?;
+            self.names.push(name);
         }
-        if !out.is_empty() {
-            out.push('.');
-        }
-        out + field
-    }
-}
-
-struct Node<'a> {
-    search: &'a mut Search,
-}
-
-impl<'de> DeserializeSeed<'de> for Node<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-/// Field names are borrowed from the text unless they have escapes in them.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
-}
-
-impl<'de> Visitor<'de> for Node<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen: Vec<Cow<'de, str>> = Vec::new();
-        while let Some(name) = map.next_key_seed(Name)? {
-            if seen.contains(&name) {
-                let path = self.search.here(&name);
-                self.search.found.push(path);
-            }
-            self.search.path.push(Step::Field(name.clone().into_owned()));
-            map.next_value_seed(Node { search: self.search })?;
-            self.search.path.pop();
-            seen.push(name);
-        }
+        self.names.truncate(outer);
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.search.path.push(Step::Index(0));
+    fn array(&mut self, place: &Place<'_>, depth: usize) -> Result<(), Malformed> {
+        self.cursor.open_array()?;
+        let mut first = true;
         let mut index = 0;
-        while seq.next_element_seed(Node { search: self.search })?.is_some() {
+        while self.cursor.item(&mut first)? {
+            self.value(&Place::Item(place, index), depth)?;
             index += 1;
-            if let Some(last) = self.search.path.last_mut() {
-                *last = Step::Index(index);
-            }
         }
-        self.search.path.pop();
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
 }

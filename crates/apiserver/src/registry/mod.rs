@@ -22,9 +22,9 @@ use parking_lot::Mutex;
 
 pub use delete::Deleted;
 pub use options::{DryRun, FieldValidation, WriteOptions};
-pub use rest::{Conversion, Rest, StoredAs};
+pub use rest::{Conversion, Rest, Stored, StoredAs};
 pub use strategy::{Part, Strategy, TypedStrategy};
-pub use update::Change;
+pub use update::{Change, Changed};
 
 use crate::{
     admission::Admission,
@@ -55,23 +55,12 @@ pub struct Target<'a> {
     pub name: &'a str,
 }
 
-/// Whether it has been recorded who set which fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldTracking {
-    /// It is to be recorded before the object is stored.
-    Due,
-    /// Server-side apply has done it.
-    Done,
-}
-
 /// Who writes and how.
 pub struct Write<'a> {
     /// Who.
     pub user: &'a User,
     /// How.
     pub options: WriteOptions,
-    /// Whether managed fields are still to be recorded.
-    pub fields: FieldTracking,
     /// What the client is to be warned of, in the order in which it came up.
     pub warnings: Mutex<Vec<String>>,
 }
@@ -80,7 +69,7 @@ impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, fields: FieldTracking::Due, warnings: Mutex::default() }
+        Self { user, options, warnings: Mutex::default() }
     }
 
     /// Warns the client, once.

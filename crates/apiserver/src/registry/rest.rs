@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use api_types::{GroupResource, Object, Resource, StatusError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{errors, strategy::Strategy};
-use crate::storage::{
-    Item, Key, Prefix, StoreError, Ttl,
-    cache::{Cache, Entry},
+use crate::{
+    json::Malformed,
+    managed_fields::{Live, ManagedFields, put_together, take_apart},
+    storage::{
+        Item, Key, Prefix, Revision, StoreError, Ttl,
+        cache::{Cache, Entry, find_splice, write_spliced},
+    },
 };
 
 /// Turns objects of one version into those of another.
@@ -25,6 +29,24 @@ pub struct StoredAs {
     pub from_stored: Conversion,
     /// The stored version's name for a selectable field of the served one.
     pub field: fn(&str) -> &str,
+}
+
+/// A stored object in the served version, taken apart.
+pub struct Stored {
+    /// The object with its resource version, without managed fields.
+    pub object: Box<dyn Object>,
+    /// The same in JSON, without resource version.
+    pub json: Bytes,
+    /// Who manages its fields.
+    pub managed: ManagedFields,
+}
+
+impl Stored {
+    /// As managed fields are tracked.
+    #[must_use]
+    pub fn live(&self) -> Live<'_> {
+        Live { json: &self.json, managed: &self.managed }
+    }
 }
 
 /// A resource that is served.
@@ -82,35 +104,46 @@ impl Rest {
         GroupResource::new(self.row.group, self.row.kind)
     }
 
-    /// A stored object in the served version, with its resource version.
+    /// A stored object in the served version.
+    ///
+    /// # Errors
+    /// When the stored bytes cannot be decoded.
+    pub fn read(&self, item: &Item) -> Result<Stored, StatusError> {
+        let damaged = |cause: String| StatusError::internal(format!("{}: {cause}", item.key));
+        let (json, managed) = take_apart(&item.value).map_err(|error| damaged(error.to_string()))?;
+        let row = self.stored_as.as_ref().map_or(self.row, |stored| stored.row);
+        let object = row.ops.decode_trusted(&json).map_err(|error| damaged(error.to_string()))?;
+        let (mut object, json) = match &self.stored_as {
+            None => (object, json),
+            Some(stored) => {
+                let object = (stored.from_stored)(&*object).ok_or_else(|| damaged("cannot be converted".into()))?;
+                let json = object.encode().into();
+                (object, json)
+            }
+        };
+        object.meta_mut().resource_version = Some(item.revision.to_string());
+        Ok(Stored { object, json, managed })
+    }
+
+    /// A stored object in the served version, with its resource version but without managed fields.
     ///
     /// # Errors
     /// When the stored bytes cannot be decoded.
     pub fn decode(&self, item: &Item) -> Result<Box<dyn Object>, StatusError> {
-        let row = self.stored_as.as_ref().map_or(self.row, |stored| stored.row);
-        let damaged = |cause: String| StatusError::internal(format!("{}: {cause}", item.key));
-        let object = row.ops.decode(&item.value, &mut |_| {}).map_err(|error| damaged(error.to_string()))?;
-        let mut object = match &self.stored_as {
-            None => object,
-            Some(stored) => (stored.from_stored)(&*object).ok_or_else(|| damaged("cannot be converted".into()))?,
-        };
-        object.meta_mut().resource_version = Some(item.revision.to_string());
-        Ok(object)
+        self.read(item).map(|stored| stored.object)
     }
 
-    /// The bytes to store.
+    /// The bytes to store of an object, which `json` is in the served version, and of its managed fields.
     ///
     /// # Errors
     /// When the object is of another kind.
-    pub fn encode(&self, object: &mut dyn Object) -> Result<Bytes, StatusError> {
-        object.meta_mut().resource_version = None;
+    pub fn encode(&self, object: &dyn Object, json: &Bytes, managed: &ManagedFields) -> Result<Bytes, StatusError> {
         match &self.stored_as {
-            None => Ok(object.encode().into()),
+            None => put_together(json, managed).map_err(StatusError::internal),
             Some(stored) => {
                 let converted = (stored.to_stored)(object);
-                converted
-                    .map(|object| object.encode().into())
-                    .ok_or_else(|| StatusError::internal("cannot be converted"))
+                let converted = converted.ok_or_else(|| StatusError::internal("cannot be converted"))?;
+                put_together(&converted.encode().into(), managed).map_err(StatusError::internal)
             }
         }
     }
@@ -122,7 +155,7 @@ impl Rest {
     pub fn present(&self, entry: &Entry) -> Result<Bytes, StatusError> {
         match &self.stored_as {
             None => Ok(entry.json()),
-            Some(_) => self.decode(entry.item()).map(|object| object.encode().into()),
+            Some(_) => self.present_item(entry.item()),
         }
     }
 
@@ -130,9 +163,13 @@ impl Rest {
     ///
     /// # Errors
     /// As [`Rest::present`].
-    pub fn present_item(&self, item: Item) -> Result<Bytes, StatusError> {
-        let entry = self.cache.entry(item).map_err(|error| self.store_error("", &error))?;
-        self.present(&entry)
+    pub fn present_item(&self, item: &Item) -> Result<Bytes, StatusError> {
+        if self.stored_as.is_none() {
+            return with_revision(&item.value, item.revision).map_err(StatusError::internal);
+        }
+        let stored = self.read(item)?;
+        let value = put_together(&stored.json, &stored.managed).map_err(StatusError::internal)?;
+        with_revision(&value, item.revision).map_err(StatusError::internal)
     }
 
     /// A store's error about an object of this resource.
@@ -140,4 +177,12 @@ impl Rest {
     pub fn store_error(&self, name: &str, error: &StoreError) -> StatusError {
         errors::status(self.group_resource(), name, error)
     }
+}
+
+fn with_revision(value: &[u8], revision: Revision) -> Result<Bytes, Malformed> {
+    /// More than the member and its longest number have.
+    const ROOM: usize = 48;
+    let mut out = BytesMut::with_capacity(value.len() + ROOM);
+    write_spliced(value, find_splice(value)?, revision, &mut out);
+    Ok(out.freeze())
 }

@@ -5,16 +5,17 @@ use api_types::{
     field::{FieldError, Path},
     validation::meta::{name_rule, validate_object_meta, validate_object_meta_update},
 };
+use bytes::Bytes;
 
 use super::{
-    DryRun, FieldTracking, Made, Registry, Rest, Target, Write, Written, check_namespace,
+    DryRun, Made, Registry, Rest, Stored, Target, Write, Written, check_namespace,
     deletion::may_be_removed,
     metadata,
     strategy::{AbsentUpdate, BlindUpdate, Part, now},
 };
 use crate::{
     admission::{Attributes, Operation},
-    managed_fields::{Writer, on_update},
+    managed_fields::{ManagedFields, Writer, on_update},
     storage::{Item, StoreError, cache::Freshness},
 };
 
@@ -24,13 +25,36 @@ pub trait Change: Send + Sync {
     ///
     /// # Errors
     /// When the change cannot be applied.
-    fn apply(&self, current: &dyn Object) -> Result<Box<dyn Object>, StatusError>;
+    fn apply(&self, current: &Stored) -> Result<Changed, StatusError>;
 
     /// The object to create when there is none; `None` when that is a 404.
     ///
     /// # Errors
     /// When the change cannot be applied to nothing.
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError>;
+    fn create(&self) -> Result<Option<Changed>, StatusError>;
+}
+
+/// What a change makes of an object.
+pub struct Changed {
+    /// The object.
+    pub object: Box<dyn Object>,
+    /// Who manages its fields; `None` when that is still to be found out.
+    pub managed: Option<ManagedFields>,
+}
+
+impl From<Box<dyn Object>> for Changed {
+    fn from(object: Box<dyn Object>) -> Self {
+        Self { object, managed: None }
+    }
+}
+
+/// Who changes which object of what, and by which door.
+#[derive(Clone, Copy)]
+struct Update<'a> {
+    rest: &'a Rest,
+    write: &'a Write<'a>,
+    target: Target<'a>,
+    part: Part,
 }
 
 /// Where the current object was read; the cache may be behind.
@@ -63,8 +87,9 @@ impl Registry {
         let Some((mut item, mut source)) = self.current(rest, target).await? else {
             return self.create_absent(rest, write, target, part, change).await;
         };
+        let update = Update { rest, write, target, part };
         loop {
-            match self.attempt(rest, write, target, part, &item, change).await {
+            match self.attempt(update, &item, change).await {
                 Ok(Attempt::Done(written)) => return Ok(written),
                 Ok(Attempt::Overtaken(newer)) => (item, source) = (*newer, Source::Store),
                 Err(error) if source == Source::Store => return Err(error),
@@ -104,64 +129,58 @@ impl Registry {
         if part != Part::Main {
             return Err(absent());
         }
-        let object = change.create()?.ok_or_else(absent)?;
-        check_name(&*object, target)?;
-        self.create(rest, write, target.namespace, object).await
+        let new = change.create()?.ok_or_else(absent)?;
+        check_name(&*new.object, target)?;
+        self.create(rest, write, target.namespace, new).await
     }
 
-    async fn attempt(
-        &self,
-        rest: &Rest,
-        write: &Write<'_>,
-        target: Target<'_>,
-        part: Part,
-        item: &Item,
-        change: &dyn Change,
-    ) -> Result<Attempt, StatusError> {
-        let old = rest.decode(item)?;
-        let mut new = change.apply(&*old)?;
+    async fn attempt(&self, update: Update<'_>, item: &Item, change: &dyn Change) -> Result<Attempt, StatusError> {
+        let Update { rest, write, target, part } = update;
+        let stored = rest.read(item)?;
+        let old = &*stored.object;
+        let Changed { object: mut new, managed } = change.apply(&stored)?;
         check_name(&*new, target)?;
         check_namespace(&mut *new, target.namespace)?;
-        check_preconditions(rest, &*new, &*old, target.name)?;
+        check_preconditions(rest, &*new, old, target.name)?;
         metadata::carry_over(new.meta_mut(), old.meta());
         rest.row.ops.set_defaults(&mut *new);
-        rest.strategy.prepare_for_update(part, &mut *new, &*old);
+        rest.strategy.prepare_for_update(part, &mut *new, old);
         let attributes = Attributes { registry: self, rest, write, operation: Operation::Update, part, target };
         self.admission.admit(&attributes, &mut *new).await?;
-        let errors = validate_change(rest, part, &*new, &*old);
+        let errors = validate_change(rest, part, &*new, old);
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), target.name, &errors));
         }
-        self.admission.validate(&attributes, Some(&*new), Some(&*old)).await?;
+        self.admission.validate(&attributes, Some(&*new), Some(old)).await?;
         if part.is_specification() {
             for warning in rest.strategy.warnings(&*new) {
                 write.warn(warning);
             }
         }
-        track_fields(rest, write, part, &mut *new, Some(&*old));
-        self.store_changed(rest, write, target, item, new, &*old).await
+        self.store_changed(update, item, &stored, Changed { object: new, managed }).await
     }
 
     async fn store_changed(
         &self,
-        rest: &Rest,
-        write: &Write<'_>,
-        target: Target<'_>,
+        update: Update<'_>,
         item: &Item,
-        mut new: Box<dyn Object>,
-        old: &dyn Object,
+        old: &Stored,
+        mut new: Changed,
     ) -> Result<Attempt, StatusError> {
-        let reservation = rest.strategy.reserve(self, Some(&mut *new), Some(old)).await?;
-        let value = rest.encode(&mut *new)?;
+        let Update { rest, write, target, part } = update;
+        let reservation = rest.strategy.reserve(self, Some(&mut *new.object), Some(&*old.object)).await?;
+        let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
+        let value = rest.encode(&*new.object, &json, &managed)?;
         let changed = |item: Item| {
-            let json = rest.present_item(item)?;
+            let json = rest.present_item(&item)?;
             Ok(Attempt::Done(Written { made: Made::Changed, json }))
         };
-        if value == item.value || write.options.dry_run == DryRun::All {
+        let same = json == old.json && managed == old.managed;
+        if same || write.options.dry_run == DryRun::All {
             reservation.cancel().await;
             return changed(Item { value, ..item.clone() });
         }
-        let result = if may_be_removed(rest.strategy, &*new) {
+        let result = if may_be_removed(rest.strategy, &*new.object) {
             self.store.delete(&item.key, item.revision).await
         } else {
             self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await
@@ -182,13 +201,29 @@ impl Registry {
     }
 }
 
-/// Records who set which fields.
-pub(super) fn track_fields(rest: &Rest, write: &Write<'_>, part: Part, new: &mut dyn Object, old: Option<&dyn Object>) {
-    // A binding belongs to nobody, as upstream.
-    if write.fields == FieldTracking::Due && part != Part::Binding {
-        let manager = write.options.field_manager.as_str();
-        on_update(old, new, &Writer { resource: rest.row, manager, subresource: part.subresource(), now: now() });
-    }
+/// The JSON of an object that is about to be stored, and who manages its fields then.
+pub(super) fn track_fields(
+    rest: &Rest,
+    write: &Write<'_>,
+    part: Part,
+    new: &mut Changed,
+    old: Option<&Stored>,
+) -> (Bytes, ManagedFields) {
+    let meta = new.object.meta_mut();
+    meta.resource_version = None;
+    let sent = meta.managed_fields.take();
+    let json = Bytes::from(new.object.encode());
+    let managed = match new.managed.take() {
+        Some(managed) => managed,
+        // A binding belongs to nobody, as upstream.
+        None if part == Part::Binding => old.map(|old| old.managed.clone()).unwrap_or_default(),
+        None => {
+            let manager = write.options.field_manager.as_str();
+            let writer = Writer { resource: rest.row, manager, subresource: part.subresource(), now: now() };
+            on_update(old.map(Stored::live), &json, sent, &writer)
+        }
+    };
+    (json, managed)
 }
 
 /// Sees that an object has the name that the request has.
@@ -248,11 +283,11 @@ pub struct Replace<'a> {
 }
 
 impl Change for Replace<'_> {
-    fn apply(&self, _current: &dyn Object) -> Result<Box<dyn Object>, StatusError> {
-        Ok(self.object.clone_object())
+    fn apply(&self, _current: &Stored) -> Result<Changed, StatusError> {
+        Ok(self.object.clone_object().into())
     }
 
-    fn create(&self) -> Result<Option<Box<dyn Object>>, StatusError> {
-        Ok((self.absent == AbsentUpdate::Creates).then(|| self.object.clone_object()))
+    fn create(&self) -> Result<Option<Changed>, StatusError> {
+        Ok((self.absent == AbsentUpdate::Creates).then(|| self.object.clone_object().into()))
     }
 }

@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufWriter},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +28,9 @@ use crate::Daemon;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long open requests may take after a shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How much encrypted data is collected until it goes out, in bytes: some TLS records, of 16 KiB each at most.
+const WRITE_BUFFER: usize = 64 << 10;
 
 /// Who is at the other end of a connection. In the extensions of every request.
 #[derive(Clone, Debug)]
@@ -98,6 +101,8 @@ where
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
         return http(stream, peer, service, daemon).await;
     };
+    // Every piece that HTTP hands to TLS becomes a record at once: the buffer below lets many share a system call.
+    let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();

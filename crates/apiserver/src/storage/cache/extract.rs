@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{
-    entry::{Entry, Header, Separator, Splice, Text},
-    skim::{Cursor, Malformed, Scalar},
+use super::entry::{Entry, Header, Separator, Splice, Text};
+use crate::{
+    json::{Cursor, Malformed, Scalar},
+    storage::{Item, StoreError},
 };
-use crate::storage::{Item, StoreError};
 
 /// A field that field selectors may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl<'a> Found<'a> {
         let Some(scalar) = scalar else { return };
         for (index, field) in self.fields.iter().enumerate().take(Extractor::MAX_FIELDS) {
             if candidates & (1 << index) != 0 && field.path.len() == depth {
-                self.values[index] = Some(scalar.text());
+                self.values[index] = Some(text(scalar));
             }
         }
     }
@@ -166,9 +166,9 @@ impl<'a> Found<'a> {
         cursor.open_object()?;
         let mut first = true;
         while let Some(name) = cursor.member(&mut first)? {
-            let name = name.text();
+            let name = text(name);
             if let Some(value) = cursor.scalar()? {
-                self.labels.push((name, value.text()));
+                self.labels.push((name, text(value)));
             }
         }
         Ok(())
@@ -184,6 +184,14 @@ impl<'a> Found<'a> {
                 .collect(),
             splice,
         })
+    }
+}
+
+/// A place in the value when the text is written there as it reads.
+fn text(scalar: Scalar<'_>) -> Text {
+    match (u32::try_from(scalar.start), u32::try_from(scalar.raw.len())) {
+        (Ok(start), Ok(length)) if !scalar.escaped => Text::Span(start, length),
+        _ => Text::Owned(scalar.to_str().into()),
     }
 }
 

@@ -10,7 +10,6 @@ mod decorator;
 mod driver;
 mod entry;
 mod extract;
-mod skim;
 mod state;
 mod watcher;
 
@@ -28,7 +27,6 @@ pub use body::ListBody;
 pub use change::{Bookmark, Change, ChangeKind, Mark, Selector};
 pub use entry::{Entry, Header, Separator, Splice, Text, write_number, write_spliced};
 pub use extract::{Extractor, SelectableField, find_splice};
-pub use skim::Malformed;
 pub use state::{Limits, Listing};
 pub use watcher::{Bookmarks, Delivery, Watcher};
 

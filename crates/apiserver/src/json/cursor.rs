@@ -1,6 +1,6 @@
 //! Walks over JSON without building anything. It accepts all JSON and checks no more than it needs to find its way.
 
-use super::entry::Text;
+use std::borrow::Cow;
 
 /// Why bytes could not be walked over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,25 +21,34 @@ pub enum Malformed {
 pub struct Scalar<'a> {
     /// The bytes, without quotes and with escapes as written.
     pub raw: &'a [u8],
-    start: usize,
-    escaped: bool,
+    /// Where they begin in the text.
+    pub start: usize,
+    /// Whether escapes are among them.
+    pub escaped: bool,
 }
 
-impl Scalar<'_> {
-    /// The text: a place in the value when it is written there as it reads.
-    pub fn text(&self) -> Text {
-        if !self.escaped
-            && let (Ok(start), Ok(length)) = (u32::try_from(self.start), u32::try_from(self.raw.len()))
-        {
-            return Text::Span(start, length);
+impl<'a> Scalar<'a> {
+    /// The text, without escapes.
+    pub fn to_str(self) -> Cow<'a, str> {
+        if !self.escaped {
+            return String::from_utf8_lossy(self.raw);
         }
-        let mut quoted = Vec::with_capacity(self.raw.len() + 2);
-        quoted.push(b'"');
-        quoted.extend_from_slice(self.raw);
-        quoted.push(b'"');
-        Text::Owned(serde_json::from_slice::<String>(&quoted).unwrap_or_default().into())
+        let quoted = [b"\"", self.raw, b"\""].concat();
+        Cow::Owned(serde_json::from_slice(&quoted).unwrap_or_default())
     }
 }
+
+/// The bytes at which a text that is skipped has to be looked at: brackets, and quotes, inside of which brackets mean
+/// nothing.
+const STRUCTURE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"\"{}[]";
+    while let [byte, others @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = others;
+    }
+    table
+};
 
 /// A place in JSON text.
 pub struct Cursor<'a> {
@@ -61,6 +70,11 @@ impl<'a> Cursor<'a> {
     /// Whether an object begins here.
     pub fn at_object(&mut self) -> bool {
         self.peek() == Some(b'{')
+    }
+
+    /// Whether an array begins here.
+    pub fn at_array(&mut self) -> bool {
+        self.peek() == Some(b'[')
     }
 
     /// Whether the object ends here.
@@ -87,6 +101,31 @@ impl<'a> Cursor<'a> {
         let name = self.string()?;
         self.expect(b':')?;
         Ok(Some(name))
+    }
+
+    /// Steps over the opening bracket of an array.
+    pub fn open_array(&mut self) -> Result<(), Malformed> {
+        self.expect(b'[')
+    }
+
+    /// Steps to the next item of an array; over the closing bracket when there is none. `first` is set to `false`.
+    pub fn item(&mut self, first: &mut bool) -> Result<bool, Malformed> {
+        if self.peek() == Some(b']') {
+            self.position += 1;
+            return Ok(false);
+        }
+        if !std::mem::replace(first, false) {
+            self.expect(b',')?;
+        }
+        Ok(true)
+    }
+
+    /// Steps over the next value, whatever it is, and returns its text.
+    pub fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek();
+        let start = self.position;
+        self.skip_value()?;
+        Ok(&self.bytes[start..self.position])
     }
 
     /// Steps over the next value; `None` when it is null, an object or an array.
@@ -118,22 +157,22 @@ impl<'a> Cursor<'a> {
     /// Brackets are only counted: an iteration instead of a recursion, so that no input exhausts the stack.
     fn skip_nested(&mut self) -> Result<(), Malformed> {
         let mut depth = 0_usize;
-        while let Some(&byte) = self.bytes.get(self.position) {
-            match byte {
+        while let Some(ahead) = self.bytes[self.position..].iter().position(|byte| STRUCTURE[usize::from(*byte)]) {
+            self.position += ahead;
+            match self.bytes[self.position] {
                 b'"' => {
                     self.string()?;
                     continue;
                 }
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
+                _ => depth -= 1,
             }
             self.position += 1;
             if depth == 0 {
                 return Ok(());
             }
         }
-        Err(Malformed::Syntax(self.position))
+        Err(Malformed::Syntax(self.bytes.len()))
     }
 
     fn string(&mut self) -> Result<Scalar<'a>, Malformed> {
@@ -143,19 +182,18 @@ impl<'a> Cursor<'a> {
         let start = self.position + 1;
         let mut end = start;
         let mut escaped = false;
-        loop {
-            match self.bytes.get(end) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    end += 2;
-                }
-                Some(_) => end += 1,
-                None => return Err(Malformed::Syntax(self.bytes.len())),
+        while let Some(rest) = self.bytes.get(end..)
+            && let Some(ahead) = memchr::memchr2(b'"', b'\\', rest)
+        {
+            end += ahead;
+            if self.bytes[end] == b'"' {
+                self.position = end + 1;
+                return Ok(Scalar { raw: &self.bytes[start..end], start, escaped });
             }
+            escaped = true;
+            end += 2;
         }
-        self.position = end + 1;
-        Ok(Scalar { raw: &self.bytes[start..end], start, escaped })
+        Err(Malformed::Syntax(self.bytes.len()))
     }
 
     fn literal(&mut self) -> Result<Scalar<'a>, Malformed> {
