@@ -42,7 +42,6 @@ start_daemon() {
   local ip
   ip=$(cat "$STATE/node-ip")
   case $1 in
-    docker) start docker dockerd ;;
     etcd)
       start etcd etcd --data-dir "$STATE/etcd" --log-level warn \
         --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
@@ -84,4 +83,30 @@ start_daemon() {
       ;;
     *) die "no daemon is called $1" ;;
   esac
+}
+
+docker_answers() { curl -sf --unix-socket /var/run/docker.sock http://docker/_ping >/dev/null; }
+
+# Starts Docker unless it runs.
+ensure_docker() {
+  docker_answers && return
+  say "starting Docker"
+  if [ -d /run/systemd/system ]; then
+    systemctl start docker
+  else
+    start docker dockerd
+  fi
+  wait_for 30 "Docker" docker_answers
+}
+
+# Docker is stopped only if it was started here, with the bridge and the rules it made.
+stop_docker() {
+  [ -e "$PIDS/docker" ] || return 0
+  stop docker
+  ip link delete docker0 2>/dev/null || true
+  local table
+  for table in nat filter; do
+    iptables-save -t $table 2>/dev/null | grep -v -i docker | iptables-restore -T $table 2>/dev/null || true
+  done
+  iptables -P FORWARD ACCEPT
 }

@@ -195,14 +195,14 @@ impl<T: Kind> Debug for Typed<T> {
 
 impl<T: Kind> KindOps for Typed<T> {
     fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let mut deserializer = serde_json::Deserializer::from_str(text(json)?);
         let object: T = serde_ignored::deserialize(&mut deserializer, |path| unknown(field_path(&path)))?;
         deserializer.end()?;
         Ok(Box::new(object))
     }
 
     fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
-        Ok(Box::new(serde_json::from_slice::<T>(json)?))
+        Ok(Box::new(serde_json::from_str::<T>(text(json)?)?))
     }
 
     fn set_defaults(&self, object: &mut dyn Object) {
@@ -239,6 +239,11 @@ impl<T: Kind> KindOps for Typed<T> {
     fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         generator.subschema_for::<T>()
     }
+}
+
+/// Checked once as a whole, which is much faster than string by string.
+fn text(json: &[u8]) -> Result<&str, serde_json::Error> {
+    std::str::from_utf8(json).map_err(serde::de::Error::custom)
 }
 
 fn field_path(path: &serde_ignored::Path<'_>) -> String {

@@ -126,7 +126,8 @@ impl ApplyPatch<'_> {
             }
             _ => current.json.clone(),
         };
-        let mut tree: Value = serde_json::from_slice(&json).map_err(StatusError::internal)?;
+        let text = std::str::from_utf8(&json).map_err(StatusError::internal)?;
+        let mut tree: Value = serde_json::from_str(text).map_err(StatusError::internal)?;
         if let (Some(Value::Object(metadata)), Some(version)) =
             (tree.get_mut("metadata"), &current.object.meta().resource_version)
         {

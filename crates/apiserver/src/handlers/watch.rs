@@ -8,7 +8,7 @@ use api_types::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use component::CancellationToken;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http::StatusCode;
 
 use super::{Answer, Call, selection, table};
@@ -120,32 +120,21 @@ fn run(
     frames: Frames,
     shutdown: CancellationToken,
 ) -> impl futures::Stream<Item = Result<Bytes, BodyError>> + Send {
-    stream::unfold((watcher, frames, shutdown), |(mut watcher, mut frames, shutdown)| async move {
+    let batches = stream::unfold((watcher, frames, shutdown), |(mut watcher, mut frames, shutdown)| async move {
         let next = {
             let next = pin!(watcher.next());
             shutdown.run_until_cancelled(next).await??
         };
-        let piece = match next {
-            Ok(deliveries) => frames.join(&deliveries),
-            Err(error) => error_frame(&frames.rest.store_error("", &error)),
+        let pieces: Vec<Result<Bytes, BodyError>> = match next {
+            Ok(deliveries) => deliveries.iter().map(|delivery| Ok(frames.frame(delivery))).collect(),
+            Err(error) => vec![Ok(error_frame(&frames.rest.store_error("", &error)))],
         };
-        Some((Ok(piece), (watcher, frames, shutdown)))
-    })
+        Some((stream::iter(pieces), (watcher, frames, shutdown)))
+    });
+    batches.flatten()
 }
 
 impl Frames {
-    /// One delivery goes out as the shared frame; several are joined, for the sake of fewer writes.
-    fn join(&mut self, deliveries: &[Delivery]) -> Bytes {
-        if let [only] = deliveries {
-            return self.frame(only);
-        }
-        let mut out = BytesMut::new();
-        for delivery in deliveries {
-            out.put_slice(&self.frame(delivery));
-        }
-        out.freeze()
-    }
-
     fn frame(&mut self, delivery: &Delivery) -> Bytes {
         match delivery {
             Delivery::Bookmark(bookmark) => self.bookmark(bookmark),

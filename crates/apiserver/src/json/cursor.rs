@@ -183,7 +183,8 @@ impl<'a> Cursor<'a> {
         let mut end = start;
         let mut escaped = false;
         while let Some(rest) = self.bytes.get(end..)
-            && let Some(ahead) = memchr::memchr2(b'"', b'\\', rest)
+            // Most strings are short: nothing vectorised is worth its start.
+            && let Some(ahead) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))
         {
             end += ahead;
             if self.bytes[end] == b'"' {

@@ -37,7 +37,8 @@ impl ManagedFields {
     /// Who manages what. Nobody anything if an entry is malformed, as upstream discards the list then.
     #[must_use]
     pub fn managers(&self) -> Vec<Manager> {
-        let entries: Vec<Entry> = serde_json::from_slice(&self.0).unwrap_or_default();
+        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        let entries: Vec<Entry> = serde_json::from_str(text).unwrap_or_default();
         entries.into_iter().map(Manager::read).collect::<Option<_>>().unwrap_or_default()
     }
 

@@ -2,6 +2,7 @@
 //! merges by it. Pure functions over JSON.
 
 mod apply;
+mod children;
 mod compare;
 mod entries;
 mod merge;
@@ -81,11 +82,11 @@ impl Writer<'_> {
         match self.subresource {
             "status" => set.children.remove("f:spec"),
             _ if has_status => set.children.remove("f:status"),
-            _ => None,
-        };
+            _ => {}
+        }
         if let Some(metadata) = set.children.get_mut("f:metadata") {
             metadata.owned = false;
-            metadata.children.retain(|name, _| !UNMANAGED_METADATA.contains(&name.as_str()));
+            metadata.children.retain(|name, _| !UNMANAGED_METADATA.contains(&name));
             if metadata.is_empty() {
                 set.children.remove("f:metadata");
             }

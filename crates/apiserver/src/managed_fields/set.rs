@@ -1,6 +1,6 @@
 //! Sets of field paths, as `fieldsV1` writes them.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use super::children::Children;
+
 /// A set of paths as a tree. Elements are in their written form: `f:spec`, `k:{"name":"a"}`,
 /// `v:"finalizer"`, `i:0`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,14 +18,14 @@ pub struct FieldSet {
     /// Whether the path that leads here is itself in the set.
     pub owned: bool,
     /// What is below.
-    pub children: BTreeMap<String, FieldSet>,
+    pub children: Children,
 }
 
 impl FieldSet {
     /// The set of the path that leads here only.
     #[must_use]
     pub fn leaf() -> Self {
-        Self { owned: true, children: BTreeMap::new() }
+        Self { owned: true, children: Children::default() }
     }
 
     /// Whether no path is in the set.
@@ -48,12 +50,10 @@ impl FieldSet {
     /// Adds the other's paths.
     pub fn union(&mut self, other: &Self) {
         self.owned |= other.owned;
-        for (element, below) in &other.children {
+        for (element, below) in other.children.iter() {
             match self.children.get_mut(element) {
                 Some(mine) => mine.union(below),
-                None => {
-                    self.children.insert(element.clone(), below.clone());
-                }
+                None => self.children.insert(element.to_owned(), below.clone()),
             }
         }
     }
@@ -61,23 +61,24 @@ impl FieldSet {
     /// Takes the other's paths out; what is below them stays.
     pub fn subtract(&mut self, other: &Self) {
         self.owned &= !other.owned;
-        for (element, below) in &other.children {
-            if let Some(mine) = self.children.get_mut(element) {
-                mine.subtract(below);
-                if mine.is_empty() {
-                    self.children.remove(element);
-                }
-            }
+        if other.children.is_empty() {
+            return;
         }
+        self.children.retain(|element, mine| {
+            if let Some(below) = other.children.get(element) {
+                mine.subtract(below);
+            }
+            !mine.is_empty()
+        });
     }
 
     /// The paths in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut both = Self { owned: self.owned && other.owned, children: BTreeMap::new() };
-        for (element, below) in &self.children {
+        let mut both = Self { owned: self.owned && other.owned, children: Children::default() };
+        for (element, below) in self.children.iter() {
             if let Some(theirs) = other.children.get(element) {
-                both.insert(element.clone(), below.intersection(theirs));
+                both.insert(element.to_owned(), below.intersection(theirs));
             }
         }
         both
@@ -87,10 +88,10 @@ impl FieldSet {
     /// members only when somebody named them.
     #[must_use]
     pub fn with_parents(&self) -> Self {
-        let below = |(element, below): (&String, &Self)| {
+        let below = |(element, below): (&str, &Self)| {
             let mut below = below.with_parents();
             below.owned |= element.starts_with("f:") && !below.children.is_empty();
-            (element.clone(), below)
+            (element.to_owned(), below)
         };
         Self { owned: self.owned, children: self.children.iter().map(below).collect() }
     }
@@ -107,7 +108,7 @@ impl FieldSet {
         if self.owned {
             paths.push(prefix.to_owned());
         }
-        for (element, below) in &self.children {
+        for (element, below) in self.children.iter() {
             below.collect_paths(&format!("{prefix}{}", readable(element)), paths);
         }
     }
@@ -121,7 +122,7 @@ impl Serialize for FieldSet {
         if itself {
             map.serialize_entry(".", &Self::default())?;
         }
-        for (element, below) in &self.children {
+        for (element, below) in self.children.iter() {
             map.serialize_entry(element, below)?;
         }
         map.end()

@@ -80,6 +80,11 @@ pub trait Store: Send + Sync + 'static {
     /// The revision of the latest write.
     fn current_revision(&self) -> BoxFuture<'_, Result<Revision>>;
 
+    /// The same, when it can be told without asking anybody.
+    fn revision_at_hand(&self) -> Option<Revision> {
+        None
+    }
+
     /// Forgets the history before `revision`: lists as of earlier revisions and watches from them are refused from
     /// then on. Compacting to an earlier revision than last time changes nothing.
     ///

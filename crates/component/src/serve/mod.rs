@@ -29,7 +29,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long open requests may take after a shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How much encrypted data is collected until it goes out, in bytes: some TLS records, of 16 KiB each at most.
+/// How much is collected of what HTTP writes until it is encrypted and goes out, in bytes: some TLS records, of 16 KiB
+/// each at most.
 const WRITE_BUFFER: usize = 64 << 10;
 
 /// Who is at the other end of a connection. In the extensions of every request.
@@ -101,8 +102,6 @@ where
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
         return http(stream, peer, service, daemon).await;
     };
-    // Every piece that HTTP hands to TLS becomes a record at once: the buffer below lets many share a system call.
-    let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
@@ -125,6 +124,8 @@ where
     let mut builder = Builder::new(TokioExecutor::new());
     // Upstream's limits for its HTTP/2 server.
     builder.http2().max_concurrent_streams(250).initial_connection_window_size(1 << 20);
+    // HTTP/2 writes frame by frame, and TLS makes a record and a system call of every write: here many become one.
+    let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

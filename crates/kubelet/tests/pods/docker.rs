@@ -1,23 +1,13 @@
 //! A static pod on real Docker.
 
-use kubelet::runtime::docker::{DockerConfig, DockerRuntime};
 use kubelet::runtime::{ContainerId, Runtime, RuntimePod};
 
-use crate::node::{IMAGE, Machine, NODE};
+use crate::node::{Machine, NODE};
+use crate::shared::{self, IMAGE};
 
 #[tokio::test]
 async fn a_restart_leaves_containers_on_docker_alone() {
-    let config = DockerConfig {
-        endpoint: std::env::var("DOCKER_HOST").unwrap_or_else(|_| DockerConfig::default().endpoint),
-        ..DockerConfig::default()
-    };
-    let docker = DockerRuntime::new(config);
-    let present = docker.inspect_image(IMAGE).await;
-    if !matches!(present, Ok(Some(_))) {
-        assert!(std::env::var_os("FERROKUBE_REQUIRE_DOCKER").is_none(), "docker and {IMAGE} are required");
-        eprintln!("skipped: no docker, or no {IMAGE}: the runtime's conformance suite makes it");
-        return;
-    }
+    let Some(docker) = shared::docker().await else { return };
     let machine = Machine::on(docker);
     let name = format!("it{}", std::process::id());
     let full_name = format!("{name}-{NODE}");

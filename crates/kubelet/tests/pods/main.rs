@@ -4,4 +4,6 @@
 mod api;
 mod docker;
 mod node;
+#[path = "../shared/docker.rs"]
+mod shared;
 mod statics;

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const NODE: &str = "node1";
-pub const IMAGE: &str = "ferrokube/conformance:2";
+pub use crate::shared::IMAGE;
 
 /// A network in memory: sandboxes get addresses in order.
 #[derive(Default)]

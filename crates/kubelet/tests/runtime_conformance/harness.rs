@@ -6,16 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use kubelet::runtime::docker::{DockerConfig, DockerRuntime};
+use kubelet::runtime::docker::DockerRuntime;
 use kubelet::runtime::fake::FakeRuntime;
 use kubelet::runtime::{
     ContainerConfig, ContainerId, ContainerState, ContainerStatus, PodIdentity, Runtime, SandboxConfig, SandboxId,
 };
 
-/// The image that cases run.
-pub const IMAGE: &str = "ferrokube/conformance:2";
+use crate::docker;
+pub use crate::docker::{IMAGE, busybox};
+
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,22 +36,8 @@ pub async fn fake() -> Harness {
 }
 
 pub async fn docker() -> Option<Harness> {
-    let connect = || Arc::new(DockerRuntime::new(config())) as Arc<dyn Runtime>;
-    let runtime = connect();
-    if let Err(error) = runtime.version().await {
-        assert!(std::env::var_os("FERROKUBE_REQUIRE_DOCKER").is_none(), "docker is required: {error}");
-        eprintln!("skipped: {error}");
-        return None;
-    }
-    if runtime.inspect_image(IMAGE).await.unwrap().is_none() {
-        runtime.import_image(IMAGE, busybox(), &[]).await.unwrap();
-    }
-    Some(harness(runtime, Box::new(connect)))
-}
-
-fn config() -> DockerConfig {
-    let endpoint = std::env::var("DOCKER_HOST").ok();
-    DockerConfig { endpoint: endpoint.unwrap_or_else(|| DockerConfig::default().endpoint), ..DockerConfig::default() }
+    let runtime = docker::docker().await?;
+    Some(harness(Arc::new(runtime), Box::new(|| Arc::new(DockerRuntime::new(docker::config())))))
 }
 
 fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect) -> Harness {
@@ -59,29 +45,6 @@ fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect) -> Harness {
     let pod = PodIdentity { name: format!("pod-{}", &uid[..8]), namespace: "conformance".into(), uid: uid.into() };
     let sandbox = SandboxConfig { hostname: pod.name.clone(), pod, ..SandboxConfig::default() };
     Harness { runtime, reconnect, sandbox }
-}
-
-/// Programs that cases run.
-const APPLETS: [&str; 18] = [
-    "sh", "echo", "cat", "sleep", "true", "false", "ps", "id", "ip", "ping", "wget", "httpd", "stty", "hostname",
-    "grep", "touch", "env", "mkdir",
-];
-
-/// A tar of Debian's `busybox-static` and the links that cases use.
-pub fn busybox() -> Bytes {
-    let binary = std::fs::read("/bin/busybox").expect("busybox-static is installed");
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_mode(0o755);
-    header.set_size(binary.len() as u64);
-    archive.append_data(&mut header, "bin/busybox", binary.as_slice()).unwrap();
-    for applet in APPLETS {
-        let mut link = tar::Header::new_ustar();
-        link.set_entry_type(tar::EntryType::Symlink);
-        link.set_size(0);
-        archive.append_link(&mut link, format!("bin/{applet}"), "busybox").unwrap();
-    }
-    archive.into_inner().unwrap().into()
 }
 
 pub type Case<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;

@@ -6,6 +6,8 @@
 
 mod cases;
 mod containers;
+#[path = "../shared/docker.rs"]
+mod docker;
 mod harness;
 mod network;
 mod restart;
@@ -13,7 +15,7 @@ mod restart;
 /// One test per case and implementation.
 macro_rules! conformance {
     ($($case:ident),+ $(,)?) => {
-        mod docker {
+        mod on_docker {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
@@ -24,7 +26,7 @@ macro_rules! conformance {
             )+
         }
 
-        mod fake {
+        mod on_the_fake {
             $(
                 #[tokio::test]
                 async fn $case() {

@@ -170,21 +170,31 @@ impl Cache {
     /// [`StoreError::NotFound`]; [`StoreError::FutureRevision`] when the revision asked for does not come about.
     pub async fn get(&self, key: &Key, freshness: Freshness) -> Result<Arc<Entry>> {
         match freshness {
-            Freshness::Consistent => {
-                let item = self.shared.store.get(key).await?;
-                let known =
-                    self.shared.state.read().get(key).filter(|entry| entry.revision() == item.revision).cloned();
-                known.map_or_else(|| self.entry(item).map(Arc::new), Ok)
-            }
+            Freshness::Consistent => self.consistent(key).await,
             Freshness::Any => self.cached(key, Revision::ZERO).await,
             Freshness::AtLeast(revision) => self.cached(key, revision).await,
         }
     }
 
+    /// From the cache when it is known to be up to date, else from the store: what waiting would cost is not known.
+    async fn consistent(&self, key: &Key) -> Result<Arc<Entry>> {
+        let shared = &self.shared;
+        let current = shared.store.revision_at_hand();
+        if current.is_some_and(|revision| shared.progress.borrow().has_seen(revision)) {
+            return self.lookup(key);
+        }
+        let item = shared.store.get(key).await?;
+        let known = shared.state.read().get(key).filter(|entry| entry.revision() == item.revision).cloned();
+        known.map_or_else(|| self.entry(item).map(Arc::new), Ok)
+    }
+
+    fn lookup(&self, key: &Key) -> Result<Arc<Entry>> {
+        self.shared.state.read().get(key).cloned().ok_or_else(|| StoreError::NotFound { key: key.clone() })
+    }
+
     async fn cached(&self, key: &Key, revision: Revision) -> Result<Arc<Entry>> {
         self.caught_up(revision).await?;
-        let found = self.shared.state.read().get(key).cloned();
-        found.ok_or_else(|| StoreError::NotFound { key: key.clone() })
+        self.lookup(key)
     }
 
     /// Objects in the order of their keys.

@@ -156,6 +156,10 @@ impl Store for EmbeddedStore {
         async move { self.feed.revision().ok_or_else(|| StoreError::unavailable("read revision", "not open")) }.boxed()
     }
 
+    fn revision_at_hand(&self) -> Option<Revision> {
+        self.feed.revision()
+    }
+
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {
         upkeep::compact_to(&self.requests, revision).boxed()
     }
