@@ -4,6 +4,10 @@
 //! [`admission`] (one ordered list) → [`registry`] (generic) and [`resources`] (the table) → [`storage`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
+use component::{daemon, flags};
+
 pub mod admission;
 mod app;
 pub mod bootstrap;
@@ -24,3 +28,17 @@ pub mod testing;
 
 pub use app::{Addresses, App, BuildError};
 pub use config::{Config, Flags, RETIRED};
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: Flags = flags::parse_or_exit(RETIRED);
+    let logging = flags.logging.clone();
+    daemon::run("kube-apiserver", &logging, async |daemon| {
+        let app = App::build(Config::new(flags)?, daemon).await?;
+        let addresses = app.addresses();
+        tracing::info!(secure = ?addresses.secure, insecure = ?addresses.insecure, "serving");
+        app.spawn();
+        Ok(())
+    })
+}

@@ -13,6 +13,8 @@
 //! | [`batch`], [`write`], [`written`] | slow start; patches and lost races; own writes that a cache lacks |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
 pub mod batch;
 pub mod context;
 pub mod controllers;
@@ -44,3 +46,11 @@ pub mod write;
 pub mod written;
 
 pub use manager::{run, start_controllers};
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: options::Flags = component::flags::parse_or_exit(options::RETIRED);
+    let logging = flags.logging.clone();
+    component::daemon::run("kube-controller-manager", &logging, |daemon| run(flags, daemon))
+}

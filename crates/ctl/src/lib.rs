@@ -5,6 +5,10 @@
 //! one file a verb; [`output`] prints.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
+use clap::Parser;
+
 pub mod api;
 pub mod cli;
 pub mod commands;
@@ -13,3 +17,27 @@ pub mod error;
 pub mod manifests;
 pub mod output;
 pub mod resources;
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    component::daemon::install_crypto_provider();
+    if cli.global.v > 5 {
+        component::daemon::init_logging(&component::flags::LoggingFlags { v: cli.global.v });
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(commands::run(cli));
+    // Reading standard input cannot be interrupted: do not wait for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}

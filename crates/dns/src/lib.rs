@@ -11,6 +11,8 @@
 //! Deliberately absent: zone transfers, DNSSEC, DNS over TLS.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
 pub mod app;
 pub mod cluster;
 pub mod flags;
@@ -22,3 +24,11 @@ pub mod probe;
 pub mod server;
 pub mod subject;
 pub mod zone;
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: flags::Flags = component::flags::parse_or_exit(flags::RETIRED);
+    let logging = flags.logging.clone();
+    component::daemon::run("kube-dns", &logging, |daemon| app::start(daemon, flags))
+}

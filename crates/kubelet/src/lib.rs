@@ -5,6 +5,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
 pub mod admission;
 pub mod app;
 pub mod config;
@@ -33,3 +35,13 @@ mod testing;
 pub mod tokens;
 pub mod volumes;
 pub mod workers;
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: flags::Flags = component::flags::parse_or_exit(flags::RETIRED);
+    let logging = flags.logging.clone();
+    component::daemon::run("kubelet", &logging, |daemon| async move {
+        app::start(daemon, config::Config::new(flags)?).await
+    })
+}

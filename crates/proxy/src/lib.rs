@@ -9,6 +9,8 @@
 //! whole; the rules outlive the process, so that a restart interrupts nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
 pub mod app;
 pub mod apply;
 pub mod chains;
@@ -25,3 +27,11 @@ pub mod rules;
 pub mod service;
 pub mod settings;
 pub mod sync;
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: flags::Flags = component::flags::parse_or_exit(flags::RETIRED);
+    let logging = flags.logging.clone();
+    component::daemon::run("kube-proxy", &logging, |daemon| app::start(daemon, flags))
+}

@@ -4,6 +4,8 @@
 //! [`queue`] the pods that wait; [`scheduler`] the loop that joins them; [`binder`] the writes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::process::ExitCode;
+
 pub mod app;
 pub mod binder;
 pub mod cache;
@@ -14,3 +16,10 @@ pub mod plugins;
 pub mod queue;
 pub mod resources;
 pub mod scheduler;
+
+/// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
+/// once more.
+pub fn main() -> ExitCode {
+    let flags: app::Flags = component::flags::parse_or_exit(app::RETIRED);
+    component::daemon::run("kube-scheduler", &flags.logging.clone(), |daemon| app::start(flags, daemon))
+}

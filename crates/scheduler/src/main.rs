@@ -3,6 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let flags: scheduler::app::Flags = component::flags::parse_or_exit(scheduler::app::RETIRED);
-    component::daemon::run("kube-scheduler", &flags.logging.clone(), |daemon| scheduler::app::start(flags, daemon))
+    scheduler::main()
 }
