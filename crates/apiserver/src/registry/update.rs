@@ -67,6 +67,8 @@ enum Source {
 /// How one attempt ended that did not fail.
 enum Attempt {
     Done(Written),
+    /// The object is as it is to be.
+    Unchanged(Written),
     /// Somebody was faster; this is what they wrote.
     Overtaken(Box<Item>),
 }
@@ -89,19 +91,24 @@ impl Registry {
         };
         let update = Update { rest, write, target, part };
         loop {
-            match self.attempt(update, &item, change).await {
+            let outcome = match self.attempt(update, &item, change).await {
                 Ok(Attempt::Done(written)) => return Ok(written),
-                Ok(Attempt::Overtaken(newer)) => (item, source) = (*newer, Source::Store),
-                Err(error) if source == Source::Store => return Err(error),
-                Err(error) => {
-                    // The reason may be that the cache is behind.
-                    let newer = self.stored(rest, target).await?;
-                    if newer.revision == item.revision {
-                        return Err(error);
-                    }
-                    (item, source) = (newer, Source::Store);
+                Ok(Attempt::Overtaken(newer)) => {
+                    (item, source) = (*newer, Source::Store);
+                    continue;
                 }
+                Ok(Attempt::Unchanged(written)) => Ok(written),
+                Err(error) => Err(error),
+            };
+            if source == Source::Store {
+                return outcome;
             }
+            // Nothing was written, and the reason may be that the cache is behind.
+            let newer = self.stored(rest, target).await?;
+            if newer.revision == item.revision {
+                return outcome;
+            }
+            (item, source) = (newer, Source::Store);
         }
     }
 
@@ -171,14 +178,14 @@ impl Registry {
         let reservation = rest.strategy.reserve(self, Some(&mut *new.object), Some(&*old.object)).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
         let value = rest.encode(&*new.object, &json, &managed)?;
-        let changed = |item: Item| {
+        let written = |item: Item| {
             let json = rest.present_item(&item)?;
-            Ok(Attempt::Done(Written { made: Made::Changed, json }))
+            Ok::<_, StatusError>(Written { made: Made::Changed, json })
         };
         let same = json == old.json && managed == old.managed;
         if same || write.options.dry_run == DryRun::All {
             reservation.cancel().await;
-            return changed(Item { value, ..item.clone() });
+            return written(Item { value, ..item.clone() }).map(Attempt::Unchanged);
         }
         let result = if may_be_removed(rest.strategy, &*new.object) {
             self.store.delete(&item.key, item.revision).await
@@ -188,7 +195,7 @@ impl Registry {
         match result {
             Ok(revision) => {
                 reservation.commit().await;
-                changed(Item { value, revision, ..item.clone() })
+                written(Item { value, revision, ..item.clone() }).map(Attempt::Done)
             }
             Err(error) => {
                 reservation.cancel().await;
