@@ -6,6 +6,7 @@ mod connect;
 mod deletion;
 mod errors;
 mod events;
+mod lagging_cache;
 mod lists;
 mod namespaces;
 mod paths;
