@@ -8,7 +8,10 @@ use component::{
 };
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::{
+    body::{Bytes, Incoming},
+    upgrade::Upgraded,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{
@@ -50,6 +53,9 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>,
         tokio::spawn(async move {
             let mut stream = TokioIo::new(upgrade.await.unwrap());
             stream.write_all(format!("{path}\n").as_bytes()).await.unwrap();
+            if path.contains("command=leave") {
+                return;
+            }
             let (mut read, mut write) = tokio::io::split(stream);
             tokio::io::copy(&mut read, &mut write).await.unwrap();
         });
@@ -101,15 +107,14 @@ async fn logs_come_from_the_kubelet() {
     assert_eq!(api.get(&format!("{PODS}/p/log?container=x")).await.failure().2, "container x is not valid for pod p");
 }
 
-#[tokio::test]
-async fn exec_is_a_tunnel() {
-    let (api, _kubelet) = start().await;
+/// Runs a command in a tunnel to the kubelet.
+async fn exec(api: &Api, command: &str) -> TokioIo<Upgraded> {
     let stream = TcpStream::connect(api.server.address()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection.with_upgrades());
+    tokio::spawn(connection.with_upgrades());
     let request = Request::builder()
         .method(Method::GET)
-        .uri(format!("{PODS}/p/exec?command=echo&command=a%20b&stdin=true&stdout=true"))
+        .uri(format!("{PODS}/p/exec?{command}&stdin=true&stdout=true"))
         .header(header::HOST, "x")
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
@@ -117,14 +122,30 @@ async fn exec_is_a_tunnel() {
         .unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-    let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    TokioIo::new(hyper::upgrade::on(response).await.unwrap())
+}
+
+#[tokio::test]
+async fn exec_is_a_tunnel() {
+    let (api, _kubelet) = start().await;
+    let mut tunnel = exec(&api, "command=echo&command=a%20b").await;
     let expected = "/exec/default/p/c?input=1&output=1&command=echo&command=a%20b\nhello";
     tunnel.write_all(b"hello").await.unwrap();
     let mut read = vec![0; expected.len()];
     tunnel.read_exact(&mut read).await.unwrap();
     assert_eq!(String::from_utf8(read).unwrap(), expected);
-    drop(tunnel);
-    connection.await.unwrap().unwrap();
+}
+
+/// Whoever is connected may end without taking leave of TLS.
+#[tokio::test]
+async fn last_words_arrive() {
+    let (api, _kubelet) = start().await;
+    for _ in 0..20 {
+        let mut read = Vec::new();
+        // How it ends does not matter.
+        let _ = exec(&api, "command=leave").await.read_to_end(&mut read).await;
+        assert_eq!(String::from_utf8(read).unwrap(), "/exec/default/p/c?input=1&output=1&command=leave\n");
+    }
 }
 
 #[tokio::test]

@@ -29,9 +29,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long open requests may take after a shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How much is collected of what HTTP writes until it is encrypted and goes out, in bytes: some TLS records, of 16 KiB
-/// each at most.
-const WRITE_BUFFER: usize = 64 << 10;
+/// How much is collected of what HTTP/2 writes until it is encrypted and goes out, in bytes: some TLS records, of 16 KiB
+/// each at most. HTTP/2 writes frame by frame, and TLS makes a record and a system call of every write.
+const HTTP2_WRITE_BUFFER: usize = 64 << 10;
+/// Nothing is collected of what HTTP/1 writes: it does that itself, and after an upgrade nobody would see to it that
+/// what was collected goes out before the connection ends.
+const NO_WRITE_BUFFER: usize = 0;
 
 /// Who is at the other end of a connection. In the extensions of every request.
 #[derive(Clone, Debug)]
@@ -100,15 +103,18 @@ where
     stream.set_nodelay(true)?;
     let Some(acceptor) = acceptor else {
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
-        return http(stream, peer, service, daemon).await;
+        return http(BufWriter::with_capacity(NO_WRITE_BUFFER, stream), peer, service, daemon).await;
     };
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
-    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let session = stream.get_ref().1;
+    let certificates = session.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
-    http(stream, Peer { address, certificates, encrypted: true }, service, daemon).await
+    let buffer = if session.alpn_protocol() == Some(b"h2") { HTTP2_WRITE_BUFFER } else { NO_WRITE_BUFFER };
+    let peer = Peer { address, certificates, encrypted: true };
+    http(BufWriter::with_capacity(buffer, stream), peer, service, daemon).await
 }
 
-async fn http<I, S, B>(stream: I, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
+async fn http<I, S, B>(stream: BufWriter<I>, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -124,8 +130,6 @@ where
     let mut builder = Builder::new(TokioExecutor::new());
     // Upstream's limits for its HTTP/2 server.
     builder.http2().max_concurrent_streams(250).initial_connection_window_size(1 << 20);
-    // HTTP/2 writes frame by frame, and TLS makes a record and a system call of every write: here many become one.
-    let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
