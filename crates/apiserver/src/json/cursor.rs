@@ -81,6 +81,24 @@ impl<'a> Cursor<'a> {
         Self { bytes, position: 0 }
     }
 
+    /// Behind the opening brace of an object's `metadata`.
+    ///
+    /// # Errors
+    /// When the text is no JSON object with `metadata`.
+    pub fn inside_metadata(object: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Self::new(object);
+        cursor.open_object()?;
+        let mut first = true;
+        while let Some(name) = cursor.member(&mut first)? {
+            if name.raw == b"metadata" {
+                cursor.open_object()?;
+                return Ok(cursor);
+            }
+            cursor.skip_value()?;
+        }
+        Err(Malformed::NoMetadata)
+    }
+
     /// The offset in bytes.
     pub fn position(&self) -> usize {
         self.position

@@ -10,7 +10,7 @@ use crate::json::{Cursor, Malformed};
 /// # Errors
 /// When the text is no JSON object with `metadata`.
 pub fn take_apart(object: &Bytes) -> Result<(Bytes, ManagedFields), Malformed> {
-    let mut cursor = inside_metadata(object)?;
+    let mut cursor = Cursor::inside_metadata(object)?;
     let mut first = true;
     loop {
         // What stands before the member: the opening brace or the comma.
@@ -43,7 +43,7 @@ pub fn put_together(object: &Bytes, managed: &ManagedFields) -> Result<Bytes, Ma
     if managed.text().is_empty() {
         return Ok(object.clone());
     }
-    let mut cursor = inside_metadata(object)?;
+    let mut cursor = Cursor::inside_metadata(object)?;
     let (before, after) = object.split_at(cursor.position());
     let mut out = BytesMut::with_capacity(object.len() + NAME.len() + managed.text().len() + 1);
     out.put_slice(before);
@@ -54,21 +54,6 @@ pub fn put_together(object: &Bytes, managed: &ManagedFields) -> Result<Bytes, Ma
     }
     out.put_slice(after);
     Ok(out.freeze())
-}
-
-/// Behind the opening brace of `metadata`.
-fn inside_metadata(object: &[u8]) -> Result<Cursor<'_>, Malformed> {
-    let mut cursor = Cursor::new(object);
-    cursor.open_object()?;
-    let mut first = true;
-    while let Some(name) = cursor.member(&mut first)? {
-        if name.raw == b"metadata" {
-            cursor.open_object()?;
-            return Ok(cursor);
-        }
-        cursor.skip_value()?;
-    }
-    Err(Malformed::NoMetadata)
 }
 
 #[cfg(test)]

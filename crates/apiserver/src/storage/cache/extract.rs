@@ -206,15 +206,5 @@ fn splice_here(cursor: &mut Cursor<'_>) -> Result<Splice, Malformed> {
 /// # Errors
 /// When there is no `metadata` object in the value.
 pub fn find_splice(value: &[u8]) -> Result<Splice, Malformed> {
-    let mut cursor = Cursor::new(value);
-    cursor.open_object()?;
-    let mut first = true;
-    while let Some(name) = cursor.member(&mut first)? {
-        if name.raw == b"metadata" {
-            cursor.open_object()?;
-            return splice_here(&mut cursor);
-        }
-        cursor.skip_value()?;
-    }
-    Err(Malformed::NoMetadata)
+    splice_here(&mut Cursor::inside_metadata(value)?)
 }
