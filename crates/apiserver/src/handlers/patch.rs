@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
-    managed_fields::{self, Applied, Force, Live, Writer, put_together},
+    managed_fields::{self, Applied, Force, Writer, put_together},
     patch::{Patch, PatchType},
     registry::{Change, Changed, Part, Rest, Stored, Write, decode},
     request::{Query, Request},
@@ -104,17 +104,22 @@ impl ApplyPatch<'_> {
         Ok(decoded.object)
     }
 
-    fn configure(&self, live: Option<Live<'_>>, config: &Value) -> Result<Changed, StatusError> {
+    fn configure(&self, current: Option<&Stored>, config: &Value) -> Result<Changed, StatusError> {
         let writer = Writer {
             resource: self.rest.row,
             manager: &self.write.options.field_manager,
             subresource: self.part.subresource(),
             now: crate::registry::strategy::now(),
         };
-        let applied = managed_fields::apply(live, config, &writer, self.force);
+        let applied = managed_fields::apply(current.map(Stored::live), config, &writer, self.force);
         let Applied { object, managed } = applied.map_err(|error| StatusError::from(&error))?;
         let mut object = self.decode(&object)?;
-        object.meta_mut().name.get_or_insert_with(|| self.name.to_owned());
+        let meta = object.meta_mut();
+        meta.name.get_or_insert_with(|| self.name.to_owned());
+        // What is applied is merged into this version, unless the configuration insists on another.
+        if meta.resource_version.is_none() {
+            meta.resource_version = current.and_then(|current| current.object.meta().resource_version.clone());
+        }
         Ok(Changed { object, managed: Some(managed) })
     }
 
@@ -141,7 +146,7 @@ impl Change for ApplyPatch<'_> {
     fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
         let row = self.rest.row;
         match self.patch {
-            PatchBody::Configuration(config) => self.configure(Some(current.live()), config),
+            PatchBody::Configuration(config) => self.configure(Some(current), config),
             patch => {
                 let schema = schema::of(row.group, row.version, row.kind);
                 let patched = patch.apply_to(self.tree(current)?, schema)?;

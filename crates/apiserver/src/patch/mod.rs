@@ -90,9 +90,7 @@ impl Patch {
         }
         Ok(object)
     }
-}
 
-impl Patch {
     /// Whether applying the patch could depend on `metadata.managedFields`, or change them.
     #[must_use]
     pub fn may_see_managed_fields(&self) -> bool {

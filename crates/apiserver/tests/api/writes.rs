@@ -146,3 +146,17 @@ async fn server_side_apply_creates_and_conflicts() {
     let forced = api.patch(&format!("{MAPS}/a?fieldManager=two&force=true"), apply, &other).await.ok();
     assert_eq!(forced["data"]["k"], "w");
 }
+
+/// Leases may not be updated without naming a version; what is applied is merged into the current one.
+#[tokio::test]
+async fn server_side_apply_needs_no_version() {
+    let api = Api::start().await;
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l?fieldManager=one";
+    let lease = |holder: &str| json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {"holderIdentity": holder}});
+    assert_eq!(api.patch(path, "application/apply-patch+yaml", &lease("a")).await.code, 201);
+    let applied = api.patch(path, "application/apply-patch+yaml", &lease("b")).await.ok();
+    assert_eq!(applied["spec"]["holderIdentity"], "b");
+    let mut stale = lease("c");
+    stale["metadata"]["resourceVersion"] = "1".into();
+    assert_eq!(api.patch(path, "application/apply-patch+yaml", &stale).await.failure().0, 409);
+}
