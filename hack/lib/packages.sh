@@ -37,3 +37,14 @@ ensure_rust() {
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default >/dev/null ||
     die "Rust cannot be installed; see https://rustup.rs"
 }
+
+# `ensure_cargo_tool NAME VERSION`: one of cargo's tools, prebuilt from PyPI where it is missing, because building it takes minutes.
+ensure_cargo_tool() {
+  local tools=$TARGET/tools/$1
+  PATH=$PATH:$tools/bin
+  command -v "$1" >/dev/null && return
+  ensure_packages pip3:python3-pip
+  say "installing $1"
+  pip3 install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore --target "$tools" --upgrade \
+    "astral-dev-toolchain-$1==$2" >/dev/null || cargo install --quiet --locked "$1"
+}
