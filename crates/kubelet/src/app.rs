@@ -246,6 +246,12 @@ impl ApiParts {
         let heartbeat = Heartbeat { client: self.client.clone(), node: config.node.name.clone() };
         daemon.spawn_until_shutdown(Box::pin(heartbeat.run()));
         self.pods.start(self.client.clone(), daemon);
+        let (pods, first_list) = (self.pods.clone(), Arc::clone(&inbox));
+        daemon.spawn_until_shutdown(async move {
+            // The informer tells of the first list's pods before it says that there was one.
+            pods.synced().await;
+            first_list.complete();
+        });
         self.node.start(self.client.clone(), daemon);
         self.services.start(&self.client, daemon);
         let mirrors = Mirrors::run(self.client, &config.node.name, self.pods.clone(), workers.clone(), daemon);

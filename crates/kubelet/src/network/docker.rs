@@ -36,7 +36,7 @@ impl PodNetwork for DockerNetwork {
         Ok(())
     }
 
-    async fn release_all_but(&self, _live: &[SandboxId]) -> Result<()> {
-        Ok(())
+    async fn connected(&self) -> Vec<SandboxId> {
+        Vec::new()
     }
 }

@@ -37,8 +37,9 @@ pub trait PodNetwork: Send + Sync + 'static {
     /// and harmless to repeat.
     async fn tear_down(&self, sandbox: &SandboxId) -> Result<()>;
 
-    /// Takes back what was given to sandboxes other than `live`: those that disappeared while nobody looked.
-    async fn release_all_but(&self, live: &[SandboxId]) -> Result<()>;
+    /// Sandboxes that something was given to, now or before a restart, and not taken back: some may have disappeared
+    /// while nobody looked.
+    async fn connected(&self) -> Vec<SandboxId>;
 }
 
 /// A pod's addresses, the primary one first. Empty means not connected.

@@ -1,8 +1,10 @@
 //! What the kubelet asks of an API pod.
 
 pub mod annotations;
+pub mod grace;
 pub mod qos;
 pub mod restart;
+pub mod sound;
 
 use api_types::core::{Container, Pod, PodSpec};
 use api_types::meta::Time;

@@ -14,7 +14,7 @@ use super::hooks;
 use super::worker::Worker;
 use crate::events::Events;
 use crate::plan::Kill;
-use crate::pod::{PodExt, Role};
+use crate::pod::{PodExt, Role, grace};
 use crate::runtime::{ContainerId, Runtime};
 
 /// What a hook always leaves for the signal, as upstream.
@@ -94,10 +94,7 @@ impl Worker {
         let stops = kills.iter().map(|kill| {
             let container = pod.container(&kill.name);
             let probe = kill.probe.zip(container).and_then(|(kind, (_, container))| kind.of(container));
-            let grace = probe
-                .and_then(|probe| probe.termination_grace_period_seconds)
-                .or(pod.pod_spec().termination_grace_period_seconds)
-                .unwrap_or(30);
+            let grace = grace::of_container(pod, probe);
             let victim = Victim {
                 id: kill.id.clone(),
                 name: kill.name.clone(),
@@ -106,7 +103,7 @@ impl Worker {
                 message: kill.message.clone(),
             };
             let killer = killer.clone();
-            async move { killer.kill(&victim, Duration::from_secs(u64::try_from(grace).unwrap_or(0))).await }
+            async move { killer.kill(&victim, grace).await }
         });
         join_all(stops).await;
     }

@@ -1,7 +1,6 @@
 //! The pod's sandbox and its network.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api_types::core::Pod;
 use component::recorder::EventType::Warning;
@@ -10,7 +9,7 @@ use super::NODE_LABEL;
 use super::worker::Worker;
 use crate::dns;
 use crate::network::{HostPort, Protocol};
-use crate::pod::PodExt;
+use crate::pod::{PodExt, grace};
 use crate::runtime::{NamespaceMode, Namespaces, SandboxConfig, SandboxId, SandboxStatus};
 use crate::status::Reason;
 
@@ -60,6 +59,26 @@ impl Worker {
         }
     }
 
+    /// Connects a sandbox that runs without an address: the kubelet was ended between making it and connecting it. The
+    /// event has been recorded when this fails.
+    pub(super) async fn connect_sandbox(&mut self, pod: &Arc<Pod>) -> Result<(), ()> {
+        let Some(sandbox) = self.runtime.ready_sandbox().filter(|_| self.ips.is_empty() && !pod.host_network()) else {
+            return Ok(());
+        };
+        match self.context.network.set_up(&pod.identity(), sandbox, &host_ports(pod)).await {
+            Ok(ips) => {
+                self.ips = ips;
+                Ok(())
+            }
+            Err(error) => {
+                let key = pod.key();
+                let message = format!("failed to set up pod \"{}_{}\" network: {error}", key.name, key.namespace);
+                self.context.events.pod(pod, Warning, "FailedCreatePodSandBox", &message);
+                Err(())
+            }
+        }
+    }
+
     /// The configuration of the pod's sandbox, the same again after a restart of the kubelet.
     pub(super) fn sandbox_config(&self, pod: &Pod, attempt: u32) -> SandboxConfig {
         let node = dns::node_resolv_conf(&self.context.resolv_conf);
@@ -92,9 +111,7 @@ impl Worker {
 
     /// Stops every container with the pod's own grace period, then every sandbox.
     pub(super) async fn tear_down(&mut self, pod: &Arc<Pod>) {
-        let grace = pod.pod_spec().termination_grace_period_seconds.unwrap_or(30);
-        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-        self.killer(pod).kill_all(self.running(pod), grace, None).await;
+        self.killer(pod).kill_all(self.running(pod), grace::of_container(pod, None), None).await;
         self.stop_sandboxes().await;
         // A container of the next sandbox starts afresh.
         self.reasons.retain(|_, reason: &mut Reason| reason.reason == "CrashLoopBackOff");

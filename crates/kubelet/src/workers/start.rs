@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::dns;
 use crate::env::{self, EnvSources, services};
 use crate::plan::Start;
-use crate::pod::{PodExt, Role};
+use crate::pod::{PodExt, Role, grace};
 use crate::runtime::{ContainerConfig, ContainerId, ImageInfo, Mount, SandboxConfig};
 use crate::status::Reason;
 use crate::volumes::{self, MountSources};
@@ -196,10 +196,7 @@ impl Worker {
         let message = format!("PostStartHook failed: {why}");
         self.context.events.container(pod, &container.name, Warning, "FailedPostStartHook", &message);
         let stop = super::kill::Victim::new(pod, container, id, "FailedPostStartHook".to_owned());
-        let grace = Duration::from_secs(
-            u64::try_from(pod.pod_spec().termination_grace_period_seconds.unwrap_or(30)).unwrap_or(0),
-        );
-        self.killer(pod).kill_all(vec![stop], grace, None).await;
+        self.killer(pod).kill_all(vec![stop], grace::of_container(pod, None), None).await;
         Err(Failure { reason: Reason::new("PostStartHookError", why), retry_in: Some(Duration::from_millis(10)) })
     }
 }

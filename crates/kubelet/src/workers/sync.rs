@@ -103,6 +103,9 @@ impl Worker {
             };
         }
         self.note_waiting(pod, &plan.waiting);
+        if !plan.start.is_empty() && self.connect_sandbox(pod).await.is_err() {
+            return Acted::Failed(None);
+        }
         let mut acted = Acted::Progress;
         for start in &plan.start {
             if !self.should_run() {

@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use crate::node::{IMAGE, Kubelet, Machine, NODE, Watcher, is_ready, phase, reason};
 
 /// A node in a cluster.
-struct Cluster {
-    client: Client,
-    pods: Watcher<Pod>,
+pub struct Cluster {
+    pub client: Client,
+    pub pods: Watcher<Pod>,
     nodes: Watcher<Node>,
-    machine: Machine,
+    pub machine: Machine,
     kubelet: Kubelet,
     server: TestServer,
     daemon: Daemon,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let server = TestServer::start().await;
         let machine = Machine::new();
         let kubelet = machine.start(&[format!("--api-servers={}", server.url())]).await;
@@ -43,11 +43,22 @@ impl Cluster {
         self.nodes.until(&key, "the node to be ready", |node| node.is_some_and(is_ready)).await;
     }
 
-    fn api(&self) -> Api<Pod> {
+    /// Ends the kubelet; what runs goes on.
+    pub async fn crash(&self) {
+        self.kubelet.daemon.shutdown.cancel();
+        self.kubelet.daemon.drain().await;
+    }
+
+    /// Starts another after [`Cluster::crash`].
+    pub async fn start_kubelet(&self) -> Kubelet {
+        self.machine.start(&[format!("--api-servers={}", self.server.url())]).await
+    }
+
+    pub fn api(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), "default")
     }
 
-    async fn create(&self, name: &str, mut spec: Value) -> ObjectKey {
+    pub async fn create(&self, name: &str, mut spec: Value) -> ObjectKey {
         spec["nodeName"] = json!(NODE);
         spec["terminationGracePeriodSeconds"] = json!(1);
         let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
@@ -55,14 +66,15 @@ impl Cluster {
         ObjectKey::new("default", name)
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.kubelet.stop().await;
         self.daemon.shutdown.cancel();
         self.server.stop().await;
     }
 }
 
-fn running(script: &str) -> Value {
+/// A pod with one container that runs this script.
+pub fn running(script: &str) -> Value {
     json!({"containers": [{"name": "c", "image": IMAGE, "command": ["sh", "-c", script]}]})
 }
 
@@ -186,13 +198,12 @@ async fn a_pod_deleted_while_the_kubelet_is_down_is_stopped() {
     let cluster = Cluster::start().await;
     let key = cluster.create("web", running("sleep 1000")).await;
     cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
-    cluster.kubelet.daemon.shutdown.cancel();
-    cluster.kubelet.daemon.drain().await;
+    cluster.crash().await;
     let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     cluster.api().delete("web", &parameters).await.unwrap();
     cluster.pods.until(&key, "the pod to be gone", |pod| pod.is_none()).await;
     assert_eq!(cluster.machine.runtime.list_pods().await.unwrap().len(), 1);
-    let second = cluster.machine.start(&[format!("--api-servers={}", cluster.server.url())]).await;
+    let second = cluster.start_kubelet().await;
     cluster.machine.until("nothing to be left", <[_]>::is_empty).await;
     second.stop().await;
     cluster.stop().await;

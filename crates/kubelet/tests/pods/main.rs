@@ -4,6 +4,7 @@
 mod api;
 mod docker;
 mod node;
+mod restarts;
 #[path = "../shared/docker.rs"]
 mod shared;
 mod statics;

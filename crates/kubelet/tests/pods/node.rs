@@ -61,9 +61,8 @@ impl PodNetwork for FakeNetwork {
         Ok(())
     }
 
-    async fn release_all_but(&self, live: &[SandboxId]) -> Result<(), NetworkError> {
-        self.given.lock().retain(|sandbox, _| live.contains(sandbox));
-        Ok(())
+    async fn connected(&self) -> Vec<SandboxId> {
+        self.given.lock().keys().cloned().collect()
     }
 }
 

@@ -95,7 +95,10 @@ async fn pods_reach_each_other(h: &Harness, network: &Kubenet, state_dir: &std::
     let c = pod(h, &restarted, 2, &[]).await;
     assert_eq!(c.ip.to_string(), "10.250.0.4");
     assert_eq!(inside(runtime, &b, &fetch(format!("{}:8080", c.ip))).await, "hello from pod2\n");
-    restarted.release_all_but(&[a.sandbox.id.clone(), b.sandbox.id.clone()]).await.unwrap();
+    let connected = restarted.connected().await;
+    assert!([&a, &b, &c].iter().all(|pod| connected.contains(&pod.sandbox.id)), "{connected:?}");
+    restarted.tear_down(&c.sandbox.id).await.unwrap();
+    assert!(!restarted.connected().await.contains(&c.sandbox.id));
     assert!(restarted.pod_ips(&c.sandbox).await.unwrap().is_empty());
 
     for _ in 0..2 {

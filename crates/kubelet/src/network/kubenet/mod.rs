@@ -189,14 +189,9 @@ impl PodNetwork for Kubenet {
         self.disconnect(&mut node, sandbox).await
     }
 
-    async fn release_all_but(&self, live: &[SandboxId]) -> Result<()> {
-        let mut node = self.node.lock().await;
-        let dead: Vec<SandboxId> =
-            node.records.iter().map(|record| record.sandbox.clone()).filter(|id| !live.contains(id)).collect();
-        for sandbox in &dead {
-            self.disconnect(&mut node, sandbox).await?;
-        }
-        Ok(())
+    async fn connected(&self) -> Vec<SandboxId> {
+        let node = self.node.lock().await;
+        node.records.iter().map(|record| record.sandbox.clone()).collect()
     }
 }
 

@@ -117,6 +117,8 @@ pub enum Reachability {
     Up,
     /// It does not.
     Down,
+    /// It does, but [`Runtime::list_pods`] does not come back before it is [`Reachability::Up`].
+    ListsHang,
 }
 
 #[async_trait]
@@ -136,6 +138,9 @@ impl Runtime for FakeRuntime {
     }
 
     async fn list_pods(&self) -> Result<Vec<RuntimePod>> {
+        let hangs = || self.shared.state.lock().reachability == Reachability::ListsHang;
+        let mut changes = self.shared.changed.subscribe();
+        while hangs() && changes.changed().await.is_ok() {}
         Ok(self.enter("list_pods")?.pods())
     }
 

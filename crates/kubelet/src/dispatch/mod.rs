@@ -1,34 +1,31 @@
 //! The kubelet's one loop: news from everywhere, handed to the pods' workers. It dispatches; it does no work.
 
+mod housekeeping;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::core::{Node, Pod};
 use api_types::jiff::Timestamp;
-use api_types::meta::ObjectMeta;
 use component::informer::{Informer, ObjectKey};
 use component::recorder::EventType::Warning;
 use tokio::sync::mpsc;
 
+use self::housekeeping::{Found, Housekeeper};
 use crate::admission::admit;
 use crate::pleg::PodChanged;
-use crate::pod::{PodExt, annotations};
-use crate::runtime::{PodUid, RuntimePod, SandboxId};
+use crate::pod::{PodExt, annotations, grace, sound};
+use crate::runtime::PodUid;
 use crate::sources::inbox::Inbox;
 use crate::sources::mirror::Mirrors;
 use crate::sources::{Manifests, StaticSource};
 use crate::status::manager::on_server;
-use crate::status::{is_over, rejected};
-use crate::volumes::pods_on_disk;
-use crate::workers::{Desired, Intent, NODE_LABEL, Workers};
+use crate::status::{Reason, is_over, rejected};
+use crate::workers::{Desired, Intent, Workers};
 
 /// How often what no pod owns is looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
-/// Least grace of a pod that is gone from its source, as upstream.
-const MINIMUM_GRACE: u32 = 1;
-const DEFAULT_GRACE: i64 = 30;
 
 /// The API's side.
 pub struct ApiSide {
@@ -36,7 +33,7 @@ pub struct ApiSide {
     pub pods: Informer<Pod>,
     /// This node.
     pub node: Informer<Node>,
-    /// Keys of pods that changed.
+    /// Keys of pods that changed, all of them first.
     pub inbox: Arc<Inbox>,
     /// Mirror pods.
     pub mirrors: Mirrors,
@@ -45,21 +42,24 @@ pub struct ApiSide {
 /// What the loop waits for.
 enum Input {
     ApiPods(BTreeSet<ObjectKey>),
-    ApiSynced,
     Manifests(Manifests),
     Runtime(PodUid),
     WorkerEnded,
     Housekeeping,
+    Found(Found),
 }
 
 /// The loop's state.
 pub struct Dispatcher {
     workers: Workers,
+    housekeeper: Housekeeper,
     api: Option<ApiSide>,
-    /// Whether the API's pods have been seen.
-    api_synced: bool,
+    /// Whether the API has told of all its pods.
+    api_heard: bool,
     /// Sources of static pods that have not reported yet.
     awaited: HashSet<StaticSource>,
+    /// Mirrors that changed while a source of static pods was awaited: nobody knows yet whether they are wanted.
+    mirrors: BTreeSet<ObjectKey>,
     /// Which pod has a name in the API.
     by_key: HashMap<ObjectKey, PodUid>,
     /// Pods that this node refused.
@@ -68,8 +68,6 @@ pub struct Dispatcher {
     statics: HashMap<StaticSource, HashMap<PodUid, Arc<Pod>>>,
     /// Static pods that wait until another of the same name has stopped.
     waiting: Vec<Arc<Pod>>,
-    /// `--root-dir`.
-    root: PathBuf,
 }
 
 impl Dispatcher {
@@ -77,11 +75,12 @@ impl Dispatcher {
     #[must_use]
     pub fn new(workers: Workers, api: Option<ApiSide>, awaited: HashSet<StaticSource>) -> Self {
         Self {
-            root: workers.context().root.clone(),
-            api_synced: api.is_none(),
+            housekeeper: Housekeeper::start(workers.context()),
+            api_heard: api.is_none(),
             workers,
             api,
             awaited,
+            mirrors: BTreeSet::new(),
             by_key: HashMap::new(),
             refused: HashSet::new(),
             statics: HashMap::new(),
@@ -95,34 +94,45 @@ impl Dispatcher {
         loop {
             let input = tokio::select! {
                 keys = next_keys(self.api.as_ref()) => Input::ApiPods(keys),
-                () = synced(self.api.as_ref()), if !self.api_synced => Input::ApiSynced,
                 Some(manifests) = manifests.recv() => Input::Manifests(manifests),
                 Some(PodChanged(uid)) = changes.recv() => Input::Runtime(uid),
                 () = self.workers.ended() => Input::WorkerEnded,
                 _ = housekeeping.tick() => Input::Housekeeping,
+                found = self.housekeeper.found() => Input::Found(found),
             };
-            self.handle(input).await;
+            self.handle(input);
         }
     }
 
-    async fn handle(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         match input {
-            Input::ApiPods(keys) => self.api_pods(keys),
-            Input::ApiSynced => {
-                self.api_synced = true;
-                self.housekeeping().await;
+            Input::ApiPods(keys) => {
+                self.api_pods(keys);
+                if !std::mem::replace(&mut self.api_heard, true) {
+                    self.housekeeping();
+                }
             }
             Input::Manifests(manifests) => {
                 let first = self.awaited.remove(&manifests.source);
                 self.manifests(manifests);
                 if first {
-                    self.housekeeping().await;
+                    self.static_source_heard();
                 }
             }
             Input::Runtime(uid) => self.workers.nudge(&uid),
             Input::WorkerEnded => self.start_waiting(),
-            Input::Housekeeping => self.housekeeping().await,
+            Input::Housekeeping => self.housekeeping(),
+            Input::Found(found) => self.remove_orphans(found),
         }
+    }
+
+    fn static_source_heard(&mut self) {
+        if self.awaited.is_empty() {
+            for key in std::mem::take(&mut self.mirrors) {
+                self.touch_mirror(&key);
+            }
+        }
+        self.housekeeping();
     }
 
     /// Oldest first, so that pods are admitted again in the order in which they were.
@@ -157,9 +167,14 @@ impl Dispatcher {
             self.touch_mirror(key);
             return;
         }
+        let pod = from_api(pod);
         let uid = pod.uid();
         self.workers.context().statuses.observe(&uid, &pod);
         let new = self.by_key.insert(key.clone(), uid.clone()).is_none();
+        if let Err(why) = sound::check(&pod) {
+            self.never_run(&pod, &why, new);
+            return;
+        }
         if new && !self.admits(&pod) {
             self.refused.insert(uid.clone());
         }
@@ -167,6 +182,23 @@ impl Dispatcher {
             Intent::Run if self.refused.contains(&uid) => {}
             intent => self.workers.tell(Desired { pod, intent }),
         }
+    }
+
+    /// A pod whose names are no names: no worker may ever make a path of them. Nothing of it is on this node.
+    fn never_run(&mut self, pod: &Arc<Pod>, why: &Reason, new: bool) {
+        if new {
+            self.refuse(pod, why);
+        }
+        self.refused.insert(pod.uid());
+        self.workers.context().statuses.finish(&pod.uid());
+    }
+
+    /// Tells everybody that this node does not run the pod.
+    fn refuse(&self, pod: &Arc<Pod>, why: &Reason) {
+        let context = self.workers.context();
+        context.events.pod(pod, Warning, &why.reason, &why.message);
+        let server = self.api.as_ref().and_then(|api| on_server(api.pods.store(), pod));
+        context.statuses.set(pod, rejected(pod, why, Timestamp::now()), server.as_deref());
     }
 
     /// A pod that has begun already is not asked again.
@@ -183,9 +215,7 @@ impl Dispatcher {
         match admit(pod, &others, &context.node.allocatable, node.as_deref()) {
             Ok(()) => true,
             Err(why) => {
-                context.events.pod(pod, Warning, &why.reason, &why.message);
-                let server = self.api.as_ref().and_then(|api| on_server(api.pods.store(), pod));
-                context.statuses.set(pod, rejected(pod, &why, Timestamp::now()), server.as_deref());
+                self.refuse(pod, &why);
                 false
             }
         }
@@ -194,22 +224,30 @@ impl Dispatcher {
     fn remove(&mut self, uid: &PodUid) {
         match self.workers.pod(uid) {
             Some(pod) => {
-                let grace = pod.metadata.deletion_grace_period_seconds.or(own_grace(&pod)).unwrap_or(DEFAULT_GRACE);
-                let grace = u32::try_from(grace).unwrap_or(0).max(MINIMUM_GRACE);
+                let grace = grace::of_removal(&pod);
                 self.workers.tell(Desired { pod, intent: Intent::Remove { grace } });
             }
             None => self.workers.context().statuses.forget(uid),
         }
     }
 
-    fn touch_mirror(&self, key: &ObjectKey) {
-        if let Some(api) = &self.api {
+    fn touch_mirror(&mut self, key: &ObjectKey) {
+        if !self.awaited.is_empty() {
+            self.mirrors.insert(key.clone());
+        } else if let Some(api) = &self.api {
             api.mirrors.touch(key.clone());
         }
     }
 
     fn manifests(&mut self, manifests: Manifests) {
-        let new: HashMap<PodUid, Arc<Pod>> = manifests.pods.into_iter().map(|pod| (pod.uid(), pod)).collect();
+        let sound = manifests.pods.into_iter().filter(|pod| match sound::check(pod) {
+            Ok(()) => true,
+            Err(why) => {
+                tracing::error!(source = manifests.source.as_str(), "{}", why.message);
+                false
+            }
+        });
+        let new: HashMap<PodUid, Arc<Pod>> = sound.map(|pod| (pod.uid(), pod)).collect();
         let old = self.statics.insert(manifests.source, new.clone()).unwrap_or_default();
         for (uid, pod) in &old {
             if !new.contains_key(uid) {
@@ -239,35 +277,25 @@ impl Dispatcher {
         }
     }
 
-    /// Removes what no pod owns: containers, directories, addresses. Only when every source has been heard.
-    async fn housekeeping(&mut self) {
-        if !self.api_synced || !self.awaited.is_empty() {
-            return;
+    /// Looks for what no pod owns, once every source has told what it has: before that, nothing is known to be absent.
+    fn housekeeping(&self) {
+        if self.api_heard && self.awaited.is_empty() {
+            self.housekeeper.look();
         }
-        let context = Arc::clone(self.workers.context());
-        let pods = match context.runtime.list_pods().await {
-            Ok(pods) => pods,
-            Err(error) => {
-                tracing::warn!("looking for orphans: {error}");
-                return;
-            }
-        };
-        let live: Vec<SandboxId> =
-            pods.iter().flat_map(|pod| &pod.sandboxes).map(|sandbox| sandbox.id.clone()).collect();
-        if let Err(error) = context.network.release_all_but(&live).await {
-            tracing::warn!("releasing addresses: {error}");
+    }
+
+    fn remove_orphans(&self, found: Found) {
+        for orphan in found.orphans(&self.workers.context().node.name, |uid| self.is_wanted(uid)) {
+            tracing::info!(pod = %orphan.described(), "removing what is left of a pod that nobody wants");
+            self.workers.tell(Desired { pod: Arc::new(orphan), intent: Intent::Remove { grace: grace::MINIMUM } });
         }
-        let root = self.root.clone();
-        let on_disk = tokio::task::spawn_blocking(move || pods_on_disk(&root)).await.unwrap_or_default();
-        let with_directory = on_disk.into_iter().map(|uid| orphan(&uid, None));
-        let own = |pod: &&RuntimePod| is_own(pod, &context.node.name);
-        let with_containers = pods.iter().filter(own).map(|pod| orphan(&pod.identity.uid, Some(pod)));
-        for orphan in with_containers.chain(with_directory) {
-            if self.workers.pod(&orphan.uid()).is_none() {
-                tracing::info!(pod = %orphan.described(), "removing what is left of a pod that nobody wants");
-                self.workers.tell(Desired { pod: Arc::new(orphan), intent: Intent::Remove { grace: MINIMUM_GRACE } });
-            }
-        }
+    }
+
+    /// Whether a source has the pod, or its worker is not through with it.
+    fn is_wanted(&self, uid: &PodUid) -> bool {
+        let in_api = || !self.refused.contains(uid) && self.by_key.values().any(|known| known == uid);
+        let in_manifests = || self.statics.values().any(|pods| pods.contains_key(uid));
+        self.workers.pod(uid).is_some() || in_api() || in_manifests()
     }
 }
 
@@ -278,45 +306,21 @@ async fn next_keys(api: Option<&ApiSide>) -> BTreeSet<ObjectKey> {
     }
 }
 
-async fn synced(api: Option<&ApiSide>) {
-    match api {
-        Some(api) => api.pods.synced().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// What the API says should become of a pod.
 fn intent(pod: &Pod) -> Intent {
     match pod.deletion_timestamp() {
         None => Intent::Run,
-        Some(_) => {
-            let grace = pod.metadata.deletion_grace_period_seconds.or(own_grace(pod)).unwrap_or(DEFAULT_GRACE);
-            Intent::Terminate { grace: u32::try_from(grace).unwrap_or(0).max(MINIMUM_GRACE) }
-        }
+        Some(_) => Intent::Terminate { grace: grace::of_deletion(pod) },
     }
 }
 
-fn own_grace(pod: &Pod) -> Option<i64> {
-    pod.pod_spec().termination_grace_period_seconds
-}
-
-/// Whether this node's kubelet made some of it: another's may share the runtime.
-fn is_own(pod: &RuntimePod, node: &str) -> bool {
-    let sandboxes = pod.sandboxes.iter().map(|sandbox| &sandbox.labels);
-    let mut labels = sandboxes.chain(pod.containers.iter().map(|container| &container.labels));
-    labels.any(|labels| labels.get(NODE_LABEL).is_some_and(|name| name == node))
-}
-
-/// A pod of which only containers or files are known.
-fn orphan(uid: &PodUid, found: Option<&RuntimePod>) -> Pod {
-    let identity = found.map(|pod| pod.identity.clone()).unwrap_or_default();
-    Pod {
-        metadata: ObjectMeta {
-            uid: Some(uid.0.clone()),
-            name: Some(identity.name),
-            namespace: Some(identity.namespace),
-            ..ObjectMeta::default()
-        },
-        ..Pod::default()
+/// A pod of the API is one, whatever its annotations say.
+fn from_api(pod: Arc<Pod>) -> Arc<Pod> {
+    if !pod.is_static() {
+        return pod;
     }
+    let mut honest = Arc::unwrap_or_clone(pod);
+    let annotations = honest.metadata.annotations.get_or_insert_default();
+    annotations.insert(annotations::CONFIG_SOURCE.to_owned(), annotations::SOURCE_API.to_owned());
+    Arc::new(honest)
 }
