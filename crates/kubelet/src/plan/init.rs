@@ -89,7 +89,7 @@ fn sidecar(
 
 /// The first in this sandbox; restarts are counted over all of them.
 fn first_start(seen: Observed<'_>, container: &Container, plan: &mut Plan) -> Progress {
-    let attempt = seen.runtime.latest(&container.name).map_or(0, |earlier| earlier.attempt + 1);
+    let attempt = seen.runtime.latest(&container.name).map_or(0, |earlier| earlier.attempt.saturating_add(1));
     plan.start.push(Start { name: container.name.clone(), attempt });
     Progress::Pending
 }

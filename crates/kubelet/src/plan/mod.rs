@@ -121,7 +121,7 @@ fn without_sandbox(seen: Observed<'_>) -> Plan {
     if seen.runtime.containers.iter().any(|container| container.state.is_running()) || stale_sandbox_runs(seen) {
         return Plan { tear_down: true, ..Plan::default() };
     }
-    let attempt = seen.runtime.sandboxes.first().map_or(0, |newest| newest.attempt + 1);
+    let attempt = seen.runtime.sandboxes.first().map_or(0, |newest| newest.attempt.saturating_add(1));
     let started_before = !seen.runtime.containers.is_empty();
     let never = RestartPolicy::of_pod(seen.pod) == RestartPolicy::Never;
     let over = attempt > 0 && started_before && never;
@@ -195,7 +195,7 @@ fn start_when_allowed(
 ) {
     match seen.back_offs.waiting(&container.name, ended_at(latest), now) {
         Some((delay, until)) => plan.waiting.push(Waiting { name: container.name.clone(), delay, until }),
-        None => plan.start.push(Start { name: container.name.clone(), attempt: latest.attempt + 1 }),
+        None => plan.start.push(Start { name: container.name.clone(), attempt: latest.attempt.saturating_add(1) }),
     }
 }
 

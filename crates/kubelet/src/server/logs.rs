@@ -41,6 +41,13 @@ pub(super) async fn container_logs(
     }
     let run = if is_true(query.previous.as_deref()) { Run::Previous } else { Run::Current };
     let id = log_container(&entry.pod, &container, run)?;
+    let observed = server.runtime.pod(&entry.runtime_uid).await;
+    let observed = observed.map_err(|error| Refusal::internal(error.to_string()))?;
+    // The status may be what the API has, which others write too.
+    if !observed.containers.iter().any(|own| own.id == id) {
+        let text = format!("unable to retrieve container logs: container {container:?} of pod {pod:?} is gone");
+        return Err(Refusal::bad_request(text));
+    }
     let log = server.runtime.logs(&id, &options).await;
     let log = log.map_err(|error| Refusal::bad_request(format!("unable to retrieve container logs: {error}")))?;
     let body = Body::from_stream(log.map(|chunk| chunk.map(|chunk| chunk.data)));

@@ -98,7 +98,7 @@ fn absent(facts: &Facts<'_>, container: &Container, previous: Option<&ContainerS
         let lost = terminated_unseen(previous);
         if facts.stage == Stage::Running {
             status.last_state = Some(lost);
-            status.restart_count += 1;
+            status.restart_count = status.restart_count.saturating_add(1);
         } else {
             status.state = Some(lost);
         }

@@ -1,6 +1,6 @@
 //! Security contexts: the pod's, overridden by the container's.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use api_types::core::{Container, Pod};
 
@@ -31,7 +31,7 @@ pub(super) fn of_container(pod: &Pod, container: &Container, root: &Path) -> Sec
             Some("RuntimeDefault") => SeccompProfile::RuntimeDefault,
             Some("Localhost") => {
                 let file = seccomp.and_then(|profile| profile.localhost_profile).unwrap_or_default();
-                SeccompProfile::Localhost(root.join("seccomp").join(file))
+                SeccompProfile::Localhost(profile_path(root, &file))
             }
             _ => SeccompProfile::Unconfined,
         },
@@ -42,6 +42,14 @@ pub(super) fn of_container(pod: &Pod, container: &Container, root: &Path) -> Sec
         }),
         unmasked_proc: own.proc_mount.as_deref() == Some("Unmasked"),
     }
+}
+
+/// A file below the directory of profiles. Of a path that leads out of it nothing is left but the directory, which is
+/// no profile.
+fn profile_path(root: &Path, file: &str) -> PathBuf {
+    let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+    let directory = root.join("seccomp");
+    if inside { directory.join(file) } else { directory }
 }
 
 /// Refuses a container that must not run as root but would.
@@ -73,6 +81,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn profiles_stay_in_their_directory() {
+        for (file, expected) in [
+            ("a.json", "/r/seccomp/a.json"),
+            ("my/a.json", "/r/seccomp/my/a.json"),
+            ("../../etc/shadow", "/r/seccomp"),
+            ("/etc/shadow", "/r/seccomp"),
+            ("my/../../x", "/r/seccomp"),
+        ] {
+            assert_eq!(profile_path(Path::new("/r"), file), Path::new(expected), "{file}");
+        }
+    }
 
     #[test]
     fn root_is_refused_when_it_must_not_be() {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::client::lacking;
 use super::labels::{self, Labels};
 use super::{ContainerState, ContainerStatus, Exit, ImageId, Mounted, Result, SandboxState, SandboxStatus};
+use crate::pod::sound::is_sound;
 
 /// Exit codes with which Docker says that it could not start the process.
 const CANNOT_RUN: [i64; 3] = [126, 127, 128];
@@ -17,7 +18,7 @@ pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerS
     let labels = Labels(config.and_then(|config| config.labels.as_ref()).unwrap_or(&no_labels));
     let state = details.state.as_ref().ok_or_else(|| lacking("inspect container", "State"))?;
     Ok(ContainerStatus {
-        id: details.id.clone().ok_or_else(|| lacking("inspect container", "Id"))?.into(),
+        id: id(details).ok_or_else(|| lacking("inspect container", "usable Id"))?.into(),
         sandbox_id: labels.get(labels::SANDBOX_ID).into(),
         name: labels.get(labels::CONTAINER_NAME).to_owned(),
         attempt: labels.attempt(),
@@ -44,7 +45,7 @@ pub(super) fn sandbox(details: &ContainerInspectResponse) -> Result<SandboxStatu
     let running = state.running == Some(true);
     let network_mode = details.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
     Ok(SandboxStatus {
-        id: details.id.clone().ok_or_else(|| lacking("inspect sandbox", "Id"))?.into(),
+        id: id(details).ok_or_else(|| lacking("inspect sandbox", "usable Id"))?.into(),
         attempt: labels.attempt(),
         state: if running { SandboxState::Ready } else { SandboxState::NotReady },
         created_at: time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
@@ -54,6 +55,11 @@ pub(super) fn sandbox(details: &ContainerInspectResponse) -> Result<SandboxStatu
         labels: labels.given(),
         annotations: labels.annotations(),
     })
+}
+
+/// Files and links are named after it.
+fn id(details: &ContainerInspectResponse) -> Option<String> {
+    details.id.clone().filter(|id| is_sound(id))
 }
 
 fn runtime_ip(details: &ContainerInspectResponse) -> Option<std::net::IpAddr> {
@@ -130,6 +136,24 @@ mod tests {
             reason,
             message: message.into(),
         })
+    }
+
+    #[test]
+    fn strange_answers_are_read_or_refused() {
+        let details = |id: &str, labels: &str| -> ContainerInspectResponse {
+            let text = format!(r#"{{"Id": "{id}", "State": {{"Pid": -1}}, "Config": {{"Labels": {labels}}}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let strange = r#"{"io.kubernetes.container.restartCount": "-3", "io.kubernetes.pod.uid": "../..",
+            "annotation.": "", "io.kubernetes.sandbox.id": "/"}"#;
+        for labels in [strange, "{}", r#"{"io.kubernetes.container.restartCount": "99999999999999999999"}"#] {
+            assert_eq!(container(&details("0a", labels)).unwrap().attempt, 0, "{labels}");
+            assert_eq!(sandbox(&details("0a", labels)).unwrap().pid, None, "{labels}");
+        }
+        for id in ["", "..", "a/b", "/etc"] {
+            assert!(container(&details(id, "{}")).is_err() && sandbox(&details(id, "{}")).is_err(), "{id}");
+        }
+        assert!(container(&ContainerInspectResponse::default()).is_err());
     }
 
     #[test]

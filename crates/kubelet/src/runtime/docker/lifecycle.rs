@@ -1,5 +1,6 @@
 //! Creating, starting, stopping and removing.
 
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
@@ -7,6 +8,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions, StartContainerOptions,
     StopContainerOptions,
 };
+use tokio::io::AsyncWriteExt;
 
 use super::client::{lacking, status_code, translate};
 use super::{
@@ -35,9 +37,9 @@ impl DockerRuntime {
     async fn write_resolv_conf(&self, config: &SandboxConfig, details: &ContainerInspectResponse) -> Result<()> {
         const OPERATION: &str = "write the pod's resolv.conf";
         let Some(dns) = &config.dns else { return Ok(()) };
-        let path = details.resolv_conf_path.as_deref().filter(|path| !path.is_empty());
-        let path = path.ok_or_else(|| lacking(OPERATION, "ResolvConfPath"))?;
-        let written = tokio::fs::write(path, dns.render()).await;
+        let path = details.resolv_conf_path.as_deref().map(Path::new).filter(|path| is_resolv_conf(path, details));
+        let path = path.ok_or_else(|| lacking(OPERATION, "usable ResolvConfPath"))?;
+        let written = overwrite(path, dns.render().as_bytes()).await;
         written.map_err(|error| RuntimeError::Broken { operation: OPERATION, source: error.into() })
     }
 
@@ -79,7 +81,7 @@ impl DockerRuntime {
 
     pub(super) async fn stop(&self, id: &str, grace: Duration) -> Result<()> {
         // Docker knows whole seconds; a grace period is never cut short.
-        let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+        let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
         let t = i32::try_from(seconds).unwrap_or(i32::MAX);
         let docker = self.client.docker_slow(Duration::from_secs(seconds))?;
         match docker.stop_container(id, Some(StopContainerOptions { t: Some(t), signal: None })).await {
@@ -125,9 +127,56 @@ impl DockerRuntime {
     }
 }
 
+/// Docker keeps the file in the container's own directory.
+fn is_resolv_conf(path: &Path, details: &ContainerInspectResponse) -> bool {
+    let own = details.id.as_deref().map(|id| Path::new(id).join("resolv.conf"));
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    path.is_absolute() && plain && own.is_some_and(|own| path.ends_with(own))
+}
+
+/// Replaces the contents of a file that is there, and not what a link in its place leads to.
+async fn overwrite(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    let mut file = options.write(true).truncate(true).custom_flags(nix::libc::O_NOFOLLOW).open(path).await?;
+    file.write_all(contents).await?;
+    file.flush().await
+}
+
 fn create_error(body: &ContainerCreateBody, name: &str, error: bollard::errors::Error) -> RuntimeError {
     match status_code(&error) {
         Some(404) => RuntimeError::ImageMissing(body.image.clone().unwrap_or_default()),
         _ => translate("create container", name, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_containers_own_resolv_conf_is_written() {
+        let details = ContainerInspectResponse { id: Some("0a1b".into()), ..ContainerInspectResponse::default() };
+        for (path, expected) in [
+            ("/var/lib/docker/containers/0a1b/resolv.conf", true),
+            ("/etc/resolv.conf", false),
+            ("/etc/passwd", false),
+            ("", false),
+            ("0a1b/resolv.conf", false),
+            ("/x/../0a1b/resolv.conf", false),
+        ] {
+            assert_eq!(is_resolv_conf(Path::new(path), &details), expected, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_in_the_files_place_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::fs::write(&file, "much that was there").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(overwrite(&link, b"x").await.is_err());
+        overwrite(&file, b"new").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert!(overwrite(&directory.path().join("absent"), b"x").await.is_err());
     }
 }
