@@ -5,8 +5,8 @@ use std::{hint::black_box, sync::Arc};
 use apiserver::storage::{
     Item, Key, Prefix, Revision, Store,
     cache::{
-        At, Bookmarks, Cache, Delivery, Extractor, Freshness, Limits, ListBody, ListRequest, SelectableField, Start,
-        WatchRequest, Watcher,
+        At, Bookmarks, Cache, Delivery, Extractor, Freshness, Limits, ListBody, ListRequest, SelectableField, Selector,
+        Start, WatchRequest, Watcher,
     },
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
@@ -116,9 +116,10 @@ fn lists(criterion: &mut Criterion) {
     group.bench_function("find and join", |bencher| {
         bencher.iter(|| ListBody::new(b"{\"items\":[", list(&all).entries).for_each(|chunk| drop(black_box(chunk))));
     });
-    let on_node = ListRequest { selector: Some(Arc::new(|entry| entry.field(2) == "node-7")), ..all.clone() };
+    let on_node = ListRequest { selector: Some(Selector::new(|entry| entry.field(2) == "node-7")), ..all.clone() };
     group.bench_function("select by field", |bencher| bencher.iter(|| list(&on_node)));
-    let labelled = ListRequest { selector: Some(Arc::new(|entry| entry.label("tier") == Some("7"))), ..all.clone() };
+    let labelled =
+        ListRequest { selector: Some(Selector::new(|entry| entry.label("tier") == Some("7"))), ..all.clone() };
     group.bench_function("select by label", |bencher| bencher.iter(|| list(&labelled)));
     group.finish();
 }

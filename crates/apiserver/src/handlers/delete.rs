@@ -67,7 +67,7 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
     let limit = request.query.get("limit").and_then(|limit| limit.parse().ok()).and_then(NonZeroUsize::new);
     let all = ListRequest {
         scope: call.rest.scope(call.target().namespace),
-        selector: selection::selector(call.rest, &request.query, "")?,
+        selector: selection::selector(call.rest, &request.query, call.target())?,
         start_after: None,
         limit,
         at: At::Newest(Freshness::Consistent),

@@ -25,7 +25,7 @@ use crate::{
 
 pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let (scope, paging) = (call.rest.scope(call.target().namespace), Paging::of(&request.query)?);
-    let selector = selection::selector(call.rest, &request.query, "")?;
+    let selector = selection::selector(call.rest, &request.query, call.target())?;
     let start_after = paging.after.as_ref().map(|after| Key::new(format!("{}{after}", scope.as_str())));
     let wanted = ListRequest { scope: scope.clone(), selector, start_after, limit: paging.limit, at: paging.at };
     let listed = call.rest.cache.list(&wanted).await;

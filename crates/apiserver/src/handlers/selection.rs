@@ -1,7 +1,5 @@
 //! Which objects a list, watch or delete of a collection means, and as of when.
 
-use std::sync::Arc;
-
 use api_types::{
     GroupResource, StatusError,
     field::{FieldError, Path},
@@ -9,11 +7,11 @@ use api_types::{
 };
 
 use crate::{
-    registry::Rest,
+    registry::{Rest, Target},
     request::Query,
     storage::{
         Revision,
-        cache::{Entry, Freshness, Selector},
+        cache::{Entry, Freshness, Requirement, Selector},
     },
 };
 
@@ -26,7 +24,7 @@ impl Labels for EntryLabels<'_> {
 }
 
 /// What a field selector compares.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Name,
     Namespace,
@@ -34,11 +32,15 @@ enum Source {
     Field(usize),
 }
 
-/// The objects that a request selects; `None` when it selects all.
+/// The objects that a request about a namespace (all when empty) selects; `None` when it selects all.
 ///
 /// # Errors
 /// 400 when a selector cannot be understood.
-pub(super) fn selector(rest: &Rest, query: &Query, name: &str) -> Result<Option<Selector>, StatusError> {
+pub(super) fn selector(
+    rest: &Rest,
+    query: &Query,
+    Target { namespace, name }: Target<'_>,
+) -> Result<Option<Selector>, StatusError> {
     let labels = match query.get("labelSelector") {
         None => None,
         Some(text) => {
@@ -50,8 +52,9 @@ pub(super) fn selector(rest: &Rest, query: &Query, name: &str) -> Result<Option<
     if labels.is_none() && fields.is_empty() {
         return Ok(None);
     }
+    let requirements = requirements(rest, namespace, &fields);
     let prefix = rest.cache.prefix().clone();
-    Ok(Some(Arc::new(move |entry: &Entry| {
+    let selector = Selector::new(move |entry: &Entry| {
         let key = entry.key().as_str().strip_prefix(prefix.as_str()).unwrap_or_default();
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
         let field = |source| match source {
@@ -61,7 +64,22 @@ pub(super) fn selector(rest: &Rest, query: &Query, name: &str) -> Result<Option<
         };
         fields.iter().all(|(source, equal, value)| (field(*source) == value) == *equal)
             && labels.as_ref().is_none_or(|labels| labels.matches(&EntryLabels(entry)))
-    })))
+    });
+    Ok(Some(selector.requiring(requirements)))
+}
+
+/// What the objects that match these terms have in common.
+fn requirements(rest: &Rest, namespace: &str, terms: &[Term]) -> Vec<Requirement> {
+    let equal = terms.iter().filter(|(_, equal, _)| *equal);
+    let named = equal.clone().find_map(|(source, _, value)| (*source == Source::Namespace).then_some(value.as_str()));
+    let namespace = if namespace.is_empty() { named.unwrap_or_default() } else { namespace };
+    let requirement = |(source, _, value): &Term| match source {
+        Source::Name if namespace.is_empty() && rest.row.namespaced() => Some(Requirement::Name(value.clone())),
+        Source::Name => Some(Requirement::Key(rest.key(namespace, value))),
+        Source::Namespace => None,
+        Source::Field(index) => Some(Requirement::Field(*index, value.clone())),
+    };
+    equal.filter_map(requirement).collect()
 }
 
 /// Where to look, whether it must be equal, and to what.

@@ -25,7 +25,7 @@ use crate::{
 pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let wanted = WatchRequest {
         scope: call.rest.scope(call.target().namespace),
-        selector: selection::selector(call.rest, &request.query, &call.place.name)?,
+        selector: selection::selector(call.rest, &request.query, call.target())?,
         start: start(&request.query)?,
         bookmarks: if request.query.flag("allowWatchBookmarks") { Bookmarks::Send } else { Bookmarks::Omit },
         timeout: Some(timeout(&request.query)?),

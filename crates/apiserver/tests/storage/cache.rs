@@ -6,7 +6,7 @@ use apiserver::storage::{
     Key, ListQuery, Prefix, Revision, Store, StoreError,
     cache::{
         At, Bookmarks, Cache, ChangeKind, Delivery, Extractor, Freshness, Limits, ListBody, ListRequest, Mark,
-        SelectableField, Selector, Start, WatchRequest, Watcher,
+        Requirement, SelectableField, Selector, Start, WatchRequest, Watcher,
     },
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
@@ -75,7 +75,8 @@ fn list_request(scope: &str, at: At) -> ListRequest {
 }
 
 fn on_node(node: &'static str) -> Option<Selector> {
-    Some(Arc::new(move |entry| entry.field(0) == node))
+    let requirement = Requirement::Field(0, node.to_owned());
+    Some(Selector::new(move |entry| entry.field(0) == node).requiring(vec![requirement]))
 }
 
 /// The next so many deliveries, as their text on the wire.

@@ -7,3 +7,4 @@ mod crash;
 mod embedded;
 mod etcd;
 mod etcd_server;
+mod wakeups;

@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::entry::{Entry, write_number};
+use super::{
+    entry::{Entry, write_number},
+    select::Selector,
+};
 use crate::storage::{EventKind, Revision};
 
 /// What a watcher is told about an object.
@@ -28,9 +31,6 @@ impl ChangeKind {
         }
     }
 }
-
-/// Chooses objects by what their entries tell.
-pub type Selector = Arc<dyn Fn(&Entry) -> bool + Send + Sync>;
 
 /// A change of one key, as the cache remembers it.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Recorded {
     /// What a watcher with this selector is told: an object that leaves what is selected is gone, in its last state
     /// inside; one that enters is new.
     pub fn seen_by(&self, selector: Option<&Selector>) -> Option<(ChangeKind, &Arc<Entry>)> {
-        let selected = |entry: &&Arc<Entry>| selector.is_none_or(|selector| selector(entry));
+        let selected = |entry: &&Arc<Entry>| selector.is_none_or(|selector| selector.matches(entry));
         let previous = self.previous.as_ref().filter(selected);
         match (self.current.as_ref().filter(selected), previous) {
             (Some(current), Some(_)) => Some((ChangeKind::Modified, current)),

@@ -41,8 +41,14 @@ async fn follow(shared: &Shared) -> StoreError {
 async fn fill_and_follow(shared: &Shared) -> Result<()> {
     let (entries, revision) = load(shared).await?;
     debug!(prefix = shared.prefix.as_str(), %revision, objects = entries.len(), "watch cache filled");
-    shared.state.write().reset(entries, revision);
-    shared.moved(revision);
+    let sleepers = {
+        let mut state = shared.state.write();
+        let before = state.revision();
+        state.reset(entries, revision);
+        shared.audience.tell_all(before, revision)
+    };
+    shared.progressed(revision);
+    sleepers.wake();
     let mut watch = shared.store.watch(&shared.prefix, revision).await?;
     shared.follow_progress(watch.progress());
     while let Some(batch) = watch.next().await {
@@ -70,19 +76,16 @@ async fn load(shared: &Shared) -> Result<(BTreeMap<Key, Arc<Entry>>, Revision)> 
 
 /// Takes over what a watch told.
 fn apply(shared: &Shared, batch: WatchBatch) -> Result<()> {
-    let changed = !batch.events.is_empty();
     let prepared = batch.events.into_iter().map(|event| prepare(shared, event)).collect::<Result<Vec<_>>>()?;
-    let mut state = shared.state.write();
-    for (key, current, revision) in prepared {
-        state.apply(key, current, revision);
-    }
-    state.advance(batch.revision);
-    drop(state);
-    if changed {
-        shared.moved(batch.revision);
-    } else {
-        shared.progressed(batch.revision);
-    }
+    let sleepers = {
+        let mut state = shared.state.write();
+        let changes: Vec<_> =
+            prepared.into_iter().filter_map(|(key, current, revision)| state.apply(key, current, revision)).collect();
+        state.advance(batch.revision);
+        shared.audience.tell(&changes)
+    };
+    shared.progressed(batch.revision);
+    sleepers.wake();
     Ok(())
 }
 

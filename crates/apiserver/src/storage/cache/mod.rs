@@ -4,12 +4,14 @@
 //! A cache fills when it is first used and again whenever the store's history was lost to it. It is never the truth:
 //! a consistent read first asks the store for its revision, and waits until the cache has seen that.
 
+mod audience;
 mod body;
 mod change;
 mod decorator;
 mod driver;
 mod entry;
 mod extract;
+mod select;
 mod state;
 mod watcher;
 
@@ -24,13 +26,15 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use body::ListBody;
-pub use change::{Bookmark, Change, ChangeKind, Mark, Selector};
+pub use change::{Bookmark, Change, ChangeKind, Mark};
 pub use entry::{Entry, Header, Separator, Splice, Text, write_number, write_spliced};
 pub use extract::{Extractor, SelectableField, find_splice};
+pub use select::{Requirement, Selector};
 pub use state::{Limits, Listing};
 pub use watcher::{Bookmarks, Delivery, Watcher};
 
 use super::{Item, Key, ListQuery, Prefix, ProgressRequest, Result, Revision, Store, StoreError};
+use audience::Audience;
 use state::{Span, State};
 use watcher::View;
 
@@ -113,8 +117,8 @@ struct Shared {
     prefix: Prefix,
     extractor: Extractor,
     state: RwLock<State>,
-    /// Moves whenever objects changed; watchers wait for it.
-    changed: watch::Sender<Revision>,
+    /// The watchers.
+    audience: Arc<Audience>,
     /// Moves with the cache's revision; readers wait for it.
     progress: watch::Sender<Progress>,
     /// Asks the running watch how far it is.
@@ -136,10 +140,10 @@ impl Cache {
     pub fn new(store: Arc<dyn Store>, prefix: Prefix, extractor: Extractor, limits: Limits) -> Self {
         let shared = Shared {
             store,
+            audience: Arc::new(Audience::new(prefix.clone())),
             prefix,
             extractor,
             state: RwLock::new(State::new(limits)),
-            changed: watch::Sender::new(Revision::ZERO),
             progress: watch::Sender::new(Progress::default()),
             request: Mutex::default(),
         };
@@ -244,7 +248,7 @@ impl Cache {
             let mut items = page.items.into_iter();
             for item in items.by_ref() {
                 let entry = Arc::new(self.entry(item)?);
-                if span.selector.is_none_or(|selector| selector(&entry)) {
+                if span.selector.is_none_or(|selector| selector.matches(&entry)) {
                     entries.push(entry);
                 }
                 if entries.len() == wanted {
@@ -341,12 +345,6 @@ impl Progress {
 }
 
 impl Shared {
-    /// Objects changed.
-    fn moved(&self, revision: Revision) {
-        self.progressed(revision);
-        self.changed.send_replace(revision);
-    }
-
     /// The cache has seen everything up to here.
     fn progressed(&self, revision: Revision) {
         self.progress.send_replace(Progress { revision: Some(revision), failure: None });

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    change::{Change, Frames, Recorded, Selector},
+    change::{Change, Frames, Recorded},
     entry::Entry,
+    select::Selector,
 };
 use crate::storage::{Key, Prefix, Revision, StoreError};
 
@@ -121,24 +122,25 @@ impl State {
         self.revision = revision;
     }
 
-    /// The next change: `current` is what the key holds now.
-    pub fn apply(&mut self, key: Key, current: Option<Arc<Entry>>, revision: Revision) {
+    /// The next change: `current` is what the key holds now. Answers what has to be told, if anything.
+    pub fn apply(&mut self, key: Key, current: Option<Arc<Entry>>, revision: Revision) -> Option<Arc<Recorded>> {
         let previous = match &current {
             Some(entry) => self.entries.insert(key, entry.clone()),
             None => self.entries.remove(&key),
         };
         self.revision = revision;
         if current.is_none() && previous.is_none() {
-            return;
+            return None;
         }
         let recorded = Arc::new(Recorded { revision, current, previous });
-        let slot = Slot { recorded, frames: Some(Arc::default()) };
+        let slot = Slot { recorded: recorded.clone(), frames: Some(Arc::default()) };
         self.history_bytes += slot.size();
         self.history.push_back(slot);
         if let Some(index) = self.history.len().checked_sub(SHARED_FRAMES + 1) {
             self.history[index].frames = None;
         }
         self.forget();
+        Some(recorded)
     }
 
     /// Everything up to `revision` has been applied.
@@ -181,6 +183,10 @@ impl State {
     }
 
     fn range(&self, span: &Span<'_>) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
+        let only = span.selector.and_then(Selector::only).filter(|key| span.contains(key));
+        if let Some(key) = only {
+            return self.entries.range::<str, _>((Bound::Included(key.as_str()), Bound::Included(key.as_str())));
+        }
         let end = span.scope.end();
         let start = match span.start_after {
             Some(key) if key.as_str() >= span.scope.as_str() => Bound::Excluded(key.as_str()),
@@ -196,23 +202,35 @@ impl State {
         self.history.partition_point(|slot| slot.recorded.revision <= after)
     }
 
-    /// At most `limit` changes after a revision that matter within the scope for the selector.
+    /// Whether everything after a revision is still known.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] when the history does not reach back to it.
-    pub fn since(
+    pub fn reaches_back_to(&self, after: Revision) -> Result<(), StoreError> {
+        if after < self.reaches_back_to {
+            return Err(StoreError::Compacted { requested: after, oldest: self.reaches_back_to });
+        }
+        Ok(())
+    }
+
+    /// At most `limit` changes after one revision up to another that matter within the scope for the selector.
+    ///
+    /// # Errors
+    /// As [`State::reaches_back_to`].
+    pub fn between(
         &self,
-        after: Revision,
+        (after, up_to): (Revision, Revision),
         scope: &Prefix,
         selector: Option<&Selector>,
         limit: usize,
     ) -> Result<Delta, StoreError> {
-        if after < self.reaches_back_to {
-            return Err(StoreError::Compacted { requested: after, oldest: self.reaches_back_to });
-        }
+        self.reaches_back_to(after)?;
         let mut changes = Vec::new();
         for slot in self.history.range(self.position(after)..) {
             let recorded = &slot.recorded;
+            if recorded.revision > up_to {
+                break;
+            }
             if changes.len() >= limit && changes.last().is_some_and(|last: &Change| last.revision < recorded.revision) {
                 let revision = changes.last().map_or(after, |last| last.revision);
                 return Ok(Delta { changes, revision });
@@ -224,14 +242,12 @@ impl State {
                 changes.push(Change { kind, entry, revision: recorded.revision, frames });
             }
         }
-        Ok(Delta { changes, revision: self.revision.max(after) })
+        Ok(Delta { changes, revision: up_to })
     }
 
     /// The remembered changes after a revision, as they came from the store.
     pub fn recorded_since(&self, after: Revision) -> Result<Vec<Arc<Recorded>>, StoreError> {
-        if after < self.reaches_back_to {
-            return Err(StoreError::Compacted { requested: after, oldest: self.reaches_back_to });
-        }
+        self.reaches_back_to(after)?;
         Ok(self.history.range(self.position(after)..).map(|slot| slot.recorded.clone()).collect())
     }
 }
@@ -244,7 +260,7 @@ impl Span<'_> {
 
 /// Takes what fits from entries in order.
 fn page<'a>(span: &Span<'_>, entries: impl Iterator<Item = &'a Arc<Entry>>, revision: Revision) -> Listing {
-    let mut selected = entries.filter(|entry| span.selector.is_none_or(|selector| selector(entry)));
+    let mut selected = entries.filter(|entry| span.selector.is_none_or(|selector| selector.matches(entry)));
     let limit = span.limit.map_or(usize::MAX, NonZeroUsize::get);
     let entries: Vec<_> = selected.by_ref().take(limit).cloned().collect();
     let more = span.limit.is_some() && entries.len() == limit;

@@ -1,17 +1,17 @@
-//! A watch served from the cache. A watcher owns no queue: it holds a place in the history that all share, and reads on
-//! from there whenever it is ready for more. One that falls behind further than the history reaches is told so.
+//! A watch served from the cache. A watcher owns no queue: it holds a position in the history that all share, is told
+//! when something after it may concern it, and reads that whenever it is ready for more. One that falls behind further
+//! than the history reaches is told so.
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Shared,
-    change::{Bookmark, Change, ChangeKind, Mark, Selector},
+    audience::Seat,
+    change::{Bookmark, Change, ChangeKind, Mark},
     entry::Entry,
+    select::Selector,
 };
 use crate::storage::{Prefix, Revision, StoreError};
 
@@ -60,11 +60,20 @@ pub struct Watcher {
     initial_end: Option<Bookmark>,
     /// Everything up to here has been delivered.
     position: Revision,
-    changed: watch::Receiver<Revision>,
+    seat: Seat,
     next_bookmark: Instant,
+    /// Whether a bookmark goes out with what is delivered next.
+    bookmark: Due,
     deadline: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     ended: Ended,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Due {
+    Now,
+    #[default]
+    Later,
 }
 
 #[derive(PartialEq, Eq)]
@@ -75,14 +84,16 @@ enum Ended {
 
 /// What woke a watcher.
 enum Woken {
-    Changed,
+    Told,
     Timer,
-    CacheGone,
 }
 
 impl Watcher {
     pub(super) fn new(shared: Arc<Shared>, view: View, position: Revision) -> Self {
-        let changed = shared.changed.subscribe();
+        let seat = {
+            let state = shared.state.read();
+            shared.audience.join(&view.scope, view.selector.as_ref(), position, state.revision())
+        };
         let now = Instant::now();
         let deadline = view.timeout.map(|timeout| now + timeout);
         Self {
@@ -91,8 +102,9 @@ impl Watcher {
             initial: VecDeque::new(),
             initial_end: None,
             position,
-            changed,
+            seat,
             next_bookmark: next_bookmark(now, deadline),
+            bookmark: Due::Later,
             deadline,
             timer: Box::pin(sleep_until(now)),
             ended: Ended::No,
@@ -108,7 +120,7 @@ impl Watcher {
 
     /// Whether the history reaches back to where the watch begins.
     pub(super) fn check_start(&self) -> Result<(), StoreError> {
-        self.shared.state.read().since(self.position, &self.view.scope, None, 0).map(drop)
+        self.shared.state.read().reaches_back_to(self.position)
     }
 
     /// The revision up to which everything has been delivered.
@@ -134,14 +146,8 @@ impl Watcher {
                     return Some(Err(error));
                 }
             }
-            match self.woken().await {
-                Woken::Changed => {}
-                Woken::CacheGone => self.ended = Ended::Yes,
-                Woken::Timer => {
-                    if let Some(bookmark) = self.timer_fired() {
-                        return Some(Ok(vec![bookmark]));
-                    }
-                }
+            if let Woken::Timer = self.woken().await {
+                self.timer_fired();
             }
         }
     }
@@ -151,11 +157,30 @@ impl Watcher {
         if !self.initial.is_empty() || self.initial_end.is_some() {
             return Ok(self.next_initial());
         }
-        self.changed.mark_unchanged();
-        let selector = self.view.selector.as_ref();
-        let delta = self.shared.state.read().since(self.position, &self.view.scope, selector, BATCH)?;
-        self.position = delta.revision;
-        Ok(delta.changes.into_iter().map(Delivery::Change).collect())
+        let mut deliveries: Vec<_> = self.changes()?.into_iter().map(Delivery::Change).collect();
+        if std::mem::take(&mut self.bookmark) == Due::Now {
+            deliveries.push(Delivery::Bookmark(Bookmark { revision: self.position, mark: Mark::Progress }));
+        }
+        Ok(deliveries)
+    }
+
+    /// The next changes, at most a batch. Without any the watcher is where the cache is, although it may not have been
+    /// woken for long.
+    fn changes(&mut self) -> Result<Vec<Change>, StoreError> {
+        let state = self.shared.state.read();
+        let mut changes = Vec::new();
+        if let Some((after, up_to)) = self.seat.take() {
+            let unseen = (self.position.max(after), up_to);
+            let delta = state.between(unseen, &self.view.scope, self.view.selector.as_ref(), BATCH)?;
+            changes = delta.changes;
+            if delta.revision < up_to {
+                self.seat.put_back(delta.revision, up_to);
+                self.position = delta.revision;
+                return Ok(changes);
+            }
+        }
+        self.position = self.position.max(state.revision());
+        Ok(changes)
     }
 
     fn next_initial(&mut self) -> Vec<Delivery> {
@@ -178,26 +203,27 @@ impl Watcher {
             (Bookmarks::Omit, deadline) => deadline,
         };
         let Some(wake_at) = wake_at else {
-            return self.changed.changed().await.map_or(Woken::CacheGone, |()| Woken::Changed);
+            self.seat.told().await;
+            return Woken::Told;
         };
         if self.timer.deadline() != wake_at {
             self.timer.as_mut().reset(wake_at);
         }
         tokio::select! {
-            changed = self.changed.changed() => changed.map_or(Woken::CacheGone, |()| Woken::Changed),
+            () = self.seat.told() => Woken::Told,
             () = &mut self.timer => Woken::Timer,
         }
     }
 
-    fn timer_fired(&mut self) -> Option<Delivery> {
+    fn timer_fired(&mut self) {
         let now = Instant::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.ended = Ended::Yes;
-            return None;
+            return;
         }
         self.next_bookmark = next_bookmark(now, self.deadline);
         self.shared.request_progress(Revision::ZERO);
-        Some(Delivery::Bookmark(Bookmark { revision: self.position, mark: Mark::Progress }))
+        self.bookmark = Due::Now;
     }
 }
 
