@@ -13,6 +13,7 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod connection;
+pub mod dry_run;
 pub mod error;
 pub mod manifests;
 pub mod output;

@@ -7,6 +7,7 @@ use super::Failures;
 use crate::{
     api::{Api, PatchType},
     connection::GlobalFlags,
+    dry_run,
     error::{Error, Result},
     manifests::FileFlags,
     output::{Format, print_result},
@@ -27,9 +28,8 @@ pub struct Flags {
     /// Name that owns the applied fields
     #[arg(long, default_value = "ctl")]
     field_manager: String,
-    /// none, client or server: only print what would be done
-    #[arg(long, default_value = "none", default_missing_value = "unchanged", num_args = 0..=1, require_equals = true)]
-    dry_run: String,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
     /// Format: json, yaml, name
     #[arg(short, long)]
     output: Option<Format>,
@@ -61,16 +61,15 @@ async fn apply(api: &Api, global: &GlobalFlags, flags: &Flags, catalog: &Catalog
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let dry_run = if flags.dry_run == "none" { "" } else { "&dryRun=All" };
-    let query = format!("fieldManager={}&force=true&fieldValidation=Strict{dry_run}", flags.field_manager);
-    let after = api.patch(&format!("{path}?{query}"), PatchType::Apply, &object).await?;
+    let dry_run = flags.dry_run.dry_run;
+    let url = format!("{path}?fieldManager={}&force=true&fieldValidation=Strict", flags.field_manager);
+    let after = api.patch(&dry_run.ask(&url), PatchType::Apply, &object).await?;
     let said = match &before {
         None => "created",
         Some(before) if before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"] => "unchanged",
         Some(_) => "configured",
     };
-    let said = if dry_run.is_empty() { said.to_owned() } else { format!("{said} (server dry run)") };
-    print_result(flags.output.as_ref().unwrap_or(&Format::Human), &target.resource, &after, &said)
+    print_result(flags.output.as_ref().unwrap_or(&Format::Human), &target.resource, &after, &dry_run.say(said))
 }
 
 /// The namespace of an object in a manifest: its own, or the command's.

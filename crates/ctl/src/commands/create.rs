@@ -10,6 +10,7 @@ use super::{Failures, apply::namespace_of};
 use crate::{
     api::Api,
     connection::GlobalFlags,
+    dry_run::{self, DryRun},
     error::{Error, Result},
     manifests::FileFlags,
     output::{Format, print_result, render},
@@ -31,9 +32,8 @@ pub struct Flags {
 /// How to write, and what to print.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Writing {
-    /// none, client or server: only print what would be done
-    #[arg(long, default_value = "none", default_missing_value = "unchanged", num_args = 0..=1, require_equals = true)]
-    pub dry_run: String,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
     /// Format: json, yaml, name
     #[arg(short, long)]
     pub output: Option<Format>,
@@ -171,8 +171,9 @@ async fn create(
     writing: &Writing,
     object: Value,
 ) -> Result<()> {
-    if writing.dry_run == "client" && writing.output.as_ref().is_some_and(Format::is_structured) {
-        print!("{}", render(writing.output.as_ref().unwrap_or(&Format::Yaml), &object)?);
+    let dry_run = writing.dry_run();
+    if let Some(format) = writing.only_print() {
+        print!("{}", render(format, &object)?);
         return Ok(());
     }
     let known = match catalog {
@@ -182,16 +183,27 @@ async fn create(
     let resource = known.of_object(&object)?;
     let collection = resource.collection(Some(&namespace_of(api, global, &object)?));
     let format = writing.output.as_ref().unwrap_or(&Format::Human);
-    match writing.dry_run.as_str() {
-        "client" => print_result(format, &resource, &object, "created (dry run)"),
-        "server" => {
-            let url = format!("{collection}?dryRun=All&fieldManager=ctl-create&fieldValidation=Strict");
-            print_result(format, &resource, &api.post(&url, &object).await?, "created (server dry run)")
-        }
-        _ => {
+    let created = match dry_run {
+        DryRun::Client => object,
+        DryRun::None | DryRun::Server => {
             let url = format!("{collection}?fieldManager=ctl-create&fieldValidation=Strict");
-            print_result(format, &resource, &api.post(&url, &object).await?, "created")
+            api.post(&dry_run.ask(&url), &object).await?
         }
+    };
+    print_result(format, &resource, &created, &dry_run.say("created"))
+}
+
+impl Writing {
+    /// Whether the command writes.
+    #[must_use]
+    pub fn dry_run(&self) -> DryRun {
+        self.dry_run.dry_run
+    }
+
+    /// The format in which to print the object instead of doing anything, which needs no server.
+    #[must_use]
+    pub fn only_print(&self) -> Option<&Format> {
+        self.output.as_ref().filter(|format| self.dry_run() == DryRun::Client && format.is_structured())
     }
 }
 

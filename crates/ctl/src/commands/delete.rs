@@ -8,6 +8,7 @@ use super::{Failures, apply::namespace_of, get::Selection};
 use crate::{
     api::Api,
     connection::GlobalFlags,
+    dry_run::{self, DryRun},
     error::{Error, Result},
     manifests::FileFlags,
     resources::{Catalog, Target},
@@ -43,6 +44,8 @@ pub struct Flags {
     /// No error when an object is not there
     #[arg(long)]
     ignore_not_found: bool,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
     /// Format: name
     #[arg(short, long)]
     output: Option<String>,
@@ -60,6 +63,7 @@ struct Doomed {
 /// When a resource is unknown or the server refuses.
 pub async fn run(api: &Api, global: &GlobalFlags, flags: &Flags) -> Result<()> {
     let options = flags.options()?;
+    let dry_run = flags.dry_run.dry_run;
     let catalog = Catalog::discover(api).await?;
     let doomed = flags.doomed(api, global, &catalog).await?;
     if doomed.is_empty() {
@@ -69,7 +73,11 @@ pub async fn run(api: &Api, global: &GlobalFlags, flags: &Flags) -> Result<()> {
     let mut gone = Vec::new();
     for doomed in &doomed {
         let path = doomed.target.path(doomed.namespace.as_deref());
-        match api.delete(&path, &options).await {
+        let result = match dry_run {
+            DryRun::Client => api.get(&path).await,
+            DryRun::None | DryRun::Server => api.delete(&dry_run.ask(&path), &options).await,
+        };
+        match result {
             Ok(answer) => {
                 flags.say(&doomed.target);
                 gone.push((doomed, answer));
@@ -78,7 +86,7 @@ pub async fn run(api: &Api, global: &GlobalFlags, flags: &Flags) -> Result<()> {
             Err(error) => failures.note(Err(error))?,
         }
     }
-    if flags.wait {
+    if flags.wait && dry_run == DryRun::None {
         for (doomed, answer) in gone {
             wait_until_gone(api, doomed, &answer).await?;
         }
@@ -123,8 +131,7 @@ impl Flags {
         }
         let mut doomed = Vec::new();
         for target in catalog.targets(&self.arguments)? {
-            let selected = self.all || self.selection.selector.is_some() || self.selection.field_selector.is_some();
-            match (&target.name, selected) {
+            match (&target.name, self.selection.selects(self.all, target.name.as_deref())?) {
                 (Some(_), _) => doomed.push(Doomed { target, namespace: Some(api.namespace.clone()) }),
                 (None, true) => doomed.extend(self.members(api, &target).await?),
                 (None, false) => {
@@ -152,8 +159,10 @@ impl Flags {
         let kind = target.resource.display_name();
         match (self.output.as_deref(), self.force) {
             (Some("name"), _) => println!("{kind}/{name}"),
-            (_, true) => println!("{kind} \"{name}\" force deleted"),
-            (_, false) => println!("{kind} \"{name}\" deleted"),
+            (_, force) => {
+                let done = if force { "force deleted" } else { "deleted" };
+                println!("{kind} \"{name}\" {}", self.dry_run.dry_run.say(done));
+            }
         }
     }
 }

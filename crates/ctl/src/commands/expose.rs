@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::create::Writing;
 use crate::{
     api::Api,
+    dry_run::DryRun,
     error::{Error, Result},
-    output::{Format, print_result, render},
+    output::{print_result, render},
     resources::{Catalog, Target},
 };
 
@@ -51,15 +52,18 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
     let object = api.get(&target.path(Some(&api.namespace))).await?;
     let service = flags.service(target, &object)?;
     let format = flags.writing.output.clone().unwrap_or_default();
-    if flags.writing.dry_run == "client" && format.is_structured() {
-        print!("{}", render(&format, &service)?);
+    if let Some(format) = flags.writing.only_print() {
+        print!("{}", render(format, &service)?);
         return Ok(());
     }
     let resource = catalog.find("services")?;
-    let dry_run = if flags.writing.dry_run == "none" { "" } else { "&dryRun=All" };
-    let url = format!("{}?fieldManager=ctl-expose{dry_run}", resource.collection(Some(&api.namespace)));
-    let created = api.post(&url, &service).await?;
-    print_result(if format == Format::Wide { &Format::Human } else { &format }, &resource, &created, "exposed")
+    let dry_run = flags.writing.dry_run();
+    let url = format!("{}?fieldManager=ctl-expose", resource.collection(Some(&api.namespace)));
+    let created = match dry_run {
+        DryRun::Client => service,
+        DryRun::None | DryRun::Server => api.post(&dry_run.ask(&url), &service).await?,
+    };
+    print_result(&format, &resource, &created, &dry_run.say("exposed"))
 }
 
 impl Flags {

@@ -75,6 +75,22 @@ impl Selection {
         query(&[("labelSelector", self.selector.as_deref()), ("fieldSelector", self.field_selector.as_deref())])
     }
 
+    /// Whether the members of a collection are meant rather than the object called `name`; `all` is `--all`.
+    ///
+    /// # Errors
+    /// When more than one of name, selector and `--all` is given: kubectl guesses nothing that may delete too much.
+    pub fn selects(&self, all: bool, name: Option<&str>) -> Result<bool> {
+        let selected = [&self.selector, &self.field_selector].into_iter().flatten().any(|text| !text.is_empty());
+        match (all, selected, name) {
+            (true, true, _) => Err(Error::usage("setting 'all' parameter but found a non empty selector. ")),
+            (true, _, Some(_)) | (_, true, Some(_)) => {
+                Err(Error::usage("name cannot be provided when a selector is specified"))
+            }
+            (all, selected, None) => Ok(all || selected),
+            (false, false, Some(_)) => Ok(false),
+        }
+    }
+
     /// The namespace to look in.
     #[must_use]
     pub fn namespace<'a>(&self, api: &'a Api) -> Option<&'a str> {

@@ -6,6 +6,7 @@ use serde_json::{Map as JsonMap, Value, json};
 use super::{Failures, get::Selection};
 use crate::{
     api::{Api, PatchType},
+    dry_run,
     error::{Error, Result},
     output::print_result,
     resources::{Catalog, Target},
@@ -49,6 +50,8 @@ pub struct Flags {
     all: bool,
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
 }
 
 /// Runs the command.
@@ -93,7 +96,7 @@ async fn members(api: &Api, flags: &Flags, target: Target) -> Result<Vec<Target>
     if target.name.is_some() {
         return Ok(vec![target]);
     }
-    if !flags.all && flags.selection.selector.is_none() {
+    if !flags.selection.selects(flags.all, None)? {
         return Err(Error::usage("resource(s) were provided, but no name was specified"));
     }
     let list = api.get(&format!("{}?{}", target.path(Some(&api.namespace)), flags.selection.query())).await?;
@@ -120,8 +123,10 @@ async fn change(api: &Api, map: Map, flags: &Flags, target: &Target, changes: &[
     }
     let unchanged = patch.iter().all(|(key, value)| current.get(key).unwrap_or(&Value::Null) == value);
     let said = if unchanged { format!("not {}", map.done()) } else { map.done().to_owned() };
-    let after = api.patch(&path, PatchType::Merge, &json!({"metadata": {map.field(): patch}})).await?;
-    print_result(&crate::output::Format::Human, &target.resource, &after, &said)
+    let dry_run = flags.dry_run.dry_run;
+    let patch = json!({"metadata": {map.field(): patch}});
+    let after = api.patch(&dry_run.ask(&path), PatchType::Merge, &patch).await?;
+    print_result(&crate::output::Format::Human, &target.resource, &after, &dry_run.say(&said))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     api::{Api, PatchType},
+    dry_run,
     error::{Error, Result},
     output::{Format, print_result},
     resources::Catalog,
@@ -37,6 +38,8 @@ pub struct Flags {
     /// Patch this subresource, such as status
     #[arg(long)]
     subresource: Option<String>,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
     /// Format: json, yaml, name
     #[arg(short, long)]
     output: Option<Format>,
@@ -61,10 +64,11 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
         let path = target.path(Some(&api.namespace));
         let before = api.get(&path).await?;
         let subresource = flags.subresource.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
-        let after = api.patch(&format!("{path}{subresource}"), patch_type, &patch).await?;
+        let dry_run = flags.dry_run.dry_run;
+        let after = api.patch(&dry_run.ask(&format!("{path}{subresource}")), patch_type, &patch).await?;
         let changed = before["metadata"]["resourceVersion"] != after["metadata"]["resourceVersion"];
         let said = if changed { "patched" } else { "patched (no change)" };
-        print_result(flags.output.as_ref().unwrap_or(&Format::Human), &target.resource, &after, said)?;
+        print_result(flags.output.as_ref().unwrap_or(&Format::Human), &target.resource, &after, &dry_run.say(said))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{pods, query};
 use crate::{
     api::{Api, PatchType},
+    dry_run::{self, DryRun},
     error::{Error, Result},
     output::{Format, print_result, tabs::Tabs},
     resources::{Catalog, Target},
@@ -78,6 +79,8 @@ struct Undo {
     /// The revision; 0 means the one before
     #[arg(long, default_value_t = 0)]
     to_revision: i64,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
 }
 
 /// Runs the command.
@@ -99,13 +102,13 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
         match &flags.verb {
             Verb::Status(status) => wait(api, &target, status).await?,
             Verb::History(history) => show_history(api, &target, history.revision).await?,
-            Verb::Undo(to) => undo(api, &target, to.to_revision).await?,
+            Verb::Undo(to) => undo(api, &target, to).await?,
             Verb::Restart(_) => restart(api, &target).await?,
             Verb::Pause(_) => {
-                patch(api, &target, PatchType::Merge, &json!({"spec": {"paused": true}}), "paused").await?;
+                pause(api, &target, json!(true), "paused").await?;
             }
             Verb::Resume(_) => {
-                patch(api, &target, PatchType::Merge, &json!({"spec": {"paused": null}}), "resumed").await?;
+                pause(api, &target, Value::Null, "resumed").await?;
             }
         }
     }
@@ -231,7 +234,8 @@ fn find(revisions: &[(i64, ReplicaSet)], wanted: i64) -> Result<&(i64, ReplicaSe
     found.ok_or_else(|| Error::usage(format!("unable to find specified revision {wanted} in history")))
 }
 
-async fn undo(api: &Api, target: &Target, to: i64) -> Result<()> {
+async fn undo(api: &Api, target: &Target, flags: &Undo) -> Result<()> {
+    let (to, dry_run) = (flags.to_revision, flags.dry_run.dry_run);
     let (object, revisions) = revisions(api, target).await?;
     if object["spec"]["paused"] == true {
         return Err(Error::usage("cannot undo a paused deployment; resume it first with 'ctl rollout resume'"));
@@ -250,19 +254,30 @@ async fn undo(api: &Api, target: &Target, to: i64) -> Result<()> {
         return Ok(());
     }
     let patch_body = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
-    patch(api, target, PatchType::Json, &patch_body, "rolled back").await
+    patch(api, target, dry_run, PatchType::Json, &patch_body, "rolled back").await
 }
 
 async fn restart(api: &Api, target: &Target) -> Result<()> {
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default().to_string();
     let annotations = json!({"kubectl.kubernetes.io/restartedAt": now});
     let body = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
-    patch(api, target, PatchType::Strategic, &body, "restarted").await
+    patch(api, target, DryRun::None, PatchType::Strategic, &body, "restarted").await
 }
 
-async fn patch(api: &Api, target: &Target, patch_type: PatchType, body: &Value, said: &str) -> Result<()> {
-    let after = api.patch(&target.path(Some(&api.namespace)), patch_type, body).await?;
-    print_result(&Format::Human, &target.resource, &after, said)
+async fn pause(api: &Api, target: &Target, paused: Value, said: &str) -> Result<()> {
+    patch(api, target, DryRun::None, PatchType::Merge, &json!({"spec": {"paused": paused}}), said).await
+}
+
+async fn patch(
+    api: &Api,
+    target: &Target,
+    dry_run: DryRun,
+    patch_type: PatchType,
+    body: &Value,
+    said: &str,
+) -> Result<()> {
+    let after = api.patch(&dry_run.ask(&target.path(Some(&api.namespace))), patch_type, body).await?;
+    print_result(&Format::Human, &target.resource, &after, &dry_run.say(said))
 }
 
 fn parse<T: DeserializeOwned>(object: Value) -> Result<T> {

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     api::Api,
+    dry_run::DryRun,
     error::{Error, Result},
-    output::{Format, render},
+    output::{Format, print_result},
 };
 
 /// The pod.
@@ -68,23 +69,22 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
         return Err(Error::usage("--rm should only be used for attached containers"));
     }
     let pod = flags.pod()?;
-    if flags.writing.dry_run == "client" {
-        let format = flags.writing.output.clone().filter(Format::is_structured);
-        match format {
-            Some(format) => print!("{}", render(&format, &pod)?),
-            None => println!("pod/{} created (dry run)", flags.name),
-        }
-        return Ok(());
+    let dry_run = flags.writing.dry_run();
+    if (attach || flags.tty) && dry_run != DryRun::None {
+        return Err(Error::usage(
+            "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)",
+        ));
     }
     let collection = format!("/api/v1/namespaces/{}/pods", api.namespace);
-    let created = api.post(&format!("{collection}?fieldManager=ctl-run"), &pod).await?;
+    let created = match dry_run {
+        DryRun::Client => pod,
+        DryRun::None | DryRun::Server => {
+            api.post(&dry_run.ask(&format!("{collection}?fieldManager=ctl-run")), &pod).await?
+        }
+    };
     if !attach {
-        return crate::output::print_result(
-            flags.writing.output.as_ref().unwrap_or(&Format::Human),
-            &pods(),
-            &created,
-            "created",
-        );
+        let format = flags.writing.output.as_ref().unwrap_or(&Format::Human);
+        return print_result(format, &pods(), &created, &dry_run.say("created"));
     }
     let result = attached(api, flags, &collection, &created).await;
     if flags.rm {

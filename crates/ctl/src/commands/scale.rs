@@ -6,6 +6,7 @@ use serde_json::json;
 use super::Failures;
 use crate::{
     api::{Api, PatchType},
+    dry_run,
     error::{Error, Result},
     output::{Format, print_result},
     resources::Catalog,
@@ -22,6 +23,8 @@ pub struct Flags {
     /// Only if this is the number now
     #[arg(long)]
     current_replicas: Option<i64>,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
 }
 
 /// Runs the command.
@@ -40,8 +43,10 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
                     return Err(Error::usage(format!("Expected replicas to be {expected}, was {now}")));
                 }
             }
-            let scale = api.patch(&path, PatchType::Merge, &json!({"spec": {"replicas": flags.replicas}})).await?;
-            print_result(&Format::Human, &target.resource, &scale, "scaled")
+            let dry_run = flags.dry_run.dry_run;
+            let patch = json!({"spec": {"replicas": flags.replicas}});
+            let scale = api.patch(&dry_run.ask(&path), PatchType::Merge, &patch).await?;
+            print_result(&Format::Human, &target.resource, &scale, &dry_run.say("scaled"))
         };
         failures.note(scaled.await)?;
     }

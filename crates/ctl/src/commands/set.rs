@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Failures;
 use crate::{
     api::{Api, PatchType},
+    dry_run::{self, DryRun},
     error::{Error, Result},
     output::{Format, print_result},
     resources::{Catalog, Target},
@@ -28,6 +29,8 @@ enum What {
 struct Image {
     /// TYPE/NAME… CONTAINER=IMAGE…; * means every container
     arguments: Vec<String>,
+    #[command(flatten)]
+    dry_run: dry_run::Flag,
 }
 
 /// Runs the command.
@@ -45,18 +48,18 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
     let catalog = Catalog::discover(api).await?;
     let mut failures = Failures::default();
     for target in catalog.targets(&names)? {
-        failures.note(set(api, &target, &images).await)?;
+        failures.note(set(api, image.dry_run.dry_run, &target, &images).await)?;
     }
     failures.result()
 }
 
-async fn set(api: &Api, target: &Target, images: &[(&str, &str)]) -> Result<()> {
+async fn set(api: &Api, dry_run: DryRun, target: &Target, images: &[(&str, &str)]) -> Result<()> {
     let path = target.path(Some(&api.namespace));
     let before = api.get(&path).await?;
     let patch = patch(&before, images)?;
-    let after = api.patch(&path, PatchType::Strategic, &patch).await?;
-    if before["metadata"]["resourceVersion"] != after["metadata"]["resourceVersion"] {
-        print_result(&Format::Human, &target.resource, &after, "image updated")?;
+    let after = api.patch(&dry_run.ask(&path), PatchType::Strategic, &patch).await?;
+    if before["spec"] != after["spec"] {
+        print_result(&Format::Human, &target.resource, &after, &dry_run.say("image updated"))?;
     }
     Ok(())
 }
