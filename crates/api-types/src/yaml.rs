@@ -13,10 +13,30 @@ pub struct Error(String);
 /// # Errors
 /// When the text is malformed.
 pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    if let Some(document) = json(text) {
+        return Ok(vec![document]);
+    }
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| Error(error.to_string()))?;
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| Error(error.to_string()))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// The text as JSON, which is the quicker way for what is both.
+fn json(text: &str) -> Option<Value> {
+    text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// How deep texts are read that are no JSON. Each level takes the parser several kilobytes of stack.
+const MAX_DEPTH: usize = 64;
+/// How long all texts within a text may be together when aliases are replaced by what they stand for, in bytes; the
+/// number of values is bounded by default.
+const MAX_EXPANDED: usize = 16 << 20;
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_total_scalar_bytes: MAX_EXPANDED },
+    }
 }
 
 /// One document.
@@ -67,6 +87,24 @@ mod tests {
         assert_eq!(documents("---\na: 1\n---\n---\nb: 2\n").unwrap().len(), 2);
         assert!(from_str("a: 1\n---\nb: 2").is_err());
         assert!(documents("a: [").is_err());
+    }
+
+    #[test]
+    fn aliases_cannot_fill_the_memory_or_the_stack() {
+        let chain = |levels: usize, each: usize| {
+            let line = |n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); each].join(", "));
+            format!("a0: &a0 x\n{}", (1..=levels).map(line).collect::<String>())
+        };
+        let long = || {
+            let anchors = (0..2000).map(|n| format!("b{n}: &b{n} x\n")).collect::<String>();
+            format!("a: &a {}\n{anchors}c: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 10_000].join(", "))
+        };
+        assert!(from_str(&chain(20, 1)).is_ok());
+        for text in [chain(40, 2), chain(200, 1), long(), "[".repeat(100_000), "a: ".repeat(100_000)] {
+            assert!(from_str(&text).is_err(), "{}", &text[..40]);
+        }
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(from_str(&deep(MAX_DEPTH)).is_ok() && from_str(&deep(MAX_DEPTH + 1)).is_err());
     }
 
     #[test]

@@ -5,3 +5,7 @@ mod raw;
 
 pub use cursor::{Cursor, Malformed, Scalar};
 pub use raw::Raw;
+
+/// How deep `serde_json` reads. Nothing deeper is built either: trees are walked and dropped by recursion, and the stack
+/// is not endless.
+pub const MAX_DEPTH: usize = 127;

@@ -27,6 +27,12 @@ pub enum PatchError {
         /// How much all copies together may add.
         limit: usize,
     },
+    /// A JSON patch would make the object deeper than objects can be.
+    #[error("the patched object is nested deeper than {limit} levels")]
+    TooDeep {
+        /// How deep it may be.
+        limit: usize,
+    },
     /// An operation of a JSON patch does not fit the object.
     #[error("{0}")]
     Operation(#[source] json_patch::PatchError),
@@ -66,14 +72,15 @@ pub enum PatchError {
 }
 
 impl From<&PatchError> for StatusError {
-    /// 400 for what is no patch, 413 for one that is too large, 422 for one that does not fit the object,
+    /// 400 for what is no patch, 413 for one with too many operations, 422 for one that does not fit the object,
     /// as upstream answers.
     fn from(error: &PatchError) -> Self {
         match error {
-            PatchError::TooManyOperations { .. } | PatchError::TooLarge { .. } => {
-                Self::request_entity_too_large(&error.to_string())
-            }
-            PatchError::Operation(_) | PatchError::NoMergeKey { .. } => Self::patch_rejected(),
+            PatchError::TooManyOperations { .. } => Self::request_entity_too_large(&error.to_string()),
+            PatchError::TooLarge { .. }
+            | PatchError::TooDeep { .. }
+            | PatchError::Operation(_)
+            | PatchError::NoMergeKey { .. } => Self::patch_rejected(),
             _ => Self::bad_request(error.to_string()),
         }
     }

@@ -77,6 +77,14 @@ fn json_patch_cannot_fill_the_memory() {
 }
 
 #[test]
+fn json_patch_cannot_build_what_no_stack_can_hold() {
+    // Each copy goes to the innermost place of what it copies.
+    let doubling = (0..16).map(|n| json!({"op": "copy", "from": "/a", "path": "/a".repeat((1 << n) + 1)}));
+    let patch = Patch::json(Value::from_iter(doubling).to_string().as_bytes()).unwrap();
+    assert!(matches!(patch.apply(json!({"a": {}}), &schema::PLAIN), Err(PatchError::TooDeep { .. })));
+}
+
+#[test]
 fn content_types() {
     assert_eq!(PatchType::of("application/merge-patch+json; charset=utf-8"), Some(PatchType::Merge));
     assert_eq!(PatchType::of("application/json"), None);
@@ -107,6 +115,21 @@ fn pod() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Operations that put things into one another.
+fn nesting() -> impl Strategy<Value = Value> {
+    let place = || "(/[ab]){0,70}";
+    let operation = prop_oneof![
+        (place(), 0..100_usize).prop_map(|(path, depth)| json!({"op": "add", "path": path, "value": nested(depth)})),
+        (place(), place()).prop_map(|(from, path)| json!({"op": "copy", "from": from, "path": path})),
+        (place(), place()).prop_map(|(from, path)| json!({"op": "move", "from": from, "path": path})),
+    ];
+    prop::collection::vec(operation, 1..8).prop_map(Value::from)
+}
+
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!({}), |inner, _| json!({"a": inner}))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -126,5 +149,13 @@ proptest! {
     fn applying_twice_is_applying_once(pod in pod(), patch in pod()) {
         let once = strategic("Pod", pod, &patch).unwrap();
         prop_assert_eq!(strategic("Pod", once.clone(), &patch).unwrap(), once);
+    }
+
+    #[test]
+    fn what_json_patch_builds_can_be_read_again(depth in 0..100_usize, operations in nesting()) {
+        let patch = Patch::json(operations.to_string().as_bytes()).unwrap();
+        if let Ok(built) = patch.apply(nested(depth), &schema::PLAIN) {
+            prop_assert!(serde_json::from_str::<Value>(&built.to_string()).is_ok());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies of requests as objects: strict about fields as the client asks.
 
-use api_types::{Object, Resource, StatusError};
+use api_types::{Object, Resource, StatusError, yaml};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -196,9 +196,7 @@ impl BodyType {
 pub fn yaml_to_json(yaml: &[u8]) -> Result<Vec<u8>, StatusError> {
     let malformed = |error: &dyn std::fmt::Display| StatusError::bad_request(format!("yaml: {error}"));
     let text = std::str::from_utf8(yaml).map_err(|error| malformed(&error))?;
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let tree: serde_json::Value =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| malformed(&error))?;
+    let tree = yaml::from_str(text).map_err(|error| malformed(&error))?;
     serde_json::to_vec(&tree).map_err(|error| malformed(&error))
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Cursor, Malformed};
+use crate::json::{Cursor, MAX_DEPTH, Malformed};
 
 /// The paths of fields that are there twice, as `spec.containers[0].image`. Of malformed JSON, which the decoder
 /// reports, or JSON that is nested deeper than any decoder follows, those that were found until there.
@@ -13,9 +13,6 @@ pub fn find(json: &[u8]) -> Vec<String> {
     let _ = search.value(&Place::Root, MAX_DEPTH);
     search.found
 }
-
-/// The depth to which `serde_json` reads.
-const MAX_DEPTH: usize = 128;
 
 /// Where the search is. Paths are written only for what is found.
 enum Place<'a> {

@@ -1,6 +1,6 @@
 //! Responses of the usual kinds.
 
-use api_types::status::StatusError;
+use api_types::{status::StatusError, yaml};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
@@ -40,8 +40,7 @@ pub fn object(code: StatusCode, encoding: Encoding, bytes: Bytes) -> Response {
 
 fn yaml(code: StatusCode, bytes: &[u8]) -> Response {
     let tree: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
-    let text =
-        tree.map_err(|e| e.to_string()).and_then(|tree| serde_saphyr::to_string(&tree).map_err(|e| e.to_string()));
+    let text = tree.map_err(|e| e.to_string()).and_then(|tree| yaml::to_string(&tree).map_err(|e| e.to_string()));
     match text {
         Ok(text) => with_type(code, YAML, Body::from(text)),
         Err(cause) => error(&StatusError::internal(cause)),

@@ -7,6 +7,7 @@ mod deletion;
 mod errors;
 mod events;
 mod lagging_cache;
+mod limits;
 mod lists;
 mod namespaces;
 mod paths;

@@ -1,0 +1,81 @@
+//! No single request can take the server down, whatever it builds.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::Api;
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const JSON_PATCH: &str = "application/json-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// A JSON patch each of whose copies doubles the depth of what it copies.
+fn doubling() -> String {
+    let first = json!({"op": "add", "path": "/a", "value": {}});
+    let copies = (0..17).map(|n| json!({"op": "copy", "from": "/a", "path": "/a".repeat((1 << n) + 1)}));
+    Value::from_iter(std::iter::once(first).chain(copies)).to_string()
+}
+
+/// A JSON patch each of whose operations goes deeper than the one before.
+fn descending() -> String {
+    let inner = (0..100).fold(json!({}), |inner, _| json!({"a": inner}));
+    let step = |n: usize| json!({"op": "add", "path": "/a".repeat(100 * n + 1), "value": {"a": inner}});
+    Value::from_iter((0..100_usize).map(step)).to_string()
+}
+
+fn many_operations() -> String {
+    Value::from(vec![json!({"op": "test", "path": "/kind", "value": "ConfigMap"}); 10_001]).to_string()
+}
+
+/// Anchors within anchors: `levels` of so many aliases each.
+fn aliases(levels: usize, each: usize) -> String {
+    let lines = (1..=levels).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); each].join(", ")));
+    format!("apiVersion: v1\nkind: ConfigMap\na0: &a0 x\n{}", lines.collect::<String>())
+}
+
+/// One long text, many times.
+fn long_aliases() -> String {
+    let anchors = (0..2000).map(|n| format!("b{n}: &b{n} x\n")).collect::<String>();
+    let text = "x".repeat(1 << 20);
+    format!("apiVersion: v1\nkind: ConfigMap\na: &a {text}\n{anchors}c: [{}]\n", vec!["*a"; 10_000].join(", "))
+}
+
+fn nested(open: &str, close: &str) -> String {
+    format!("{{\"data\":{}1{}}}", open.repeat(100_000), close.repeat(100_000))
+}
+
+#[tokio::test]
+async fn deep_and_large_bodies_are_refused() {
+    let api = Api::start().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+    api.post(MAPS, &map).await.ok();
+    let cases = [
+        (JSON_PATCH, doubling(), 422),
+        (JSON_PATCH, descending(), 422),
+        (JSON_PATCH, many_operations(), 413),
+        (JSON_PATCH, format!("[{}]", nested("[", "]")), 400),
+        ("application/merge-patch+json", nested("{\"a\":", "}"), 400),
+        ("application/strategic-merge-patch+json", nested("[", "]"), 400),
+        (APPLY, nested("{\"a\":", "}"), 400),
+        (APPLY, nested("[", "]"), 400),
+        (APPLY, aliases(40, 2), 400),
+        (APPLY, aliases(200, 1), 400),
+        (APPLY, long_aliases(), 400),
+    ];
+    let path = format!("{MAPS}/a?fieldManager=m");
+    for (media_type, body, code) in cases {
+        let start: String = body.chars().take(80).collect();
+        let reply = api.raw(Method::PATCH, &path, &[("content-type", media_type)], body.into_bytes()).await;
+        assert_eq!(reply.failure().0, code, "{media_type} {start}: {}", reply.failure().2);
+    }
+    for (media_type, body) in [
+        ("application/json", nested("{\"a\":", "}")),
+        ("application/json", nested("[", "]")),
+        ("application/yaml", nested("[", "]")),
+        ("application/yaml", aliases(200, 1)),
+    ] {
+        let reply = api.raw(Method::PUT, &path, &[("content-type", media_type)], body.into_bytes()).await;
+        assert_eq!(reply.failure().0, 400, "{media_type}");
+    }
+    assert_eq!(api.get(&format!("{MAPS}/a")).await.ok()["data"], map["data"]);
+}
