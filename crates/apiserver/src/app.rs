@@ -183,11 +183,7 @@ impl Startup {
         self.started.send_replace(true);
         daemon.ready();
         let registry = self.registry.clone();
-        daemon.spawn_until_shutdown(async move {
-            if let Err(error) = repair::run(&registry, registry.pools()).await {
-                tracing::warn!("repairing the allocations of services: {error}");
-            }
-        });
+        daemon.spawn_until_shutdown(async move { repair::keep(&registry, registry.pools()).await });
         if let Some(advertised) = &self.advertised {
             kubernetes_service::keep_endpoints(&self.registry, advertised, &daemon.shutdown).await;
         }

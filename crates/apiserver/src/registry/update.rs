@@ -175,7 +175,10 @@ impl Registry {
         mut new: Changed,
     ) -> Result<Attempt, StatusError> {
         let Update { rest, write, target, part } = update;
-        let reservation = rest.strategy.reserve(self, Some(&mut *new.object), Some(&*old.object)).await?;
+        let removed = may_be_removed(rest.strategy, &*new.object);
+        // An object that goes needs nothing any more.
+        let kept = if removed { None } else { Some(&mut *new.object) };
+        let reservation = rest.strategy.reserve(self, kept, Some(&*old.object)).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
         let value = rest.encode(&*new.object, &json, &managed)?;
         let written = |item: Item| {
@@ -187,7 +190,7 @@ impl Registry {
             reservation.cancel().await;
             return written(Item { value, ..item.clone() }).map(Attempt::Unchanged);
         }
-        let result = if may_be_removed(rest.strategy, &*new.object) {
+        let result = if removed {
             self.store.delete(&item.key, item.revision).await
         } else {
             self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await

@@ -1,5 +1,26 @@
 //! Services: what they get from the shared pools, and what they give back.
 
+use std::sync::Arc;
+
+use api_types::{Object, core};
+use apiserver::{
+    admission::Admission,
+    bootstrap::{loopback_user, own_options},
+    config::{Config, Flags},
+    registry::{Registry, Write},
+    resources::{
+        self,
+        service::{
+            pool::Wanted,
+            repair::{self, Suspects},
+        },
+    },
+    storage::{
+        Store,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+    },
+};
+use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::client::Api;
@@ -124,4 +145,52 @@ async fn a_manifest_can_be_sent_again() {
     let created = api.post(SERVICES, &manifest).await.ok();
     let updated = api.put(&format!("{SERVICES}/a"), &manifest).await.ok();
     assert_eq!(updated["spec"], created["spec"]);
+}
+
+#[tokio::test]
+async fn what_the_last_finalizer_held_back_is_given_back() {
+    let api = start().await;
+    let spec = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}], "clusterIP": "10.9.0.5"});
+    let mut held = service("held", spec.clone());
+    held["metadata"]["finalizers"] = json!(["example.com/a"]);
+    api.post(SERVICES, &held).await.ok();
+    let path = format!("{SERVICES}/held");
+    api.delete(&path).await.ok();
+    assert_eq!(api.post(SERVICES, &service("next", spec.clone())).await.code, 422, "it is still there");
+    let tried = api.merge(&format!("{path}?dryRun=All"), &json!({"metadata": {"finalizers": null}})).await;
+    assert_eq!(tried.code, 200);
+    assert_eq!(api.post(SERVICES, &service("next", spec.clone())).await.code, 422, "it was only tried");
+    // What the same update asks for besides is not taken any more.
+    let last = json!({"metadata": {"finalizers": null}, "spec": {"ports": [{"port": 80, "nodePort": 30002}]}});
+    api.merge(&path, &last).await.ok();
+    assert_eq!(api.get(&path).await.code, 404);
+    api.post(SERVICES, &service("next", spec)).await.ok();
+    let other = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30002}]});
+    api.post(SERVICES, &service("other", other)).await.ok();
+}
+
+#[tokio::test]
+async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&EmbeddedOptions::new(directory.path().join("store"))).unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
+    let pools = resources::pools(&store, &config.resources, config.services);
+    let served = resources::serve(&store, &config.resources);
+    let registry =
+        Registry::new(store, served, Admission::default().without(&["NamespaceLifecycle".to_owned()]), pools);
+    let held: core::Service = serde_json::from_value(service("a", json!({}))).unwrap();
+    let held: Box<dyn Object> = Box::new(held);
+    let user = loopback_user();
+    let write = Write::new(&user, own_options());
+    registry.create(registry.core("services").unwrap(), &write, "default", held).await.unwrap();
+    let pools = registry.pools();
+    let leaked = pools.addresses.take(&[Wanted::Any]).await.unwrap();
+    let mut suspects = Suspects::default();
+    for (round, places) in [(1, 2), (2, 1), (3, 1)] {
+        suspects = repair::round(&registry, pools, &suspects).await.unwrap();
+        let taken = pools.addresses.taken().await.unwrap();
+        assert_eq!(taken.iter().count(), places, "round {round}");
+        assert_eq!(taken.iter().any(|place| leaked.contains(&place)), places == 2, "round {round}");
+    }
 }

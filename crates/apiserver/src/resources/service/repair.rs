@@ -15,9 +15,10 @@ use crate::{
     storage::cache::{At, Freshness, ListRequest},
 };
 
-/// A place that no service holds is given back only after it was seen so twice, this far apart: longer than any request
-/// may take, which holds a place before its service is stored.
-const SUSPICION: Duration = Duration::from_secs(150);
+/// How often the pools are compared with the services: upstream's interval. A place that no service holds is given back
+/// only when it was seen so twice in a row, which is further apart than any request may take that holds a place before
+/// its service is stored.
+const INTERVAL: Duration = Duration::from_secs(180);
 
 /// What services hold.
 struct InUse {
@@ -50,22 +51,46 @@ impl InUse {
     }
 }
 
-/// Takes what services hold, and after a while gives back what none holds.
+/// Places that are taken although no service holds them.
+#[derive(Default)]
+pub struct Suspects {
+    addresses: HashSet<Place>,
+    ports: HashSet<Place>,
+}
+
+/// Keeps the pools right, until it is dropped.
+pub async fn keep(registry: &Registry, pools: &Pools) {
+    let mut suspects = Suspects::default();
+    loop {
+        match round(registry, pools, &suspects).await {
+            Ok(found) => suspects = found,
+            Err(error) => tracing::warn!("repairing the allocations of services: {error}"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Takes what services hold, gives back what none holds if it was suspected before, and tells what is to be suspected.
 ///
 /// # Errors
 /// The store's.
-pub async fn run(registry: &Registry, pools: &Pools) -> Result<(), StatusError> {
+pub async fn round(registry: &Registry, pools: &Pools, before: &Suspects) -> Result<Suspects, StatusError> {
     let used = InUse::read(registry, pools).await?;
-    claim(&pools.addresses, &used.addresses).await?;
-    claim(&pools.ports, &used.ports).await?;
-    let suspects = (suspects(&pools.addresses, &used.addresses).await?, suspects(&pools.ports, &used.ports).await?);
-    if suspects.0.is_empty() && suspects.1.is_empty() {
-        return Ok(());
+    Ok(Suspects {
+        addresses: repair(&pools.addresses, &used.addresses, &before.addresses).await?,
+        ports: repair(&pools.ports, &used.ports, &before.ports).await?,
+    })
+}
+
+async fn repair(pool: &Pool, used: &HashSet<Place>, suspected: &HashSet<Place>) -> Result<HashSet<Place>, StatusError> {
+    claim(pool, used).await?;
+    let unused: HashSet<Place> =
+        pool.taken().await.map_err(failed)?.iter().filter(|place| !used.contains(place)).collect();
+    for place in unused.intersection(suspected) {
+        tracing::info!(range = pool.range.spec(), place = place.0, "given back: no service holds it");
+        pool.give_back(*place).await.map_err(failed)?;
     }
-    tokio::time::sleep(SUSPICION).await;
-    let used = InUse::read(registry, pools).await?;
-    give_back(&pools.addresses, &suspects.0, &used.addresses).await?;
-    give_back(&pools.ports, &suspects.1, &used.ports).await
+    Ok(unused.difference(suspected).copied().collect())
 }
 
 fn failed(error: PoolError) -> StatusError {
@@ -80,17 +105,4 @@ async fn claim(pool: &Pool, used: &HashSet<Place>) -> Result<(), StatusError> {
         Ok(())
     });
     claimed.await.map_err(failed)
-}
-
-async fn suspects(pool: &Pool, used: &HashSet<Place>) -> Result<HashSet<Place>, StatusError> {
-    let taken = pool.taken().await.map_err(failed)?;
-    Ok(taken.iter().filter(|place| !used.contains(place)).collect())
-}
-
-async fn give_back(pool: &Pool, suspects: &HashSet<Place>, used: &HashSet<Place>) -> Result<(), StatusError> {
-    for place in suspects.difference(used) {
-        tracing::info!(range = pool.range.spec(), place = place.0, "given back: no service holds it");
-        pool.give_back(*place).await.map_err(failed)?;
-    }
-    Ok(())
 }
