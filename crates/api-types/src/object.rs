@@ -185,31 +185,40 @@ pub struct SelectableField {
     /// The path in the stored object; differs where a resource is stored as another kind, or where
     /// the selector's name is not a path.
     pub stored: &'static str,
+    /// The path of the field that stands in when this one is absent or empty.
+    pub otherwise: Option<&'static str>,
 }
 
 impl SelectableField {
     /// A string field; absent means empty.
     #[must_use]
     pub const fn text(path: &'static str) -> Self {
-        Self { path, absent: "", stored: path }
+        Self { path, absent: "", stored: path, otherwise: None }
     }
 
     /// A boolean field; absent means `false`.
     #[must_use]
     pub const fn boolean(path: &'static str) -> Self {
-        Self { path, absent: "false", stored: path }
+        Self { path, absent: "false", stored: path, otherwise: None }
     }
 
     /// A number; absent means `0`.
     #[must_use]
     pub const fn integer(path: &'static str) -> Self {
-        Self { path, absent: "0", stored: path }
+        Self { path, absent: "0", stored: path, otherwise: None }
     }
 
     /// The same field, found elsewhere in the stored object.
     #[must_use]
     pub const fn stored_at(mut self, stored: &'static str) -> Self {
         self.stored = stored;
+        self
+    }
+
+    /// The same field, with another that stands in for it.
+    #[must_use]
+    pub const fn or(mut self, otherwise: &'static str) -> Self {
+        self.otherwise = Some(otherwise);
         self
     }
 }

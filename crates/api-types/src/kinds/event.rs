@@ -23,7 +23,7 @@ impl Kind for Event {
         SelectableField::text("involvedObject.fieldPath"),
         SelectableField::text("reason"),
         SelectableField::text("reportingComponent"),
-        SelectableField::text("source").stored_at("source.component"),
+        SelectableField::text("source").stored_at("source.component").or("reportingComponent"),
         SelectableField::text("type"),
     ];
 

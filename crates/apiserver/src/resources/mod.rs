@@ -114,8 +114,12 @@ pub fn pools(store: &Arc<dyn Store>, settings: &Settings, network: ServiceNetwor
 }
 
 fn extractor(row: &Resource) -> Extractor {
-    let fields = row.ops.selectable().iter();
-    Extractor::new(fields.map(|field| SelectableField::at(field.path).or(field.absent)).collect())
+    let fields = row.ops.selectable();
+    let place = |stored: &str| fields.iter().position(|other| other.stored == stored);
+    let extracted = fields
+        .iter()
+        .map(|field| SelectableField::at(field.stored).or(field.absent).otherwise(field.otherwise.and_then(place)));
+    Extractor::new(extracted.collect())
 }
 
 /// Rows that are served without being stored.

@@ -1,6 +1,6 @@
 //! Events: one resource under two groups.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Api;
 
@@ -31,4 +31,63 @@ async fn both_groups_show_the_same_events() {
     assert_eq!(list["items"][0]["metadata"]["name"], "b");
     let mut watch = api.watch(&format!("{group}?watch=true")).await;
     assert_eq!(watch.next().await.unwrap()["object"]["apiVersion"], "events.k8s.io/v1");
+}
+
+#[tokio::test]
+async fn events_are_selected_by_every_field() {
+    let api = Api::start().await;
+    let core = "/api/v1/namespaces/default/events";
+    let group = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let about = json!({
+        "kind": "Pod", "name": "p", "namespace": "default", "uid": "u", "apiVersion": "v1", "resourceVersion": "7",
+        "fieldPath": "spec.containers{c}",
+    });
+    let event = |name: &str, more: Value| {
+        let mut event = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "reason": "R", "type": "Warning",
+            "involvedObject": {"namespace": "default"},
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let old =
+        json!({"involvedObject": about, "reason": "Started", "type": "Normal", "source": {"component": "kubelet"}});
+    api.post(core, &event("old", old)).await.ok();
+    let new = json!({"reportingComponent": "example.com/c", "source": {"component": ""}});
+    api.post(core, &event("new", new)).await.ok();
+    let both = json!({"reportingComponent": "example.com/c", "source": {"component": "kube-proxy"}});
+    api.post(core, &event("both", both)).await.ok();
+    let selected = [
+        (core, "involvedObject.kind=Pod", "old"),
+        (core, "involvedObject.namespace=default", "both new old"),
+        (core, "involvedObject.name=p", "old"),
+        (core, "involvedObject.uid=u", "old"),
+        (core, "involvedObject.apiVersion=v1", "old"),
+        (core, "involvedObject.resourceVersion=7", "old"),
+        (core, "involvedObject.fieldPath=spec.containers{c}", "old"),
+        (core, "reason=Started", "old"),
+        (core, "type=Normal", "old"),
+        (core, "reportingComponent=example.com/c", "both new"),
+        // The old name wins, the new one stands in.
+        (core, "source=kubelet", "old"),
+        (core, "source=example.com/c", "new"),
+        (core, "source=kube-proxy", "both"),
+        (core, "source!=kubelet", "both new"),
+        (core, "metadata.name=old", "old"),
+        (group, "regarding.kind=Pod", "old"),
+        (group, "regarding.fieldPath=spec.containers{c}", "old"),
+        (group, "reportingController=example.com/c", "both new"),
+        (group, "reason=Started", "old"),
+        (group, "type!=Normal", "both new"),
+    ];
+    for (path, selector, expected) in selected {
+        let encoded = selector.replace('!', "%21").replace('=', "%3D").replace('{', "%7B").replace('}', "%7D");
+        let list = api.get(&format!("{path}?fieldSelector={encoded}")).await.ok();
+        let names = list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>().join(" "), expected, "{selector}");
+    }
+    for (path, field) in [(core, "source.component"), (core, "regarding.name"), (group, "source")] {
+        let refused = api.get(&format!("{path}?fieldSelector={field}%3Dx")).await.failure();
+        assert_eq!((refused.0, refused.2), (400, format!("field label not supported: {field}")));
+    }
 }

@@ -16,6 +16,14 @@ pub enum Text {
 }
 
 impl Text {
+    /// Whether it has no characters.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Owned(text) => text.is_empty(),
+            Self::Span(_, length) => *length == 0,
+        }
+    }
+
     fn resolve<'a>(&'a self, value: &'a [u8]) -> &'a str {
         match self {
             Self::Owned(text) => text,

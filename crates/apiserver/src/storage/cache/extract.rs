@@ -16,12 +16,21 @@ pub struct SelectableField {
     pub path: Vec<String>,
     /// What the field counts as when it is absent or null: mostly the empty text, `false` for a boolean.
     pub absent: String,
+    /// The place in the extractor's list of the field that stands in when this one is absent or empty.
+    pub otherwise: Option<usize>,
 }
 
 impl SelectableField {
     /// The field at a dotted path, which counts as empty when absent.
     pub fn at(dotted: &str) -> Self {
-        Self { path: dotted.split('.').map(str::to_owned).collect(), absent: String::new() }
+        Self { path: dotted.split('.').map(str::to_owned).collect(), absent: String::new(), otherwise: None }
+    }
+
+    /// The same field, with another of the extractor's list that stands in for it.
+    #[must_use]
+    pub fn otherwise(mut self, index: Option<usize>) -> Self {
+        self.otherwise = index;
+        self
     }
 
     /// The same field, counting as this text when absent.
@@ -176,14 +185,19 @@ impl<'a> Found<'a> {
 
     fn into_header(self) -> Result<Header, Malformed> {
         let splice = self.splice.ok_or(Malformed::NoMetadata)?;
-        let fields = self.fields.iter().zip(self.values);
-        Ok(Header {
-            labels: self.labels.into(),
-            fields: fields
-                .map(|(field, value)| value.unwrap_or_else(|| Text::Owned(field.absent.clone().into())))
-                .collect(),
-            splice,
-        })
+        let fields = (0..self.fields.len()).map(|index| self.value(index)).collect();
+        Ok(Header { labels: self.labels.into(), fields, splice })
+    }
+
+    /// What a field counts as.
+    fn value(&self, index: usize) -> Text {
+        let field = &self.fields[index];
+        let own = self.values[index].as_ref();
+        let value = match field.otherwise {
+            Some(other) => own.filter(|own| !own.is_empty()).or(self.values.get(other).and_then(Option::as_ref)),
+            None => own,
+        };
+        value.cloned().unwrap_or_else(|| Text::Owned(field.absent.as_str().into()))
     }
 }
 
