@@ -8,7 +8,11 @@ use http::{StatusCode, header};
 
 use super::{Answer, Call, body, selection, with_warnings, write};
 use crate::{
-    registry::{Deleted, DryRun, Target, Write, WriteOptions, decode::BodyType, deletion::DeleteRequest},
+    registry::{
+        Deleted, DryRun, Target, Write, WriteOptions,
+        decode::{BodyType, Header},
+        deletion::DeleteRequest,
+    },
     request::{Query, Request},
     serving::respond,
     storage::cache::{At, Freshness, ListRequest},
@@ -40,18 +44,31 @@ async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), Statu
         query_options(&request.query)?
     } else {
         let json = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body)?;
+        check_kind(&Header::read(&json)?)?;
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?
     };
-    let values = options.dry_run.iter().flatten().map(String::as_str);
-    let dry_run = DryRun::parse(values, "DeleteOptions")?;
+    let dry_run = dry_run(&options)?;
     Ok((options, dry_run))
 }
 
+fn dry_run(options: &DeleteOptions) -> Result<DryRun, StatusError> {
+    DryRun::parse(options.dry_run.iter().flatten().map(String::as_str), "DeleteOptions")
+}
+
+/// Who sends something else than options means something else than to delete.
+fn check_kind(header: &Header<'_>) -> Result<(), StatusError> {
+    match &*header.kind {
+        "" | "DeleteOptions" => Ok(()),
+        kind => Err(StatusError::bad_request(format!(
+            "no kind {kind:?} is registered for version {:?} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"",
+            header.api_version
+        ))),
+    }
+}
+
 fn query_options(query: &Query) -> Result<DeleteOptions, StatusError> {
-    let malformed = |text: &str| StatusError::bad_request(format!("invalid gracePeriodSeconds {text:?}"));
-    let grace = query.get("gracePeriodSeconds").map(|text| text.parse().map_err(|_| malformed(text))).transpose()?;
     Ok(DeleteOptions {
-        grace_period_seconds: grace,
+        grace_period_seconds: selection::integer(query, "gracePeriodSeconds")?,
         propagation_policy: query.get("propagationPolicy").map(str::to_owned),
         orphan_dependents: query.get("orphanDependents").map(|_| query.flag("orphanDependents")),
         ..DeleteOptions::default()
@@ -64,7 +81,9 @@ const PARALLEL: usize = 8;
 pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer {
     let (options, dry_run) = options(&mut request).await?;
     let wanted = DeleteRequest::new(options)?;
-    let limit = request.query.get("limit").and_then(|limit| limit.parse().ok()).and_then(NonZeroUsize::new);
+    let limit = selection::integer(&request.query, "limit")?;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).and_then(NonZeroUsize::new);
+    selection::integer(&request.query, "timeoutSeconds")?;
     let all = ListRequest {
         scope: call.rest.scope(call.target().namespace),
         selector: selection::selector(call.rest, &request.query, call.target())?,
@@ -90,14 +109,17 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
 /// A deletion that a disruption budget may refuse; there are none yet.
 pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
     let json = body::read_json(&mut request).await?;
-    let write = write(&request, "CreateOptions")?;
+    let mut write = write(&request, "CreateOptions")?;
     let eviction: Eviction =
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    let named = eviction.metadata.name.as_deref().unwrap_or_default();
-    if !named.is_empty() && named != call.place.name {
+    if eviction.metadata.name.as_deref().unwrap_or_default() != call.place.name {
         return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
     }
-    let wanted = DeleteRequest::new(eviction.delete_options.unwrap_or_default())?;
+    let options = eviction.delete_options.unwrap_or_default();
+    if dry_run(&options)? == DryRun::All {
+        write.options.dry_run = DryRun::All;
+    }
+    let wanted = DeleteRequest::new(options)?;
     call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
     let done = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     Ok(respond::json(StatusCode::CREATED, done.to_vec().into()))

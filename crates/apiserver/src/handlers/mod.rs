@@ -129,12 +129,14 @@ async fn object(call: Call<'_>, request: Request) -> Answer {
         (Verb::Update, false) => update::answer(&call, request, Part::Main).await,
         (Verb::Patch, false) => patch::answer(&call, request, Part::Main).await,
         (Verb::Delete, _) => delete::one(&call, request).await,
-        (Verb::DeleteCollection, _) if supports(&call, "deletecollection") => delete::collection(&call, request).await,
+        (Verb::DeleteCollection, _) if supports(&call, "deletecollection") && has_place(&call) => {
+            delete::collection(&call, request).await
+        }
         _ => Err(StatusError::method_not_allowed()),
     }
 }
 
-/// Namespaced objects are not created across namespaces.
+/// Namespaced objects are neither created nor deleted across namespaces.
 fn has_place(call: &Call<'_>) -> bool {
     !call.rest.row.namespaced() || !call.place.namespace.is_empty()
 }

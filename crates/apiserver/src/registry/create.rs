@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     admission::{Attributes, Operation},
-    storage::Item,
+    storage::{Item, StoreError},
 };
 
 /// So many generated names are tried before the client is told that none was free; upstream's number.
@@ -95,7 +95,8 @@ impl Registry {
             reservation.cancel().await;
             return match self.store.get(&key).await {
                 Ok(_) => Err(StatusError::already_exists(rest.group_resource(), target.name)),
-                Err(_) => Ok(Written { made: Made::Created, json: value }),
+                Err(StoreError::NotFound { .. }) => Ok(Written { made: Made::Created, json: value }),
+                Err(error) => Err(rest.store_error(target.name, &error)),
             };
         }
         match self.store.create(&key, value.clone(), rest.ttl).await {

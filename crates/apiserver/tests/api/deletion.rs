@@ -72,3 +72,34 @@ async fn only_the_object_that_is_meant_is_deleted() {
     let uid = &created["metadata"]["uid"];
     assert_eq!(api.delete_with(&path, &json!({"preconditions": {"uid": uid}})).await.code, 200);
 }
+
+#[tokio::test]
+async fn a_deletion_with_another_body_deletes_nothing() {
+    let api = Api::start().await;
+    api.post(SETS, &set("a")).await.ok();
+    let path = format!("{SETS}/a");
+    for target in [path.as_str(), SETS] {
+        let refused = api.delete_with(target, &set("a")).await.failure();
+        assert_eq!(refused.0, 400);
+        assert!(refused.2.starts_with("no kind \"ReplicaSet\" is registered for version \"apps/v1\""), "{}", refused.2);
+    }
+    for query in ["timeoutSeconds=x", "limit=x"] {
+        assert_eq!(api.delete(&format!("{SETS}?{query}")).await.failure().0, 400, "{query}");
+    }
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]});
+    for target in [path.as_str(), SETS] {
+        api.delete_with(target, &options).await.ok();
+        api.delete(&format!("{target}?dryRun=All")).await.ok();
+    }
+    assert_eq!(api.get(&path).await.code, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_across_namespaces() {
+    let api = Api::start().await;
+    api.post(SETS, &set("a")).await.ok();
+    for path in ["/apis/apps/v1/replicasets", "/api/v1/pods", "/api/v1/secrets", "/api/v1/events"] {
+        assert_eq!(api.delete(path).await.failure().0, 405, "{path}");
+    }
+    assert_eq!(api.get(&format!("{SETS}/a")).await.code, 200);
+}
