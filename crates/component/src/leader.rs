@@ -113,7 +113,11 @@ impl Candidate {
             lease_duration_seconds: i32::try_from(self.timing.lease_duration.as_secs()).ok(),
             acquire_time: if mine { old.acquire_time } else { Some(now.clone()) },
             renew_time: Some(now),
-            lease_transitions: Some(if mine || current.is_none() { transitions } else { transitions + 1 }),
+            lease_transitions: Some(if mine || current.is_none() {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
             ..LeaseSpec::default()
         };
         let metadata = current.map_or_else(

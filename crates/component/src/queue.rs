@@ -118,6 +118,12 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 }
 
+/// After a delay, which may come from a client: beyond a century it does not matter.
+fn from_now(delay: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    Instant::now() + delay.min(CENTURY)
+}
+
 impl<K: Clone + Eq + Hash> WorkQueue<K> {
     /// An empty queue.
     #[must_use]
@@ -133,7 +139,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
 
     /// Queues a key after a delay; the earliest of several delays wins.
     pub fn add_after(&self, key: K, delay: Duration) {
-        self.state.lock().add_at(key, Instant::now() + delay);
+        self.state.lock().add_at(key, from_now(delay));
         self.changed.notify_one();
     }
 
@@ -143,7 +149,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         let failures = state.failures.entry(key.clone()).or_insert(0);
         let delay = FIRST_RETRY.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(LAST_RETRY);
         *failures = (*failures + 1).min(31);
-        state.add_at(key, Instant::now() + delay);
+        state.add_at(key, from_now(delay));
         drop(state);
         self.changed.notify_one();
     }
@@ -272,6 +278,7 @@ mod tests {
     async fn delays_are_kept_and_the_earliest_wins() {
         let queue = WorkQueue::new();
         let start = Instant::now();
+        queue.add_after("never", Duration::MAX);
         queue.add_after("late", Duration::from_secs(9));
         queue.add_after("late", Duration::from_secs(2));
         queue.add_after("early", Duration::from_secs(1));

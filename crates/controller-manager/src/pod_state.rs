@@ -58,7 +58,8 @@ pub fn availability(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> Availa
         _ if min_ready_seconds <= 0 => Availability::Now,
         None => Availability::No,
         Some(since) => {
-            let at = since + SignedDuration::from_secs(min_ready_seconds.into());
+            let ready_for = SignedDuration::from_secs(min_ready_seconds.into());
+            let at = since.checked_add(ready_for).unwrap_or(Timestamp::MAX);
             if at <= now { Availability::Now } else { Availability::At(at) }
         }
     }
@@ -103,6 +104,7 @@ mod tests {
             (pod("True", 99), 0, Availability::Now),
             (pod("True", 90), 10, Availability::Now),
             (pod("True", 95), 10, Availability::At(Timestamp::from_second(105).unwrap())),
+            (pod("True", Timestamp::MAX.as_second()), i32::MAX, Availability::At(Timestamp::MAX)),
             (Pod::default(), 0, Availability::No),
         ];
         for (pod, min_ready_seconds, expected) in cases {

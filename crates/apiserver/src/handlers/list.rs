@@ -160,14 +160,10 @@ struct Paging {
 
 impl Paging {
     fn of(query: &Query) -> Result<Self, StatusError> {
-        let limit = match query.get("limit") {
-            None => None,
-            Some(text) => {
-                let limit: i64 =
-                    text.parse().map_err(|_| StatusError::bad_request(format!("invalid limit {text:?}")))?;
-                usize::try_from(limit).ok().and_then(NonZeroUsize::new)
-            }
-        };
+        let limit = selection::integer(query, "limit")?;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).and_then(NonZeroUsize::new);
+        // The list ends by itself; but what is no number is refused everywhere.
+        selection::integer(query, "timeoutSeconds")?;
         let rule = query.get("resourceVersionMatch");
         if let Some(text) = query.get("continue") {
             if rule.is_some() {

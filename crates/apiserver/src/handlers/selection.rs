@@ -1,5 +1,7 @@
 //! Which objects a list, watch or delete of a collection means, and as of when.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use api_types::{
     GroupResource, StatusError,
     field::{FieldError, Path},
@@ -137,6 +139,21 @@ pub(super) fn revision(text: &str) -> Result<Revision, StatusError> {
     text.parse().map(Revision).map_err(|_| {
         let error = FieldError::invalid(&Path::new("resourceVersion"), text, "strconv.ParseUint: invalid syntax");
         StatusError::bad_request(format!("invalid resource version: {error}"))
+    })
+}
+
+/// A number in the query, as Go reads it.
+///
+/// # Errors
+/// 400 when it is no number, or one beyond 64 bits.
+pub(super) fn integer(query: &Query, name: &str) -> Result<Option<i64>, StatusError> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        StatusError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
     })
 }
 

@@ -94,16 +94,12 @@ fn start(query: &Query) -> Result<Start, StatusError> {
 /// Upstream's `--min-request-timeout`: watches without a time of their own end between one and two of these.
 const MIN_TIMEOUT: u64 = 1800;
 
+/// As long as the client asks; what is negative has ended already.
 fn timeout(query: &Query) -> Result<Duration, StatusError> {
-    let seconds = match query.get("timeoutSeconds") {
-        None => 0,
-        Some(text) => {
-            text.parse::<u64>().map_err(|_| StatusError::bad_request(format!("invalid timeoutSeconds {text:?}")))?
-        }
-    };
+    let seconds = selection::integer(query, "timeoutSeconds")?.unwrap_or(0);
     // Spread, so that the clients of a restarted server do not come back all at once for ever.
     let spread = || MIN_TIMEOUT + rand::random_range(0..MIN_TIMEOUT);
-    Ok(Duration::from_secs(if seconds == 0 { spread() } else { seconds }))
+    Ok(Duration::from_secs(if seconds == 0 { spread() } else { u64::try_from(seconds).unwrap_or(0) }))
 }
 
 /// What turns deliveries into frames.

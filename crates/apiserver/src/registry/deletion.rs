@@ -108,7 +108,7 @@ pub fn plan(strategy: &dyn Strategy, object: &dyn Object, request: &DeleteReques
     let finalizers = finalizers(object.meta(), request.propagation, strategy.dependents());
     marked.meta_mut().finalizers = (!finalizers.is_empty()).then_some(finalizers);
     let wait = match object.meta().deletion_timestamp {
-        Some(_) => shorten(marked.meta_mut(), request.grace),
+        Some(_) => shorten(marked.meta_mut(), request.grace, now),
         None => begin(marked.meta_mut(), strategy.grace(object, request.grace), now),
     };
     if wait == Wait::No && marked.meta().finalizers.is_none() && strategy.may_disappear(&*marked) {
@@ -139,12 +139,14 @@ fn begin(meta: &mut ObjectMeta, grace: Grace, now: Timestamp) -> Wait {
 }
 
 /// A deletion that is under way can only be hurried.
-fn shorten(meta: &mut ObjectMeta, requested: Option<i64>) -> Wait {
+fn shorten(meta: &mut ObjectMeta, requested: Option<i64>, now: Timestamp) -> Wait {
     let granted = meta.deletion_grace_period_seconds.unwrap_or(0);
     match requested {
         Some(seconds) if seconds < granted => {
-            let earlier = SignedDuration::from_secs(granted - seconds);
-            meta.deletion_timestamp = meta.deletion_timestamp.take().map(|time| Time(time.0 - earlier));
+            meta.deletion_timestamp = meta.deletion_timestamp.take().map(|end| {
+                let begun = begun(end.0, granted).unwrap_or(now);
+                Time(after(begun, seconds))
+            });
             meta.deletion_grace_period_seconds = Some(seconds);
             if seconds > 0 { Wait::Yes } else { Wait::No }
         }
@@ -153,11 +155,27 @@ fn shorten(meta: &mut ObjectMeta, requested: Option<i64>) -> Wait {
     }
 }
 
+/// The last second that there is.
+fn last_second() -> Timestamp {
+    Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX)
+}
+
+/// So many seconds later; clients may ask for more than there are.
+fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(SignedDuration::from_secs(seconds)).map_or_else(|_| last_second(), |sum| sum.min(last_second()))
+}
+
+/// When the deletion began that ends at `end`; `None` when that is not known, because the end lay beyond all time.
+fn begun(end: Timestamp, granted: i64) -> Option<Timestamp> {
+    let known = end < last_second();
+    known.then(|| end.checked_sub(SignedDuration::from_secs(granted)).ok()).flatten()
+}
+
 fn mark(meta: &mut ObjectMeta, grace: i64, now: Timestamp) {
-    meta.deletion_timestamp = Some(Time(now + SignedDuration::from_secs(grace)));
+    meta.deletion_timestamp = Some(Time(after(now, grace)));
     meta.deletion_grace_period_seconds = Some(grace);
     // Controllers see by the generation that there is something new to observe.
-    meta.generation = meta.generation.map(|generation| generation + i64::from(generation > 0));
+    meta.generation = meta.generation.map(|generation| generation.saturating_add(i64::from(generation > 0)));
 }
 
 /// The finalizers that the garbage collector goes by, as the client or else the kind wants them.
@@ -183,4 +201,30 @@ pub fn may_be_removed(strategy: &dyn Strategy, object: &dyn Object) -> bool {
         && meta.finalizers.as_ref().is_none_or(Vec::is_empty)
         && meta.deletion_grace_period_seconds.unwrap_or(0) == 0
         && strategy.may_disappear(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_is_shortened_from_its_beginning() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        // What was granted, what is asked for later, and when the deletion then ends; it began at 1000, now is 1010.
+        let cases = [
+            (30, 5, 1005),
+            (30, 0, 1000),
+            (300_000_000_000, 5, 1015),
+            (i64::MAX, 5, 1015),
+            (i64::MAX, 0, 1010),
+            (i64::MAX, i64::MAX - 1, last_second().as_second()),
+        ];
+        for (granted, asked, end) in cases {
+            let mut meta = ObjectMeta::default();
+            mark(&mut meta, granted, at(1000));
+            shorten(&mut meta, Some(asked), at(1010));
+            assert_eq!(meta.deletion_timestamp.unwrap().0, at(end), "{granted} {asked}");
+            assert_eq!(meta.deletion_grace_period_seconds, Some(asked));
+        }
+    }
 }

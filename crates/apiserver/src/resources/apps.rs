@@ -81,7 +81,7 @@ impl TypedStrategy for ReplicaSets {
 /// The generation after an update that leaves what controllers look at the same, or not.
 pub(super) fn next_generation(old: &ObjectMeta, same: bool) -> Option<i64> {
     let old = old.generation.unwrap_or(0);
-    Some(if same { old } else { old + 1 })
+    Some(if same { old } else { old.saturating_add(1) })
 }
 
 fn scale(meta: &ObjectMeta, replicas: Option<i32>, running: Option<i32>, selector: &LabelSelector) -> Scale {

@@ -45,7 +45,7 @@ impl TypedStrategy for EndpointSlices {
             && new.address_type == old.address_type
             && new.metadata.labels == old.metadata.labels;
         if !same {
-            new.metadata.generation = old.metadata.generation.map(|generation| generation + 1);
+            new.metadata.generation = old.metadata.generation.map(|generation| generation.saturating_add(1));
         }
     }
 }

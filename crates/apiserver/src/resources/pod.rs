@@ -46,13 +46,16 @@ impl TypedStrategy for Pods {
         let scheduled = spec.and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty());
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let ended = matches!(phase, Some("Succeeded" | "Failed"));
-        if !scheduled || ended { Grace::Seconds(0) } else { Grace::Seconds(requested.unwrap_or(own)) }
+        let seconds = requested.unwrap_or(own);
+        // Negative periods are read as one second, as upstream has it.
+        let seconds = if seconds < 0 { 1 } else { seconds };
+        Grace::Seconds(if !scheduled || ended { 0 } else { seconds })
     }
 }
 
 fn bump_generation(new: &mut Pod, old: &Pod) {
     if new.spec != old.spec {
-        new.metadata.generation = Some(old.metadata.generation.unwrap_or(0) + 1);
+        new.metadata.generation = Some(old.metadata.generation.unwrap_or(0).saturating_add(1));
     }
 }
 

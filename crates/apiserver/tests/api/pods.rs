@@ -100,10 +100,65 @@ async fn a_pod_that_nobody_runs_disappears_at_once() {
 }
 
 #[tokio::test]
+async fn periods_beyond_all_time_are_as_long_as_time() {
+    let api = Api::start().await;
+    let mut patient = pod("patient");
+    patient["spec"]["terminationGracePeriodSeconds"] = i64::MAX.into();
+    patient["spec"]["nodeName"] = "n1".into();
+    let path = format!("{PODS}/patient");
+    api.post(PODS, &patient).await.ok();
+    let marked = api.delete(&path).await.ok();
+    assert_eq!(marked["metadata"]["deletionTimestamp"], "9999-12-30T22:00:00Z");
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], i64::MAX);
+    let hurried = api.delete_with(&path, &json!({"gracePeriodSeconds": 5})).await.ok();
+    assert!(hurried["metadata"]["deletionTimestamp"].as_str().unwrap() < "3000", "{hurried}");
+    api.delete_with(&path, &json!({"gracePeriodSeconds": 0})).await.ok();
+    assert_eq!(api.get(&path).await.code, 404);
+    api.post(PODS, &patient).await.ok();
+    for period in [i64::MAX, i64::MAX - 1, 300_000_000_000] {
+        assert_eq!(api.delete(&format!("{path}?gracePeriodSeconds={period}")).await.code, 200, "{period}");
+    }
+    let refused = api.delete(&format!("{path}?gracePeriodSeconds=9223372036854775808")).await.failure();
+    assert_eq!(
+        (refused.0, refused.2.as_str()),
+        (400, "strconv.ParseInt: parsing \"9223372036854775808\": value out of range")
+    );
+    api.delete(&format!("{path}?gracePeriodSeconds=-1")).await.ok();
+    api.delete(&format!("{path}?gracePeriodSeconds=0")).await.ok();
+    assert_eq!(api.get(&path).await.code, 404);
+    // A whole namespace of them can be emptied.
+    api.post(PODS, &patient).await.ok();
+    patient["metadata"]["name"] = "waiting".into();
+    patient["spec"]["nodeName"] = Value::Null;
+    api.post(PODS, &patient).await.ok();
+    api.delete(PODS).await.ok();
+    let left = api.get(PODS).await.ok();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    assert_eq!(left["items"][0]["metadata"]["deletionTimestamp"], "9999-12-30T22:00:00Z");
+}
+
+#[tokio::test]
 async fn eviction_deletes() {
     let api = with_bound_pod().await;
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
-    assert_eq!(api.post(&format!("{PODS}/p/eviction"), &eviction).await.code, 201);
+    let path = format!("{PODS}/p/eviction");
+    let tries = [
+        (path.clone(), json!({"dryRun": ["All"]})),
+        (format!("{path}?dryRun=All"), json!({})),
+        (format!("{path}?dryRun=All"), json!({"dryRun": ["All"]})),
+    ];
+    for (path, options) in tries {
+        let mut eviction = eviction.clone();
+        eviction["deleteOptions"] = options;
+        assert_eq!(api.post(&path, &eviction).await.code, 201);
+        assert!(
+            api.get(&format!("{PODS}/p")).await.ok()["metadata"]["deletionTimestamp"].is_null(),
+            "{path} {eviction}"
+        );
+    }
+    let nameless = api.post(&path, &json!({})).await.failure();
+    assert_eq!((nameless.0, nameless.2.as_str()), (400, "name in URL does not match name in Eviction object"));
+    assert_eq!(api.post(&path, &eviction).await.code, 201);
     assert!(!api.get(&format!("{PODS}/p")).await.ok()["metadata"]["deletionTimestamp"].is_null());
 }
 

@@ -89,3 +89,21 @@ async fn a_watch_of_what_is_forgotten_is_told_so() {
     assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(410)));
     assert_eq!(event["object"]["reason"], "Expired");
 }
+
+#[tokio::test]
+async fn the_longest_time_out_is_no_end() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/configmaps?watch=true";
+    let mut lines = api.watch(&format!("{path}&timeoutSeconds=9223372036854775807")).await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    api.post("/api/v1/namespaces/default/configmaps", &map).await.ok();
+    assert_eq!(lines.event().await, ("ADDED".to_owned(), "a".to_owned()));
+    for (timeout, why) in [("18446744073709551615", "value out of range"), ("x", "invalid syntax")] {
+        for path in [path, "/api/v1/configmaps?"] {
+            let refused = api.get(&format!("{path}&timeoutSeconds={timeout}")).await.failure();
+            assert_eq!((refused.0, refused.2), (400, format!("strconv.ParseInt: parsing \"{timeout}\": {why}")));
+        }
+    }
+    let mut ended = api.watch(&format!("{path}&timeoutSeconds=-1&resourceVersion=0")).await;
+    while ended.next().await.is_some() {}
+}

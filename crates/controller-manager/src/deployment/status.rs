@@ -144,7 +144,7 @@ fn deadline(deployment: &Deployment, status: &DeploymentStatus) -> Option<Timest
         return None;
     }
     let from = progressing.last_update_time.as_ref()?.0;
-    Some(from + SignedDuration::from_secs(seconds.into()))
+    Some(from.checked_add(SignedDuration::from_secs(seconds.into())).unwrap_or(Timestamp::MAX))
 }
 
 /// The status in the course of a rollout: [`calculate`]d, with progress and failures judged.

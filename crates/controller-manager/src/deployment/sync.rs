@@ -66,7 +66,7 @@ impl Controller {
             return Ok(true);
         }
         let mut status = pass.deployment.status.clone().unwrap_or_default();
-        status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
+        status.collision_count = Some(status.collision_count.unwrap_or(0).saturating_add(1));
         self.write_status(pass, status).await?;
         Ok(false)
     }

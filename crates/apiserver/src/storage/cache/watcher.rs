@@ -95,7 +95,8 @@ impl Watcher {
             shared.audience.join(&view.scope, view.selector.as_ref(), position, state.revision())
         };
         let now = Instant::now();
-        let deadline = view.timeout.map(|timeout| now + timeout);
+        // A time-out beyond all time is none.
+        let deadline = view.timeout.and_then(|timeout| now.checked_add(timeout));
         Self {
             shared,
             view,

@@ -53,7 +53,8 @@ impl Leases {
             lease.keys += 1;
             return Ok(lease.id);
         }
-        let granted = i64::from(ttl.as_seconds() + (ttl.as_seconds() / SHARED_PART).min(SHARED_AT_MOST));
+        let shared = (ttl.as_seconds() / SHARED_PART).min(SHARED_AT_MOST);
+        let granted = i64::from(ttl.as_seconds()) + i64::from(shared);
         let grant = || {
             let mut client = self.client.clone();
             async move { client.grant(granted, None).await }
