@@ -195,6 +195,13 @@ impl Rule {
         self
     }
 
+    /// `-m addrtype ! --dst-type TYPE`
+    #[must_use]
+    pub fn not_destination_type(mut self, kind: AddrType) -> Self {
+        self.matches.push(Match::AddrType(AddrTypes { source: None, destination: Some(Test::Not(kind)) }));
+        self
+    }
+
     /// `-m mark --mark MARK`
     #[must_use]
     pub fn mark(mut self, mark: Mark) -> Self {

@@ -32,9 +32,15 @@ pub enum NetworkError {
         #[source]
         source: io::Error,
     },
-    /// `iptables-restore` refused rules.
-    #[error("iptables-restore: {0}")]
+    /// The node's side is not there, for this reason.
+    #[error("{0}")]
+    NotMade(String),
+    /// The rules could not be made.
+    #[error("iptables: {0}")]
     Rules(String),
+    /// The bridge's name makes no names of chains.
+    #[error(transparent)]
+    ChainName(#[from] iptables::BadChainName),
     /// The record of given addresses cannot be read or written.
     #[error("{path}: {source}")]
     State {

@@ -1,55 +1,44 @@
-//! Reading and applying iptables rules, one process each.
+//! The rules in force, and making them what they should be.
 
-use std::io;
-use std::process::Stdio;
+use std::error::Error;
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use iptables::{Delta, Desired, Family, HostIptables, Iptables, Observed};
+use tokio::sync::OnceCell;
 
 use super::super::{NetworkError, Result};
+use super::rules::Chains;
 
-/// Seconds that `iptables-restore` waits for another user of the tables.
-const WAIT: &str = "10";
+/// The node's iptables.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// Found when it is first needed: without pods of its own network, a node need not have any.
+    found: OnceCell<HostIptables>,
+}
 
-/// Computes the text for `iptables-restore --noflush` from what `iptables-save` says, and applies it. An empty text
-/// is not applied.
-pub(super) async fn apply(plan: impl FnOnce(&str) -> String) -> Result<()> {
-    let current = save().await?;
-    let text = plan(&current);
-    if text.is_empty() {
+impl Host {
+    /// Makes our rules these; see [`make`].
+    pub(super) async fn make(&self, desired: &Desired, chains: &Chains) -> Result<()> {
+        let host = self.found.get_or_try_init(HostIptables::detect).await.map_err(|error| failed(&error))?;
+        make(host, desired, chains).await
+    }
+}
+
+/// Makes our rules these: reads what is there and writes what differs. Rules of others stay.
+pub(super) async fn make(iptables: &impl Iptables, desired: &Desired, chains: &Chains) -> Result<()> {
+    let present = iptables.save(Family::V4).await.map_err(|error| failed(&error))?;
+    let delta = Delta::between(desired, &Observed::of(&present), |chain| chains.owns(chain));
+    if delta.is_empty() {
         return Ok(());
     }
-    restore(&text).await
+    iptables.restore(Family::V4, &delta.to_script()).await.map_err(|error| failed(&error))
 }
 
-async fn save() -> Result<String> {
-    let output = Command::new("iptables-save").stdin(Stdio::null()).kill_on_drop(true).output().await;
-    let output = output.map_err(|source| failed("run iptables-save", source))?;
-    if !output.status.success() {
-        return Err(NetworkError::Rules(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+/// The error with its causes.
+fn failed(error: &iptables::Error) -> NetworkError {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-async fn restore(text: &str) -> Result<()> {
-    let mut child = Command::new("iptables-restore")
-        .args(["--noflush", "--wait", WAIT])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| failed("run iptables-restore", source))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(text.as_bytes()).await.map_err(|source| failed("write to iptables-restore", source))?;
-    }
-    let output = child.wait_with_output().await.map_err(|source| failed("run iptables-restore", source))?;
-    if !output.status.success() {
-        return Err(NetworkError::Rules(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    Ok(())
-}
-
-fn failed(operation: &str, source: io::Error) -> NetworkError {
-    NetworkError::Kernel { operation: operation.to_owned(), source }
+    NetworkError::Rules(text)
 }

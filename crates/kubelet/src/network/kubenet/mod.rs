@@ -2,8 +2,8 @@
 //!
 //! A pod gets a veth pair: one end is `eth0` in the sandbox's namespace, the other a port of the bridge, in hairpin
 //! mode so that a pod reaches itself through a Service. Addresses are remembered in files ([`records`]), so that a
-//! restarted kubelet gives none out twice. iptables rules are computed as a whole ([`rules`]) and applied by one
-//! `iptables-restore`.
+//! restarted kubelet gives none out twice. iptables rules are computed as a whole ([`rules`]) and what differs from the
+//! rules in force is written by one `iptables-restore`.
 
 pub mod pool;
 pub mod records;
@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use self::netlink::Netlink;
 use self::pool::Pool;
 use self::records::{Record, Records};
-use self::rules::{Chains, Desired};
+use self::rules::{Chains, Facts};
 use super::{HostPort, NetworkError, PodIps, PodNetwork, Result};
 use crate::runtime::{PodIdentity, SandboxId, SandboxStatus};
 
@@ -48,6 +48,7 @@ pub struct KubenetConfig {
 pub struct Kubenet {
     config: KubenetConfig,
     chains: Chains,
+    iptables: iptables::Host,
     node: Mutex<Node>,
 }
 
@@ -65,7 +66,8 @@ impl Kubenet {
     pub fn new(config: KubenetConfig) -> Result<Self> {
         let records = Records::open(&config.state_dir)?;
         let node = Node { pool: None, records, trouble: None };
-        Ok(Self { chains: Chains::of_bridge(&config.bridge), config, node: Mutex::new(node) })
+        let chains = Chains::of_bridge(&config.bridge)?;
+        Ok(Self { chains, config, iptables: iptables::Host::default(), node: Mutex::new(node) })
     }
 
     /// Takes everything away: bridge, rules, records. Pods lose their network.
@@ -76,7 +78,7 @@ impl Kubenet {
             self.disconnect(&mut node, sandbox).await?;
         }
         node.pool = None;
-        iptables::apply(|current| rules::render_removal(&self.chains, current)).await?;
+        self.iptables.make(&::iptables::Desired::default(), &self.chains).await?;
         Netlink::open()?.delete_link(&self.config.bridge).await
     }
 
@@ -87,13 +89,13 @@ impl Kubenet {
     }
 
     async fn sync_rules(&self, cidr: Ipv4Net, records: &Records) -> Result<()> {
-        let desired = Desired {
+        let facts = Facts {
             bridge: &self.config.bridge,
             pod_cidr: cidr,
             cluster_cidrs: &self.config.cluster_cidrs,
             records: records.iter().collect(),
         };
-        iptables::apply(|current| rules::render(&self.chains, &desired, current)).await
+        self.iptables.make(&rules::render(&self.chains, &facts)?, &self.chains).await
     }
 
     /// The record of a sandbox, made if there is none: an address is on disk before it is used.
@@ -153,7 +155,7 @@ impl PodNetwork for Kubenet {
     async fn ready(&self) -> Result<()> {
         let node = self.node.lock().await;
         match (&node.trouble, &node.pool) {
-            (Some(trouble), _) => Err(NetworkError::Rules(trouble.clone())),
+            (Some(trouble), _) => Err(NetworkError::NotMade(trouble.clone())),
             (None, None) => Err(NetworkError::NoPodCidr),
             (None, Some(_)) => Ok(()),
         }
