@@ -6,6 +6,8 @@ use std::{collections::BTreeSet, process::Command, time::Duration};
 use e2e::{Cluster, Storage, Traffic, enabled, get, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
+/// As long as twenty pods take on two busy cores.
+const MANY: Duration = Duration::from_secs(180);
 const DAEMONS: &[&str] =
     &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kube-dns"];
 
@@ -45,5 +47,27 @@ fn no_daemon_is_indispensable() {
         assert!(seen.failures.is_empty(), "while {daemon} was down: {:?}", seen.failures);
         assert!(containers().is_superset(&before), "{daemon}: a container was restarted");
         wait_for("the new pod to go", SOON, || containers() == before);
+    }
+}
+
+#[test]
+fn killing_the_kubelet_ends_no_container() {
+    if !enabled() {
+        return;
+    }
+    let cluster = Cluster::up(Storage::Embedded);
+    let ctl = cluster.ctl();
+    ctl.run("create deployment many --image=ferrokube/demo:v1 --replicas=20");
+    ctl.run(&format!("rollout status deployment/many --timeout={}s", MANY.as_secs()));
+    let before = containers();
+    for kill in 1..=12 {
+        cluster.signal("kubelet", "-KILL");
+        cluster.restart("kubelet");
+        // When another pod has come and gone, the kubelet has long looked for what nobody owns.
+        ctl.run("create deployment one-more --image=ferrokube/demo:v1");
+        ctl.run("rollout status deployment/one-more --timeout=60s");
+        assert!(containers().is_superset(&before), "kill {kill}: a container was ended");
+        ctl.run("delete deployment one-more");
+        wait_for("the other pod to go", MANY, || containers() == before);
     }
 }
