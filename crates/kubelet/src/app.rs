@@ -27,7 +27,7 @@ use crate::objects::ObjectWatches;
 use crate::pleg::{HEALTHY_WITHIN, Pleg};
 use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
-use crate::server::{self, Anonymous, Authentication, ListenConfig, ServerState};
+use crate::server::{self, ListenConfig, ServerState};
 use crate::sources::file::FileSource;
 use crate::sources::inbox::Inbox;
 use crate::sources::mirror::Mirrors;
@@ -169,14 +169,8 @@ impl Parts {
             runtime: Arc::clone(&self.context.runtime),
             pods: Arc::new(Directory::new(self.workers.clone())),
         };
-        let authority = match &config.client_ca {
-            Some(path) => {
-                Some(component::serve::tls::ClientAuthority::new(component::serve::certificates::read_chain(path)?)?)
-            }
-            None => None,
-        };
-        let anonymous = if config.anonymous { Anonymous::Allowed } else { Anonymous::Refused };
-        let router = server::router(Arc::new(state), health, Authentication { authority, anonymous });
+        let access = config.access.build(&config.node.name, self.api.as_ref().map(|api| &api.client))?;
+        let router = server::router(Arc::new(state), health, access);
         let mut hosts = vec![config.node.name.clone(), "localhost".to_owned()];
         hosts.extend(config.node.ips.iter().map(ToString::to_string));
         let listen = ListenConfig {

@@ -14,6 +14,7 @@ use crate::config_file::{self, KubeletConfiguration};
 use crate::dns::ClusterDns;
 use crate::flags::Flags;
 use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
+use crate::server::access::config::AccessConfig;
 
 /// Upstream's ports.
 const PORT: u16 = 10250;
@@ -88,10 +89,8 @@ pub struct Config {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// `--cert-dir`.
     pub cert_dir: PathBuf,
-    /// `--client-ca-file`.
-    pub client_ca: Option<PathBuf>,
-    /// `--anonymous-auth`.
-    pub anonymous: bool,
+    /// Who may use the kubelet's API.
+    pub access: AccessConfig,
     /// The cluster's DNS.
     pub dns: ClusterDns,
     /// `--resolv-conf`.
@@ -136,6 +135,7 @@ impl Config {
         let network = mistakes.take(network_plugin(&flags.network_plugin)).unwrap_or(NetworkPlugin::Kubenet);
         let node = node(&flags, &file, &mut mistakes);
         let pod_cidrs = pod_cidrs(&flags, &file, &mut mistakes);
+        let access = AccessConfig::new(&flags, &file, has_server(&flags.client), &mut mistakes.0);
         let url = file.static_pod_url.as_deref().map(|url| url.parse().map_err(|_| format!("staticPodURL {url:?}")));
         let url = url.and_then(|url| mistakes.take(url));
         if !mistakes.0.is_empty() {
@@ -159,8 +159,7 @@ impl Config {
             healthz: (healthz_port > 0).then(|| SocketAddr::new(healthz_address, healthz_port)),
             certificate: certificate.zip(key),
             cert_dir: flags.cert_dir.clone(),
-            client_ca: flags.client_ca_file.clone().or(file.authentication.x509.client_ca_file),
-            anonymous: flags.anonymous_auth.or(file.authentication.anonymous.enabled).unwrap_or(true),
+            access,
             dns: ClusterDns {
                 servers: dns,
                 domain: flags.cluster_domain.clone().or(file.cluster_domain).unwrap_or_default(),

@@ -30,8 +30,10 @@ pub struct KubeletConfiguration {
     pub tls_cert_file: Option<PathBuf>,
     /// `--tls-private-key-file`.
     pub tls_private_key_file: Option<PathBuf>,
-    /// Who may use the kubelet's API.
+    /// Who is let in to the kubelet's API.
     pub authentication: Authentication,
+    /// What they may do there.
+    pub authorization: Authorization,
     /// `--cluster-dns`.
     #[serde(rename = "clusterDNS")]
     pub cluster_dns: Vec<String>,
@@ -64,12 +66,14 @@ pub struct KubeletConfiguration {
     pub ignored: BTreeMap<String, serde_json::Value>,
 }
 
-/// Who may use the kubelet's API.
+/// Who is let in to the kubelet's API.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Authentication {
     /// Client certificates.
     pub x509: X509,
+    /// Tokens that the API server knows.
+    pub webhook: TokenWebhook,
     /// Nobody in particular.
     pub anonymous: Anonymous,
 }
@@ -80,6 +84,39 @@ pub struct Authentication {
 pub struct X509 {
     /// `--client-ca-file`.
     pub client_ca_file: Option<PathBuf>,
+}
+
+/// Tokens that the API server knows.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct TokenWebhook {
+    /// `--authentication-token-webhook`.
+    pub enabled: Option<bool>,
+    /// `--authentication-token-webhook-cache-ttl`.
+    #[serde(rename = "cacheTTL")]
+    pub cache_ttl: Option<String>,
+}
+
+/// What they may do there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Authorization {
+    /// `--authorization-mode`.
+    pub mode: Option<String>,
+    /// How long the API server's answers hold.
+    pub webhook: AccessWebhook,
+}
+
+/// How long the API server's answers hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct AccessWebhook {
+    /// `--authorization-webhook-cache-authorized-ttl`.
+    #[serde(rename = "cacheAuthorizedTTL")]
+    pub cache_authorized_ttl: Option<String>,
+    /// `--authorization-webhook-cache-unauthorized-ttl`.
+    #[serde(rename = "cacheUnauthorizedTTL")]
+    pub cache_unauthorized_ttl: Option<String>,
 }
 
 /// Nobody in particular.

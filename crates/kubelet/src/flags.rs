@@ -41,8 +41,6 @@ pub const RETIRED: RetiredFlags = &[
     ("image-service-endpoint", "Docker serves images too"),
     ("cloud-provider", "there are no cloud providers"),
     ("cloud-config", "there are no cloud providers"),
-    ("authorization-mode", "every authenticated client is allowed"),
-    ("authentication-token-webhook", "not supported"),
     ("volume-plugin-dir", "not supported"),
 ];
 
@@ -104,9 +102,24 @@ pub struct Flags {
     /// Authorities of clients of the kubelet's API
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// Lets clients without a certificate use the kubelet's API
+    /// Answer requests without credentials as system:anonymous; false by default
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub anonymous_auth: Option<bool>,
+    /// Ask the API server about bearer tokens; true by default where there is an API server
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub authentication_token_webhook: Option<bool>,
+    /// How long its word about a token holds; 2m by default
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub authentication_token_webhook_cache_ttl: Option<Duration>,
+    /// AlwaysAllow, or Webhook: ask the API server; the latter by default where there is an API server
+    #[arg(long, value_name = "MODE")]
+    pub authorization_mode: Option<String>,
+    /// How long its permission holds; 5m by default
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub authorization_webhook_cache_authorized_ttl: Option<Duration>,
+    /// How long its refusal holds; 30s by default
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub authorization_webhook_cache_unauthorized_ttl: Option<Duration>,
     /// DNS servers of pods
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub cluster_dns: Vec<String>,

@@ -2,15 +2,14 @@
 //!
 //! [`router`] is the whole API over two seams, the [`Runtime`] and a [`PodDirectory`]; [`listen`] serves it over TLS.
 
-mod auth;
-mod channels;
-mod exec;
+pub mod access;
 mod listen;
 mod logs;
 mod pods;
 mod reply;
 mod select;
 mod stats;
+mod streams;
 
 use std::sync::Arc;
 
@@ -20,9 +19,9 @@ use axum::middleware;
 use axum::routing::{any, get};
 use component::serve::health::Health;
 
+use self::access::Access;
 use crate::runtime::{PodUid, Runtime};
 
-pub use auth::{Anonymous, Authentication};
 pub use listen::{ListenConfig, ListenError, listen};
 
 /// The pods of this node, as the kubelet knows them.
@@ -53,22 +52,22 @@ pub struct ServerState {
     pub pods: Arc<dyn PodDirectory>,
 }
 
-/// The API. `health` brings `/healthz` and `/metrics`.
-pub fn router(state: Arc<ServerState>, health: &Health, authentication: Authentication) -> Router {
-    let authentication = Arc::new(authentication);
+/// The API. `health` brings `/healthz` and `/metrics`. Nothing is answered that `access` does not let through.
+pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Router {
+    let access = Arc::new(access);
     Router::new()
         .route("/pods", get(pods::all))
         .route("/runningpods", get(pods::running))
         .route("/runningpods/", get(pods::running))
         .route("/stats/summary", get(stats::summary))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container_logs))
-        .route("/exec/{namespace}/{pod}/{container}", any(exec::exec))
-        .route("/exec/{namespace}/{pod}/{uid}/{container}", any(exec::exec_with_uid))
-        .route("/attach/{namespace}/{pod}/{container}", any(exec::attach))
-        .route("/attach/{namespace}/{pod}/{uid}/{container}", any(exec::attach_with_uid))
+        .route("/exec/{namespace}/{pod}/{container}", any(streams::exec))
+        .route("/exec/{namespace}/{pod}/{uid}/{container}", any(streams::exec_with_uid))
+        .route("/attach/{namespace}/{pod}/{container}", any(streams::attach))
+        .route("/attach/{namespace}/{pod}/{uid}/{container}", any(streams::attach_with_uid))
         .with_state(state)
         .merge(health.router())
-        .layer(middleware::from_fn(move |request, next| auth::authenticate(Arc::clone(&authentication), request, next)))
+        .layer(middleware::from_fn(move |request, next| access::guard(Arc::clone(&access), request, next)))
 }
 
 #[cfg(test)]

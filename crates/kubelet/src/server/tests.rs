@@ -7,6 +7,8 @@ use axum::http::{Request, StatusCode};
 use futures::{SinkExt, StreamExt};
 use tower::ServiceExt;
 
+use super::access::Anonymous;
+use super::access::authorize::AlwaysAllow;
 use super::*;
 use crate::runtime::fake::FakeRuntime;
 use crate::runtime::{ContainerConfig, PodIdentity, SandboxConfig};
@@ -48,7 +50,9 @@ async fn app(anonymous: Anonymous) -> Router {
     });
     let entry = PodEntry { pod: Arc::new(serde_json::from_value(pod).unwrap()), runtime_uid: "u".into() };
     let state = ServerState { node: "node".into(), runtime: Arc::new(runtime), pods: Arc::new(OnePod(entry)) };
-    router(Arc::new(state), &Health::new(), Authentication { authority: None, anonymous })
+    let access =
+        Access { node: "node".into(), authenticators: Vec::new(), anonymous, authorizer: Box::new(AlwaysAllow) };
+    router(Arc::new(state), &Health::new(), access)
 }
 
 async fn get(app: &Router, path: &str) -> (StatusCode, String) {
@@ -77,6 +81,11 @@ async fn answers_are_upstreams() {
         ("/exec/ns/web/main", 400, "you must specify at least 1 of stdin, stdout, stderr"),
         ("/exec/ns/other/main?command=true&stdout=1", 404, "pod does not exist"),
         (
+            "/exec/ns/web/main?command=true&stdout=1",
+            400,
+            "unable to upgrade connection: the request asks for no protocol known here",
+        ),
+        (
             "/exec/ns/web/waiting?command=true&stdout=1",
             404,
             "unable to upgrade connection: container not found (\"waiting\")",
@@ -93,10 +102,11 @@ async fn answers_are_upstreams() {
 }
 
 #[tokio::test]
-async fn without_credentials_there_is_only_health() {
+async fn without_credentials_there_is_nothing() {
     let app = app(Anonymous::Refused).await;
-    assert_eq!(get(&app, "/pods").await, (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()));
-    assert_eq!(get(&app, "/healthz").await.0, StatusCode::OK);
+    for path in ["/pods", "/healthz", "/metrics", "/exec/ns/web/main?command=true&stdout=1", "/nowhere"] {
+        assert_eq!(get(&app, path).await, (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()), "{path}");
+    }
 }
 
 /// What came out of a conversation: each channel's bytes.
