@@ -1,12 +1,13 @@
 //! What is on the wire: Kubernetes v1.36 types, re-exported from k8s-openapi under plain names,
 //! and what it lacks: the table of resources with defaulting, validation, selectable fields and
-//! printer columns; quantities, selectors, patch merge keys and `Status` errors. No I/O.
+//! printer columns; what pods mean ([`pod`]); quantities, selectors, patch merge keys and `Status` errors. No I/O.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod field;
 mod kinds;
 pub mod object;
+pub mod pod;
 pub mod pod_spec;
 pub mod quantity;
 pub mod resource;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use api_types::core::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use api_types::core::{Node, Pod};
+use api_types::pod::host_ports::host_ports;
+use api_types::pod::node_affinity::{NodeView, Required};
+use api_types::pod::resources::{self, Amounts, Counting};
 use api_types::quantity::Quantity;
 
 use crate::env::Allocatable;
-use crate::pod::{PodExt, Role, qos};
+use crate::pod::PodExt;
 use crate::status::Reason;
 
 /// Refuses the pod if it does not fit beside `others`; `node` is what the API says, if it has said it.
@@ -36,12 +39,12 @@ fn fits(pod: &Pod, others: &[&Pod], allocatable: &Allocatable) -> Result<(), Rea
         return Err(out_of("pods", 1, pods, capacity.value()));
     }
     for (name, requested) in requests(pod) {
-        let Some(capacity) = allocatable.get(&name) else {
-            return Err(out_of(&name, amount(&name, requested), 0, 0));
+        let Some(capacity) = allocatable.get(name) else {
+            return Err(out_of(name, amount(name, requested), 0, 0));
         };
-        let used: Quantity = others.iter().filter_map(|other| requests(other).get(&name).copied()).sum();
+        let used: Quantity = others.iter().filter_map(|other| requests(other).get(name).copied()).sum();
         if used + requested > *capacity {
-            return Err(out_of(&name, amount(&name, requested), amount(&name, used), amount(&name, *capacity)));
+            return Err(out_of(name, amount(name, requested), amount(name, used), amount(name, *capacity)));
         }
     }
     Ok(())
@@ -59,87 +62,29 @@ fn amount(name: &str, quantity: Quantity) -> i64 {
     if name == "cpu" { quantity.milli_value() } else { quantity.value() }
 }
 
-/// What a pod asks for: the sum of what runs together, or the hungriest init container if that is more.
-fn requests(pod: &Pod) -> BTreeMap<String, Quantity> {
-    let mut total: BTreeMap<String, Quantity> = BTreeMap::new();
-    let mut peak: BTreeMap<String, Quantity> = BTreeMap::new();
-    for (role, container) in pod.all_containers() {
-        let names = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        for name in names.into_iter().flat_map(|requests| requests.keys()) {
-            let Some(asked) = qos::request(container, name) else { continue };
-            let running = total.entry(name.clone()).or_default();
-            if role == Role::Init {
-                let most = peak.entry(name.clone()).or_default();
-                *most = (*most).max(*running + asked);
-            } else {
-                *running += asked;
-            }
-        }
-    }
-    for (name, most) in peak {
-        let running = total.entry(name).or_default();
-        *running = (*running).max(most);
-    }
-    total.retain(|_, amount| !amount.is_zero());
-    total
+/// What a pod asks for; nothing of a resource is no request.
+fn requests(pod: &Pod) -> Amounts<'_> {
+    let mut requests = resources::requests(pod, Counting::default());
+    requests.retain(|_, amount| !amount.is_zero());
+    requests
 }
 
 fn conflicts(pod: &Pod, others: &[&Pod]) -> bool {
-    let wanted = ports(pod);
-    others.iter().flat_map(|other| ports(other)).any(|taken| {
-        wanted.iter().any(|port| {
-            let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0" || ip == "::";
-            port.1 == taken.1 && port.2 == taken.2 && (any(&port.0) || any(&taken.0) || port.0 == taken.0)
-        })
-    })
-}
-
-/// Address, port and protocol of every host port.
-fn ports(pod: &Pod) -> Vec<(String, i32, String)> {
-    let containers = pod.all_containers();
-    let ports = containers.iter().flat_map(|(_, container)| container.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            let number = port.host_port.filter(|port| *port > 0)?;
-            let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-            Some((port.host_ip.clone().unwrap_or_default(), number, protocol))
-        })
-        .collect()
+    let wanted = host_ports(pod);
+    !wanted.is_empty()
+        && others
+            .iter()
+            .flat_map(|other| host_ports(*other))
+            .any(|taken| wanted.iter().any(|port| port.conflicts_with(&taken)))
 }
 
 fn selects(pod: &Pod, node: &Node) -> bool {
     let no_labels = BTreeMap::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&no_labels);
+    let name = node.metadata.name.as_deref().unwrap_or_default();
     let spec = pod.pod_spec();
-    let simple = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    simple
-        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches(term, node, labels)))
-}
-
-fn matches(term: &NodeSelectorTerm, node: &Node, labels: &BTreeMap<String, String>) -> bool {
-    let name = node.metadata.name.as_ref();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let some = !fields.is_empty() || !expressions.is_empty();
-    some && fields.iter().all(|field| field.key == "metadata.name" && holds(field, name))
-        && expressions.iter().all(|expression| holds(expression, labels.get(&expression.key)))
-}
-
-fn holds(requirement: &NodeSelectorRequirement, value: Option<&String>) -> bool {
-    let listed = || value.is_some_and(|value| requirement.values.iter().flatten().any(|known| known == value));
-    let number = || value.and_then(|value| value.parse::<i64>().ok());
-    let bound = || requirement.values.iter().flatten().next().and_then(|bound| bound.parse::<i64>().ok());
-    match requirement.operator.as_str() {
-        "In" => listed(),
-        "NotIn" => !listed(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => number().zip(bound()).is_some_and(|(number, bound)| number > bound),
-        "Lt" => number().zip(bound()).is_some_and(|(number, bound)| number < bound),
-        _ => false,
-    }
+    Required::of(spec.node_selector.as_ref(), affinity).matches(NodeView { name, labels })
 }
 
 #[cfg(test)]

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use api_types::{
     core::{ContainerPort, NodeAffinity, Taint, Toleration},
     meta::{ObjectMeta, Time},
-    quantity::Wire,
+    pod::{ContainerView, Held, PodView, ResourceList},
 };
 use component::slim_resource;
 use serde::Deserialize;
-
-/// Amounts by resource name.
-pub type ResourceList = BTreeMap<String, Wire>;
 
 /// A pod.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -71,6 +68,8 @@ pub struct Affinity {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// Its name.
+    pub name: Box<str>,
     /// What it requests.
     pub resources: Option<Box<Resources>>,
     /// Ports on the host.
@@ -87,14 +86,97 @@ pub struct Resources {
     pub requests: ResourceList,
 }
 
-/// Whether a pod is over.
+impl ContainerView for Container {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn requests(&self) -> Option<&ResourceList> {
+        self.resources.as_deref().map(|resources| &resources.requests)
+    }
+
+    fn limits(&self) -> Option<&ResourceList> {
+        None
+    }
+
+    fn restarts_always(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+
+    fn ports(&self) -> &[ContainerPort] {
+        &self.ports
+    }
+}
+
+impl PodView for Pod {
+    type Container = Container;
+
+    fn containers(&self) -> &[Container] {
+        &self.spec.containers
+    }
+
+    fn init_containers(&self) -> &[Container] {
+        &self.spec.init_containers
+    }
+
+    fn pod_requests(&self) -> Option<&ResourceList> {
+        self.spec.resources.as_deref().map(|resources| &resources.requests)
+    }
+
+    fn pod_limits(&self) -> Option<&ResourceList> {
+        None
+    }
+
+    fn overhead(&self) -> Option<&ResourceList> {
+        self.spec.overhead.as_deref()
+    }
+
+    fn held(&self, container: &str) -> Held<'_> {
+        let mut statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
+        statuses.find(|status| &*status.name == container).map_or_else(Held::default, |status| Held {
+            allocated: status.allocated_resources.as_deref(),
+            in_force: status.resources.as_deref().and_then(|resources| resources.requests.as_ref()),
+        })
+    }
+
+    fn resize_is_infeasible(&self) -> bool {
+        let mut pending = self.status.conditions.iter().filter(|condition| &*condition.r#type == "PodResizePending");
+        pending.next().is_some_and(|condition| condition.reason.as_deref() == Some("Infeasible"))
+    }
+}
+
+/// Whether a pod is over, and what it holds.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     /// `Succeeded` and `Failed` pods hold no resources.
     pub phase: Option<Box<str>>,
-    /// To keep `PodScheduled`'s transition time.
+    /// `PodScheduled`'s transition time, and what became of a resize.
     pub conditions: Vec<Condition>,
+    /// What containers hold while they are resized.
+    pub container_statuses: Vec<ContainerStatus>,
+    /// The same of init containers.
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// What a container holds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// Its name.
+    pub name: Box<str>,
+    /// Promised by the kubelet.
+    pub allocated_resources: Option<Box<ResourceList>>,
+    /// In force.
+    pub resources: Option<Box<HeldResources>>,
+}
+
+/// Requests that are in force.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HeldResources {
+    /// Amounts by resource name.
+    pub requests: Option<ResourceList>,
 }
 
 /// A condition of a pod.

@@ -1,8 +1,14 @@
 //! Arithmetic of requests: what a pod takes from a node.
 
-use api_types::quantity::{Quantity, Wire};
+use api_types::{
+    pod::{
+        ResourceList,
+        resources::{self, Counting},
+    },
+    quantity::{Quantity, Wire},
+};
 
-use crate::model::{Container, Pod, ResourceList};
+use crate::model::Pod;
 
 /// What a container without a CPU request is taken to use when nodes are scored; upstream's
 /// `DefaultMilliCPURequest`.
@@ -24,14 +30,12 @@ pub struct Amounts {
 }
 
 impl Amounts {
-    /// Reads a resource list. `pods` is no amount that a pod asks for and is left out.
+    /// Rounds what was added up. `pods` is no amount that a pod asks for and is left out.
     #[must_use]
-    pub fn of(list: &ResourceList) -> Self {
+    pub fn of(quantities: impl IntoIterator<Item = (impl AsRef<str>, Quantity)>) -> Self {
         let mut amounts = Self::default();
-        for (name, wire) in list {
-            // Validated when written; an unreadable amount asks for nothing.
-            let quantity = Quantity::try_from(wire).unwrap_or_default();
-            match name.as_str() {
+        for (name, quantity) in quantities {
+            match name.as_ref() {
                 "cpu" => amounts.milli_cpu = quantity.milli_value(),
                 "memory" => amounts.memory = quantity.value(),
                 "ephemeral-storage" => amounts.ephemeral_storage = quantity.value(),
@@ -40,6 +44,13 @@ impl Amounts {
             }
         }
         amounts
+    }
+
+    /// What a node offers.
+    #[must_use]
+    pub fn offered(list: &ResourceList) -> Self {
+        // An unreadable amount offers nothing.
+        Self::of(list.iter().map(|(name, wire)| (name, Quantity::try_from(wire).unwrap_or_default())))
     }
 
     /// The amount of an extended resource.
@@ -70,10 +81,6 @@ impl Amounts {
     pub fn subtract(&mut self, other: &Self) {
         self.merge(other, i64::saturating_sub);
     }
-
-    fn raise_to(&mut self, other: &Self) {
-        self.merge(other, i64::max);
-    }
 }
 
 /// What a pod takes.
@@ -88,71 +95,26 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The effective requests of a pod: the larger of what runs together and of each init
-    /// container beside the sidecars started before it; plus overhead; pod-level requests win.
+    /// The effective requests of a pod.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let asked = total(pod, &|container| Amounts::of(requests(container)));
-        let scored = total(pod, &|container| {
-            let mut amounts = Amounts::of(requests(container));
-            assume(&mut amounts, requests(container));
-            amounts
-        });
-        Self { asked, scored_milli_cpu: scored.milli_cpu, scored_memory: scored.memory }
-    }
-}
-
-fn requests(container: &Container) -> &ResourceList {
-    static NONE: ResourceList = ResourceList::new();
-    container.resources.as_deref().map_or(&NONE, |resources| &resources.requests)
-}
-
-fn assume(amounts: &mut Amounts, requests: &ResourceList) {
-    if !requests.contains_key("cpu") {
-        amounts.milli_cpu = ASSUMED_MILLI_CPU;
-    }
-    if !requests.contains_key("memory") {
-        amounts.memory = ASSUMED_MEMORY;
-    }
-}
-
-fn total(pod: &Pod, of: &dyn Fn(&Container) -> Amounts) -> Amounts {
-    let mut running = Amounts::default();
-    for container in &pod.spec.containers {
-        running.add(&of(container));
-    }
-    let mut sidecars = Amounts::default();
-    let mut peak = Amounts::default();
-    for container in &pod.spec.init_containers {
-        let amounts = of(container);
-        if container.restart_policy.as_deref() == Some("Always") {
-            sidecars.add(&amounts);
-            peak.raise_to(&sidecars);
-        } else {
-            let mut beside = sidecars.clone();
-            beside.add(&amounts);
-            peak.raise_to(&beside);
+        let asked = resources::requests(pod, Counting { missing: &[], held: true });
+        let scored = resources::requests(pod, Counting { missing: &missing(pod, &asked), held: true });
+        let scored = |name: &str| scored.get(name).copied().unwrap_or_default();
+        Self {
+            scored_milli_cpu: scored("cpu").milli_value(),
+            scored_memory: scored("memory").value(),
+            asked: Amounts::of(asked),
         }
     }
-    running.add(&sidecars);
-    running.raise_to(&peak);
-    override_with(&mut running, pod.spec.resources.as_deref().map(|resources| &resources.requests));
-    if let Some(overhead) = &pod.spec.overhead {
-        running.add(&Amounts::of(overhead));
-    }
-    running
 }
 
-/// Pod-level requests replace the containers' sum, for CPU and memory.
-fn override_with(running: &mut Amounts, pod_level: Option<&ResourceList>) {
-    let Some(pod_level) = pod_level else { return };
-    let amounts = Amounts::of(pod_level);
-    if pod_level.contains_key("cpu") {
-        running.milli_cpu = amounts.milli_cpu;
-    }
-    if pod_level.contains_key("memory") {
-        running.memory = amounts.memory;
-    }
+/// What is assumed of containers that name no request. A pod that asks for something as a whole leaves nothing to
+/// assume where it does.
+fn missing(pod: &Pod, asked: &resources::Amounts<'_>) -> Vec<(&'static str, Quantity)> {
+    let assumed = [("cpu", Quantity::from_milli(ASSUMED_MILLI_CPU)), ("memory", Quantity::from_bytes(ASSUMED_MEMORY))];
+    let whole = resources::has_pod_level_requests(pod);
+    assumed.into_iter().filter(|(name, _)| !whole || asked.get(name).is_none_or(Quantity::is_zero)).collect()
 }
 
 /// How many pods a node takes.
@@ -174,34 +136,26 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_effective() {
-        let sidecar = serde_json::json!({"resources": cpu("100m"), "restartPolicy": "Always"});
-        let cases = [
-            (serde_json::json!({"containers": [{"resources": cpu("1")}, {"resources": cpu("500m")}]}), 1500),
-            (
-                serde_json::json!({"containers": [{"resources": cpu("1")}], "initContainers": [{"resources": cpu("3")}]}),
-                3000,
-            ),
-            (
-                serde_json::json!({"containers": [{"resources": cpu("1")}], "initContainers": [sidecar, {"resources": cpu("2")}]}),
-                2100,
-            ),
-            (
-                serde_json::json!({"containers": [{"resources": cpu("1")}], "initContainers": [{"resources": cpu("1")}, sidecar]}),
-                1100,
-            ),
-            (serde_json::json!({"containers": [{}], "overhead": {"cpu": "250m"}}), 250),
-            (serde_json::json!({"containers": [{"resources": cpu("1")}], "resources": cpu("5")}), 5000),
-        ];
-        for (spec, milli_cpu) in cases {
-            assert_eq!(Requests::of(&pod(spec.clone())).asked.milli_cpu, milli_cpu, "{spec}");
-        }
+    fn amounts_are_rounded_up() {
+        let little = serde_json::json!({"requests": {"cpu": "100u", "memory": "1500m", "example.com/gpu": "2"}});
+        let requests = Requests::of(&pod(serde_json::json!({"containers": [{"resources": little}]})));
+        assert_eq!((requests.asked.milli_cpu, requests.asked.memory), (1, 2));
+        assert_eq!((requests.asked.other("example.com/gpu"), requests.asked.other("example.com/fpga")), (2, 0));
     }
 
     #[test]
     fn scoring_assumes_a_minimum() {
-        let requests = Requests::of(&pod(serde_json::json!({"containers": [{}, {"resources": cpu("1")}]})));
-        assert_eq!((requests.asked.milli_cpu, requests.scored_milli_cpu), (1000, 1100));
-        assert_eq!((requests.asked.memory, requests.scored_memory), (0, 400 << 20));
+        let whole = |requests: serde_json::Value| serde_json::json!({"containers": [{}, {}], "resources": requests});
+        let cases = [
+            (serde_json::json!({"containers": [{}, {"resources": cpu("1")}]}), (1000, 1100), (0, 400 << 20)),
+            (serde_json::json!({"containers": [{"resources": cpu("0")}]}), (0, 0), (0, 200 << 20)),
+            (whole(cpu("1")), (1000, 1000), (0, 400 << 20)),
+            (whole(serde_json::json!({"requests": {"cpu": "0", "memory": "1"}})), (0, 0), (1, 1)),
+        ];
+        for (spec, milli_cpu, memory) in cases {
+            let requests = Requests::of(&pod(spec.clone()));
+            assert_eq!((requests.asked.milli_cpu, requests.scored_milli_cpu), milli_cpu, "{spec}");
+            assert_eq!((requests.asked.memory, requests.scored_memory), memory, "{spec}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
         Container, ContainerPort, EnvVar, EphemeralContainer, GRPCAction, HTTPGetAction, LifecycleHandler,
         ObjectFieldSelector, PodSpec, Probe, ResourceFieldSelector, ResourceRequirements,
     },
+    pod::resources::{container_requests, is_pod_level},
     quantity::{self, Quantity, Wire},
 };
 
@@ -69,9 +70,27 @@ pub fn set_pod_defaults(spec: &mut PodSpec) {
             container.ports.iter_mut().flatten().for_each(host_port);
         }
     }
-    if let Some(resources) = &mut spec.resources {
-        requests_from_limits(resources);
+    whole_pod_requests(spec);
+}
+
+/// A pod that is limited as a whole asks for what its containers ask for together; where they ask for nothing, for what
+/// it is limited to. Huge pages cannot be overcommitted, so that only the limit counts.
+fn whole_pod_requests(spec: &mut PodSpec) {
+    let limited = |resources: &ResourceRequirements| resources.limits.as_ref().is_some_and(|limits| !limits.is_empty());
+    if !spec.resources.as_ref().is_some_and(limited) {
+        return;
     }
+    let asked: Vec<(String, Quantity)> = container_requests(spec)
+        .into_iter()
+        .filter(|(name, _)| is_pod_level(name) && !name.starts_with("hugepages-"))
+        .map(|(name, amount)| (name.to_owned(), amount))
+        .collect();
+    let Some(resources) = &mut spec.resources else { return };
+    let requests = resources.requests.get_or_insert_default();
+    for (name, amount) in asked {
+        requests.entry(name).or_insert_with(|| amount.to_wire());
+    }
+    requests_from_limits(resources);
 }
 
 /// `serviceAccount` is the old name of `serviceAccountName`; both are always shown.

@@ -8,7 +8,6 @@ mod node;
 mod plain;
 mod pod;
 mod replication_controller;
-mod secret;
 pub mod service;
 
 use std::sync::Arc;
@@ -61,7 +60,7 @@ static LINES: &[Line] = &[
     line("", "nodes", "minions", &node::Nodes),
     line("", "pods", "pods", &pod::Pods),
     line("", "replicationcontrollers", "controllers", &replication_controller::ReplicationControllers),
-    line("", "secrets", "secrets", &secret::Secrets),
+    line("", "secrets", "secrets", &plain::Secrets),
     line("", "serviceaccounts", "serviceaccounts", &plain::ServiceAccounts),
     line("", "services", "services/specs", &service::Services),
     line("apps", "deployments", "deployments", &apps::Deployments),

@@ -14,6 +14,13 @@ impl TypedStrategy for EndpointsStrategy {
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
 }
 
+/// `stringData` becomes data with the defaults.
+pub(super) struct Secrets;
+
+impl TypedStrategy for Secrets {
+    type Kind = core::Secret;
+}
+
 pub(super) struct ServiceAccounts;
 
 impl TypedStrategy for ServiceAccounts {

@@ -1,6 +1,9 @@
 //! Pods: a deletion is confirmed by the kubelet.
 
-use api_types::core::{Pod, PodSpec, PodStatus};
+use api_types::{
+    core::{Pod, PodStatus},
+    pod::qos::QosClass,
+};
 
 use crate::registry::{
     Part, TypedStrategy,
@@ -18,7 +21,7 @@ impl TypedStrategy for Pods {
 
     fn prepare_for_create(&self, new: &mut Pod) {
         new.metadata.generation = Some(1);
-        let qos_class = new.spec.as_ref().map(|spec| qos_class(spec).to_owned());
+        let qos_class = Some(QosClass::of(new).as_str().to_owned());
         new.status = Some(PodStatus { phase: Some("Pending".into()), qos_class, ..PodStatus::default() });
     }
 
@@ -56,27 +59,5 @@ impl TypedStrategy for Pods {
 fn bump_generation(new: &mut Pod, old: &Pod) {
     if new.spec != old.spec {
         new.metadata.generation = Some(old.metadata.generation.unwrap_or(0).saturating_add(1));
-    }
-}
-
-/// `Guaranteed`: every container has limits for CPU and memory and requests what it is limited to. `BestEffort`: none
-/// requests or is limited to anything. `Burstable`: the rest.
-fn qos_class(spec: &PodSpec) -> &'static str {
-    const COUNTED: [&str; 2] = ["cpu", "memory"];
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let (mut best_effort, mut guaranteed) = (true, true);
-    for container in containers {
-        let resources = container.resources.clone().unwrap_or_default();
-        let (requests, limits) = (resources.requests.unwrap_or_default(), resources.limits.unwrap_or_default());
-        for name in COUNTED {
-            let (request, limit) = (requests.get(name), limits.get(name));
-            best_effort &= request.is_none() && limit.is_none();
-            guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
-        }
-    }
-    match (best_effort, guaranteed) {
-        (true, _) => "BestEffort",
-        (false, true) => "Guaranteed",
-        (false, false) => "Burstable",
     }
 }

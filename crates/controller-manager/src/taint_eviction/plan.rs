@@ -3,9 +3,8 @@
 use api_types::{
     core::{Taint, Toleration},
     jiff::{SignedDuration, Timestamp},
+    pod::tolerations::{NO_EXECUTE, tolerates},
 };
-
-use crate::taints::{NO_EXECUTE, tolerates};
 
 /// What becomes of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,59 +1,13 @@
-//! Quality of service: the class, and what follows from it.
+//! What follows from a pod's quality of service, and what its containers ask for one by one.
 
 use std::collections::BTreeMap;
 
 use api_types::core::{Container, Pod};
+use api_types::pod::qos::QosClass;
 use api_types::quantity::{Quantity, Wire};
 
 use super::PodExt;
 
-/// `status.qosClass`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QosClass {
-    /// Every container has equal requests and limits of CPU and memory.
-    Guaranteed,
-    /// Some container asks for something.
-    Burstable,
-    /// Nobody asks for anything.
-    BestEffort,
-}
-
-impl QosClass {
-    /// As on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Guaranteed => "Guaranteed",
-            Self::Burstable => "Burstable",
-            Self::BestEffort => "BestEffort",
-        }
-    }
-
-    /// The class of a pod.
-    #[must_use]
-    pub fn of(pod: &Pod) -> Self {
-        let containers = pod.all_containers();
-        let asks = |container: &Container| {
-            COUNTED.iter().any(|name| request(container, name).is_some() || limit(container, name).is_some())
-        };
-        let full = |container: &Container| {
-            COUNTED.iter().all(|name| {
-                let limit = limit(container, name);
-                limit.is_some() && request(container, name).or(limit) == limit
-            })
-        };
-        if containers.iter().all(|(_, container)| full(container)) {
-            Self::Guaranteed
-        } else if containers.iter().any(|(_, container)| asks(container)) {
-            Self::Burstable
-        } else {
-            Self::BestEffort
-        }
-    }
-}
-
-/// Resources that the class depends on.
-const COUNTED: [&str; 2] = ["cpu", "memory"];
 /// Pods of at least this priority are critical to the node (`system-cluster-critical`).
 const CRITICAL_PRIORITY: i32 = 2_000_000_000;
 
@@ -110,33 +64,16 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_upstreams() {
-        let full = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1Gi"}});
-        let limits_only = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
-        let cases = [
-            (vec![json!({})], QosClass::BestEffort),
-            (vec![json!({"requests": {"cpu": "0"}})], QosClass::BestEffort),
-            (vec![full.clone()], QosClass::Guaranteed),
-            (vec![limits_only], QosClass::Guaranteed),
-            (vec![full.clone(), json!({})], QosClass::Burstable),
-            (vec![json!({"requests": {"cpu": "100m"}})], QosClass::Burstable),
-            (vec![json!({"limits": {"cpu": "1"}})], QosClass::Burstable),
-        ];
-        for (resources, expected) in cases {
-            assert_eq!(QosClass::of(&pod(&resources)), expected, "{resources:?}");
-        }
-    }
-
-    #[test]
     fn the_hungry_are_killed_first() {
         let memory = 4 << 30;
         let score = |resources| {
             let pod = pod(&[resources]);
             oom_score_adj(&pod, &pod.pod_spec().containers[0], memory)
         };
+        let full = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}});
         assert_eq!(score(json!({})), 1000);
         assert_eq!(score(json!({"requests": {"memory": "1Gi"}})), 750);
         assert_eq!(score(json!({"requests": {"memory": "4Gi"}})), 3);
-        assert_eq!(score(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), -997);
+        assert_eq!(score(full), -997);
     }
 }

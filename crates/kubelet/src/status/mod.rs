@@ -14,9 +14,9 @@ use std::net::IpAddr;
 use api_types::core::{HostIP, Pod, PodIP, PodStatus};
 use api_types::jiff::Timestamp;
 use api_types::meta::Time;
+use api_types::pod::qos::QosClass;
 
 use crate::pod::PodExt;
-use crate::pod::qos::QosClass;
 use crate::probes::ProbeResults;
 use crate::runtime::{ContainerId, RuntimePod};
 pub use phase::Phase;

@@ -2,34 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api_types::core::Taint;
+use api_types::{
+    core::Taint,
+    pod::{
+        host_ports::{HostPort, host_ports},
+        node_affinity::NodeView,
+    },
+};
 
 use crate::{
     model::{Node, Pod},
     resources::{Amounts, Requests, pod_slots},
 };
-
-/// A port that a pod takes on its host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// `0.0.0.0` means every address.
-    pub address: Box<str>,
-    /// `TCP`, `UDP`, `SCTP`.
-    pub protocol: Box<str>,
-    /// The number.
-    pub port: i32,
-}
-
-impl HostPort {
-    /// Whether both cannot be on one host.
-    #[must_use]
-    pub fn conflicts_with(&self, other: &Self) -> bool {
-        let any = |address: &str| address == "0.0.0.0";
-        self.port == other.port
-            && self.protocol == other.protocol
-            && (self.address == other.address || any(&self.address) || any(&other.address))
-    }
-}
 
 /// What counts of a pod that is on a node, or shall be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,18 +28,7 @@ impl PodInfo {
     /// Reads a pod.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let sidecars =
-            pod.spec.init_containers.iter().filter(|container| container.restart_policy.as_deref() == Some("Always"));
-        let ports = pod.spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
-        let host_ports = ports
-            .filter_map(|port| {
-                let number = port.host_port.filter(|number| *number > 0)?;
-                let address = port.host_ip.as_deref().filter(|address| !address.is_empty()).unwrap_or("0.0.0.0");
-                let protocol = port.protocol.as_deref().unwrap_or("TCP");
-                Some(HostPort { address: address.into(), protocol: protocol.into(), port: number })
-            })
-            .collect();
-        Self { requests: Requests::of(pod), host_ports }
+        Self { requests: Requests::of(pod), host_ports: host_ports(pod) }
     }
 }
 
@@ -99,7 +72,7 @@ impl NodeInfo {
             labels: node.metadata.labels.clone().unwrap_or_default(),
             taints: node.spec.taints.clone(),
             unschedulable: node.spec.unschedulable,
-            allocatable: Amounts::of(&node.status.allocatable),
+            allocatable: Amounts::offered(&node.status.allocatable),
             pod_slots: pod_slots(&node.status.allocatable),
         });
     }
@@ -147,6 +120,12 @@ impl NodeInfo {
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.node.as_ref().map_or(&NONE, |node| &node.labels)
+    }
+
+    /// What selectors read of the node.
+    #[must_use]
+    pub fn view(&self) -> NodeView<'_> {
+        NodeView { name: &self.name, labels: self.labels() }
     }
 
     /// The node's taints.

@@ -1,8 +1,7 @@
 //! Cordoned nodes take only pods that tolerate it.
 
-use api_types::core::Taint;
+use api_types::{core::Taint, pod::tolerations::tolerated};
 
-use super::taint_toleration::tolerated;
 use crate::framework::{Candidate, ClusterEvent, Plugin, Prepared};
 
 /// See the module.

@@ -97,3 +97,18 @@ fn volumes_are_defaulted() {
         assert_eq!(defaulted(json!({"containers": [], "volumes": [given]}))["volumes"], json!([expected]));
     }
 }
+
+#[test]
+fn a_pod_limited_as_a_whole_asks_for_what_its_containers_ask_for() {
+    let requests = |containers: Value, resources: Value| {
+        defaulted(json!({"containers": containers, "resources": resources}))["resources"]["requests"].take()
+    };
+    let asking = json!({"name": "c", "resources": {"requests": {"cpu": "500m", "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "2Mi"}}});
+    let limits = json!({"limits": {"cpu": "4", "memory": "1Gi"}});
+    let both = json!([asking, asking]);
+    assert_eq!(requests(both.clone(), limits.clone()), json!({"cpu": "1", "memory": "1Gi"}));
+    assert_eq!(requests(json!([{"name": "c"}]), limits), json!({"cpu": "4", "memory": "1Gi"}));
+    let own = json!({"limits": {"cpu": "4"}, "requests": {"cpu": "2"}});
+    assert_eq!(requests(both.clone(), own), json!({"cpu": "2"}));
+    assert_eq!(requests(both, json!({"requests": {"memory": "1Gi"}})), json!({"memory": "1Gi"}));
+}
