@@ -4,6 +4,8 @@ pub mod defaults;
 pub mod image;
 pub(crate) mod validate;
 
+pub use validate::node_affinity as validate_node_affinity;
+
 use crate::core::Volume;
 
 /// The JSON names of the sources that a volume has; a valid one has exactly one.

@@ -12,6 +12,7 @@ mod volumes;
 mod tests;
 
 pub(crate) use containers::image;
+pub use scheduling::node_affinity;
 
 use crate::{
     core::{PodSpec, PodTemplateSpec},

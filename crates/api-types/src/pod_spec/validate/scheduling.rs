@@ -83,7 +83,8 @@ fn affinity(path: &Path, affinity: &Affinity) -> Vec<FieldError> {
     errors
 }
 
-fn node_affinity(path: &Path, affinity: &NodeAffinity) -> Vec<FieldError> {
+/// Node affinity, as pods have it.
+pub fn node_affinity(path: &Path, affinity: &NodeAffinity) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
         let path = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
