@@ -4,6 +4,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod dynamic;
 pub mod field;
 mod kinds;
 pub mod object;
@@ -11,7 +12,7 @@ pub mod pod;
 pub mod pod_spec;
 pub mod quantity;
 pub mod resource;
-mod resources;
+pub mod rows;
 pub mod schema;
 pub mod selector;
 pub mod status;
@@ -19,12 +20,12 @@ pub mod table;
 pub mod validation;
 pub mod yaml;
 
+pub use dynamic::Dynamic;
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
 pub use object::{Kind, Object};
-pub use resource::{Resource, Scope, Subresource};
-pub use resources::{find, find_kind, resources};
+pub use resource::{Resource, Scope, Subresource, WrongType};
 #[cfg(feature = "openapi")]
 pub use schemars;
 pub use status::{GroupResource, StatusError};

@@ -1,12 +1,16 @@
 //! Typed objects, and what the API server asks of each kind.
 
-use std::{any::Any, fmt::Debug};
+use std::{any::Any, borrow::Cow, fmt::Debug, mem};
 
 use k8s_openapi::Metadata;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{field::FieldError, meta::ObjectMeta};
+use crate::{
+    field::FieldError,
+    meta::ObjectMeta,
+    resource::{Text, WrongType},
+};
 
 /// A typed object of some kind, alive while one write is defaulted, validated and admitted, or
 /// while one row of a Table is printed.
@@ -39,6 +43,22 @@ impl dyn Object {
     /// This object as a `T`, if it is one.
     pub fn downcast_mut<T: Object>(&mut self) -> Option<&mut T> {
         self.as_any_mut().downcast_mut()
+    }
+
+    /// This object as a `T`, which it has to be; `kind` names that in the error.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn expect_ref<T: Object>(&self, kind: &'static str) -> Result<&T, WrongType> {
+        self.downcast_ref().ok_or(WrongType { expected: Cow::Borrowed(kind) })
+    }
+
+    /// This object as a `T`, which it has to be; `kind` names that in the error.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn expect_mut<T: Object>(&mut self, kind: &'static str) -> Result<&mut T, WrongType> {
+        self.downcast_mut().ok_or(WrongType { expected: Cow::Borrowed(kind) })
     }
 }
 
@@ -129,42 +149,46 @@ pub trait Kind:
 }
 
 /// A column of the server-side Table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Heading, such as `Ready`.
-    pub name: &'static str,
+    pub name: Text,
     /// OpenAPI type: `string`, `integer`, `date`, `boolean`.
-    pub r#type: &'static str,
+    pub r#type: Text,
     /// OpenAPI format; `name` for the name column, else usually empty.
-    pub format: &'static str,
+    pub format: Text,
     /// What the column means; kubectl shows it nowhere, other clients do.
-    pub description: &'static str,
+    pub description: Text,
     /// 0 is always shown, 1 with `-o wide`.
     pub priority: i32,
 }
 
 impl Column {
     /// The object's name.
-    pub const NAME: Self = Self {
-        name: "Name",
-        r#type: "string",
-        format: "name",
-        description: "Name must be unique within a namespace.",
-        priority: 0,
-    };
+    pub const NAME: Self = Self::of("Name", ["string", "name"], "Name must be unique within a namespace.");
     /// Time since creation.
     pub const AGE: Self = Self::text("Age", "Time since the object was created.");
+
+    const fn of(name: &'static str, [r#type, format]: [&'static str; 2], description: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            r#type: Cow::Borrowed(r#type),
+            format: Cow::Borrowed(format),
+            description: Cow::Borrowed(description),
+            priority: 0,
+        }
+    }
 
     /// A string column that is always shown.
     #[must_use]
     pub const fn text(name: &'static str, description: &'static str) -> Self {
-        Self { name, r#type: "string", format: "", description, priority: 0 }
+        Self::of(name, ["string", ""], description)
     }
 
     /// An integer column that is always shown.
     #[must_use]
     pub const fn integer(name: &'static str, description: &'static str) -> Self {
-        Self { name, r#type: "integer", format: "", description, priority: 0 }
+        Self::of(name, ["integer", ""], description)
     }
 
     /// The same column, shown with `-o wide` only.
@@ -176,49 +200,54 @@ impl Column {
 }
 
 /// A field that a field selector may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectableField {
     /// The selector's name and the path in the object, such as `status.phase`.
-    pub path: &'static str,
+    pub path: Text,
     /// What an absent field compares as: usually "", `false` for booleans, `0` for numbers.
-    pub absent: &'static str,
+    pub absent: Text,
     /// The path in the stored object; differs where a resource is stored as another kind, or where
     /// the selector's name is not a path.
-    pub stored: &'static str,
+    pub stored: Text,
     /// The path of the field that stands in when this one is absent or empty.
-    pub otherwise: Option<&'static str>,
+    pub otherwise: Option<Text>,
 }
 
 impl SelectableField {
+    const fn of(path: &'static str, absent: &'static str) -> Self {
+        Self { path: Cow::Borrowed(path), absent: Cow::Borrowed(absent), stored: Cow::Borrowed(path), otherwise: None }
+    }
+
     /// A string field; absent means empty.
     #[must_use]
     pub const fn text(path: &'static str) -> Self {
-        Self { path, absent: "", stored: path, otherwise: None }
+        Self::of(path, "")
     }
 
     /// A boolean field; absent means `false`.
     #[must_use]
     pub const fn boolean(path: &'static str) -> Self {
-        Self { path, absent: "false", stored: path, otherwise: None }
+        Self::of(path, "false")
     }
 
     /// A number; absent means `0`.
     #[must_use]
     pub const fn integer(path: &'static str) -> Self {
-        Self { path, absent: "0", stored: path, otherwise: None }
+        Self::of(path, "0")
     }
 
     /// The same field, found elsewhere in the stored object.
     #[must_use]
     pub const fn stored_at(mut self, stored: &'static str) -> Self {
-        self.stored = stored;
+        // Nothing can be dropped in a constant, and the constant path before need not be.
+        mem::forget(mem::replace(&mut self.stored, Cow::Borrowed(stored)));
         self
     }
 
     /// The same field, with another that stands in for it.
     #[must_use]
     pub const fn or(mut self, otherwise: &'static str) -> Self {
-        self.otherwise = Some(otherwise);
+        mem::forget(mem::replace(&mut self.otherwise, Some(Cow::Borrowed(otherwise))));
         self
     }
 }

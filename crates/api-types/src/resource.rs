@@ -1,13 +1,14 @@
-//! The row type of the one table of resources: from its rows come routes, discovery, OpenAPI,
-//! Table output and garbage collection's list.
+//! The row type of the table of resources: from its rows come routes, discovery, OpenAPI, Table output and garbage
+//! collection's list. Built-in rows are constants; rows can also be made, changed and dropped at run time.
 
-use std::{fmt::Debug, marker::PhantomData};
+use std::{borrow::Cow, fmt::Debug, marker::PhantomData, mem, ops::Deref, sync::Arc};
 
 use serde_json::Value;
 
 use crate::{
     field::FieldError,
     object::{Column, Kind, Object, SelectableField},
+    validation::names::{self, Rule},
 };
 
 /// Whether a resource's objects live in a namespace.
@@ -19,49 +20,146 @@ pub enum Scope {
     Cluster,
 }
 
-/// A subresource as discovery shows it, such as `pods/status` or `deployments/scale`.
+/// A text of a row: constant, or as long as the row.
+pub type Text = Cow<'static, str>;
+
+/// How requests to a subresource go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// As those to an object: answered in time, in the representation that was settled with the client.
+    Object,
+    /// A connection that lasts as long as the client wants, in a representation of its own: no deadline, not counted
+    /// as in flight, nothing to negotiate.
+    Stream,
+}
+
+/// A subresource as discovery shows it, such as `pods/status` or `deployments/scale`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subresource {
     /// The last path segment.
-    pub name: &'static str,
+    pub name: Text,
     /// Group of the kind that is read and written; differs from the parent's for `scale`.
-    pub group: &'static str,
+    pub group: Text,
     /// Version of that kind.
-    pub version: &'static str,
+    pub version: Text,
     /// That kind, such as `Scale`, `Binding`, `PodExecOptions`.
-    pub kind: &'static str,
+    pub kind: Text,
     /// Verbs as discovery lists them: `get`, `patch`, `update`, `create`.
     pub verbs: &'static [&'static str],
+    /// How its requests go.
+    pub traffic: Traffic,
+    /// The kind of the core group that its query is read as, such as `PodExecOptions`; none where the query is that of
+    /// any request.
+    pub options: Option<Text>,
+}
+
+impl Subresource {
+    /// A subresource of this name that reads and writes the kind.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        (group, version, kind): (&'static str, &'static str, &'static str),
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            verbs,
+            traffic: Traffic::Object,
+            options: None,
+        }
+    }
+
+    /// The same subresource as a connection whose query is read as this kind of options.
+    #[must_use]
+    pub const fn stream(mut self, options: &'static str) -> Self {
+        self.traffic = Traffic::Stream;
+        mem::forget(mem::replace(&mut self.options, Some(Cow::Borrowed(options))));
+        self
+    }
+
+    /// Whether a verb is understood.
+    #[must_use]
+    pub fn supports(&self, verb: &str) -> bool {
+        self.verbs.contains(&verb)
+    }
 }
 
 /// All verbs of an ordinary resource, sorted as discovery sorts them.
 pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// Verbs of subresources that are read and written like an object.
+pub const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
+
+/// Short names or categories.
+#[derive(Clone, Debug)]
+pub enum Names {
+    /// Of a built-in row.
+    Constant(&'static [&'static str]),
+    /// Of a row that came at run time.
+    Owned(Arc<[String]>),
+}
+
+impl Names {
+    /// The names in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (constant, owned): (&[&str], &[String]) = match self {
+            Self::Constant(names) => (names, &[]),
+            Self::Owned(names) => (&[], names),
+        };
+        constant.iter().copied().chain(owned.iter().map(String::as_str))
+    }
+}
+
+/// A kind's functions: of a type that is compiled in, or of a kind that came at run time.
+#[derive(Clone, Debug)]
+pub enum Ops {
+    /// Of a Rust type.
+    Constant(&'static dyn KindOps),
+    /// Brought along by the row.
+    Owned(Arc<dyn KindOps>),
+}
+
+impl Deref for Ops {
+    type Target = dyn KindOps;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Constant(ops) => *ops,
+            Self::Owned(ops) => &**ops,
+        }
+    }
+}
+
 /// One row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Resource {
     /// API group; empty for core.
-    pub group: &'static str,
+    pub group: Text,
     /// API version.
-    pub version: &'static str,
+    pub version: Text,
     /// Kind, such as `Pod`.
-    pub kind: &'static str,
+    pub kind: Text,
     /// Path segment, such as `pods`.
-    pub plural: &'static str,
+    pub plural: Text,
     /// Singular name, such as `pod`.
-    pub singular: &'static str,
+    pub singular: Text,
     /// Such as `po`.
-    pub short_names: &'static [&'static str],
+    pub short_names: Names,
     /// Such as `all`.
-    pub categories: &'static [&'static str],
+    pub categories: Names,
     /// Where its objects live.
     pub scope: Scope,
     /// Verbs, sorted.
     pub verbs: &'static [&'static str],
-    /// Subresources, in discovery's order.
-    pub subresources: &'static [Subresource],
+    /// What objects may be called.
+    pub name_rule: Rule,
+    /// Subresources. A constant row has none: who serves it adds them, each with what answers it.
+    pub subresources: Vec<Subresource>,
     /// The kind's own functions, with the type erased.
-    pub ops: &'static dyn KindOps,
+    pub ops: Ops,
 }
 
 impl Resource {
@@ -69,17 +167,18 @@ impl Resource {
     #[must_use]
     pub const fn of<T: Kind>(plural: &'static str, singular: &'static str) -> Self {
         Self {
-            group: T::GROUP,
-            version: T::VERSION,
-            kind: T::KIND,
-            plural,
-            singular,
-            short_names: &[],
-            categories: &[],
+            group: Cow::Borrowed(T::GROUP),
+            version: Cow::Borrowed(T::VERSION),
+            kind: Cow::Borrowed(T::KIND),
+            plural: Cow::Borrowed(plural),
+            singular: Cow::Borrowed(singular),
+            short_names: Names::Constant(&[]),
+            categories: Names::Constant(&[]),
             scope: Scope::Namespaced,
             verbs: ALL_VERBS,
-            subresources: &[],
-            ops: &Typed::<T>(PhantomData),
+            name_rule: names::dns1123_subdomain,
+            subresources: Vec::new(),
+            ops: Ops::Constant(&Typed::<T>(PhantomData)),
         }
     }
 
@@ -93,14 +192,15 @@ impl Resource {
     /// The same row with short names.
     #[must_use]
     pub const fn short(mut self, names: &'static [&'static str]) -> Self {
-        self.short_names = names;
+        // Nothing can be dropped in a constant, and the constant names before need not be.
+        mem::forget(mem::replace(&mut self.short_names, Names::Constant(names)));
         self
     }
 
     /// The same row with categories.
     #[must_use]
     pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
-        self.categories = categories;
+        mem::forget(mem::replace(&mut self.categories, Names::Constant(categories)));
         self
     }
 
@@ -111,23 +211,39 @@ impl Resource {
         self
     }
 
-    /// The same row with subresources.
+    /// The same row with this rule for names.
     #[must_use]
-    pub const fn subresources(mut self, subresources: &'static [Subresource]) -> Self {
-        self.subresources = subresources;
+    pub const fn names(mut self, rule: Rule) -> Self {
+        self.name_rule = rule;
         self
+    }
+
+    /// Whether this is the other row, whatever both have got since.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.plural == other.plural && self.group == other.group && self.version == other.version
+    }
+
+    /// A subresource by its name.
+    #[must_use]
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|sub| sub.name == name)
     }
 
     /// `v1` or `apps/v1`.
     #[must_use]
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone().into_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `pods` or `deployments.apps`, as in error messages.
     #[must_use]
     pub fn group_resource(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+        if self.group.is_empty() { self.plural.clone().into_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     /// Whether objects live in a namespace.
@@ -141,6 +257,14 @@ impl Resource {
     pub fn list_kind(&self) -> String {
         format!("{}List", self.kind)
     }
+}
+
+/// An object of another kind than the row's came to a kind's function: a fault of the server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an object of another kind was taken for a {expected}")]
+pub struct WrongType {
+    /// The kind that was expected.
+    pub expected: Text,
 }
 
 /// [`Kind`]'s functions with the type erased. Generic serde code is compiled once, here.
@@ -160,29 +284,53 @@ pub trait KindOps: Debug + Send + Sync {
     fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error>;
 
     /// See [`Kind::set_defaults`].
-    fn set_defaults(&self, object: &mut dyn Object);
+    ///
+    /// # Errors
+    /// For an object of another kind.
+    fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType>;
 
     /// See [`Kind::validate`].
-    fn validate(&self, object: &dyn Object) -> Vec<FieldError>;
+    ///
+    /// # Errors
+    /// For an object of another kind.
+    fn validate(&self, object: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
 
     /// See [`Kind::validate_update`].
-    fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Vec<FieldError>;
+    ///
+    /// # Errors
+    /// For objects of another kind.
+    fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
 
     /// See [`Kind::validate_status_update`].
-    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Vec<FieldError>;
+    ///
+    /// # Errors
+    /// For objects of another kind.
+    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
 
     /// See [`Kind::COLUMNS`].
-    fn columns(&self) -> &'static [Column];
+    fn columns(&self) -> &[Column];
 
     /// See [`Kind::cells`].
-    fn cells(&self, object: &dyn Object) -> Vec<Value>;
+    ///
+    /// # Errors
+    /// For an object of another kind.
+    fn cells(&self, object: &dyn Object) -> Result<Vec<Value>, WrongType>;
 
     /// See [`Kind::SELECTABLE`].
-    fn selectable(&self) -> &'static [SelectableField];
+    fn selectable(&self) -> &[SelectableField];
 
-    /// A reference to the kind's schema, which the generator then holds.
+    /// The OpenAPI version 3 schema of a kind that came at run time; none for a Rust type, whose schema is generated.
+    fn own_schema(&self) -> Option<&Value> {
+        None
+    }
+
+    /// A reference to the schema of a Rust type, which the generator then holds; none for a kind that brings its
+    /// [`KindOps::own_schema`].
     #[cfg(feature = "openapi")]
-    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
+    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
+        let _ = generator;
+        None
+    }
 }
 
 struct Typed<T>(PhantomData<fn() -> T>);
@@ -205,48 +353,46 @@ impl<T: Kind> KindOps for Typed<T> {
         Ok(Box::new(serde_json::from_str::<T>(text(json)?)?))
     }
 
-    fn set_defaults(&self, object: &mut dyn Object) {
-        if let Some(object) = object.downcast_mut::<T>() {
-            object.set_defaults();
-        }
+    fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType> {
+        object.expect_mut::<T>(T::KIND).map(Kind::set_defaults)
     }
 
-    fn validate(&self, object: &dyn Object) -> Vec<FieldError> {
-        object.downcast_ref::<T>().map(Kind::validate).unwrap_or_default()
+    fn validate(&self, object: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        object.expect_ref::<T>(T::KIND).map(Kind::validate)
     }
 
-    fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Vec<FieldError> {
-        both::<T>(object, old).map(|(new, old)| new.validate_update(old)).unwrap_or_default()
+    fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        Ok(object.expect_ref::<T>(T::KIND)?.validate_update(old.expect_ref(T::KIND)?))
     }
 
-    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Vec<FieldError> {
-        both::<T>(object, old).map(|(new, old)| new.validate_status_update(old)).unwrap_or_default()
+    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        Ok(object.expect_ref::<T>(T::KIND)?.validate_status_update(old.expect_ref(T::KIND)?))
     }
 
-    fn columns(&self) -> &'static [Column] {
+    fn columns(&self) -> &[Column] {
         T::COLUMNS
     }
 
-    fn cells(&self, object: &dyn Object) -> Vec<Value> {
-        object.downcast_ref::<T>().map(Kind::cells).unwrap_or_default()
+    fn cells(&self, object: &dyn Object) -> Result<Vec<Value>, WrongType> {
+        object.expect_ref::<T>(T::KIND).map(Kind::cells)
     }
 
-    fn selectable(&self) -> &'static [SelectableField] {
+    fn selectable(&self) -> &[SelectableField] {
         T::SELECTABLE
     }
 
     #[cfg(feature = "openapi")]
-    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        generator.subschema_for::<T>()
+    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
+        Some(generator.subschema_for::<T>())
     }
 }
 
 /// Checked once as a whole, which is much faster than string by string.
-fn text(json: &[u8]) -> Result<&str, serde_json::Error> {
+pub(crate) fn text(json: &[u8]) -> Result<&str, serde_json::Error> {
     std::str::from_utf8(json).map_err(serde::de::Error::custom)
 }
 
-fn field_path(path: &serde_ignored::Path<'_>) -> String {
+pub(crate) fn field_path(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path;
     match path {
         Path::Root => String::new(),
@@ -257,8 +403,4 @@ fn field_path(path: &serde_ignored::Path<'_>) -> String {
         },
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => field_path(parent),
     }
-}
-
-fn both<'a, T: Object>(new: &'a dyn Object, old: &'a dyn Object) -> Option<(&'a T, &'a T)> {
-    Some((new.downcast_ref()?, old.downcast_ref()?))
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::{
     field::{self, FieldError},
     meta,
-    resource::Resource,
+    resource::{Resource, WrongType},
 };
 
 /// Why an update was refused that was based on an old version of the object.
@@ -33,9 +33,9 @@ impl<'a> GroupResource<'a> {
     }
 }
 
-impl From<&Resource> for GroupResource<'static> {
-    fn from(resource: &Resource) -> Self {
-        Self { group: resource.group, name: resource.plural }
+impl<'a> From<&'a Resource> for GroupResource<'a> {
+    fn from(resource: &'a Resource) -> Self {
+        Self { group: &resource.group, name: &resource.plural }
     }
 }
 
@@ -300,6 +300,13 @@ impl StatusError {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(&self.0).expect("a Status has string keys and no failing serialisers")
+    }
+}
+
+/// A fault of the server.
+impl From<WrongType> for StatusError {
+    fn from(error: WrongType) -> Self {
+        Self::internal(error)
     }
 }
 

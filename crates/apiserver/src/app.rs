@@ -27,7 +27,10 @@ use crate::{
     openapi::OpenApi,
     registry::Registry,
     request::Request,
-    resources::{self, service::repair},
+    resources::{
+        self,
+        service::{Pools, repair},
+    },
     serving::Response,
     storage::{
         Prefix, Store, StoreError,
@@ -65,6 +68,7 @@ pub struct App {
     secure: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
     insecure: Option<TcpListener>,
     registry: Arc<Registry>,
+    pools: Pools,
     /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
     advertised: Option<Advertised>,
     started: watch::Sender<bool>,
@@ -94,9 +98,9 @@ impl App {
             None => None,
         };
         let store = open(&config.store).await?;
-        let rests = resources::serve(&store, &config.resources);
         let pools = resources::pools(&store, &config.resources, config.services);
-        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission, pools));
+        let rests = resources::serve(&store, &config.resources, &pools);
+        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission));
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         let started = watch::Sender::new(false);
@@ -105,8 +109,8 @@ impl App {
         let advertised = port.map(|port| Advertised { address: config.advertise, port, marks });
         let server_address = SocketAddr::new(config.advertise, port.unwrap_or(0)).to_string();
         let non_resource = NonResource {
-            discovery: Discovery::new(api_types::resources(), &server_address),
-            openapi: OpenApi::new(api_types::resources(), component::KUBERNETES_VERSION),
+            discovery: Discovery::new(resources::rows().iter().map(|row| &**row), &server_address),
+            openapi: OpenApi::new(resources::rows().iter().cloned(), component::KUBERNETES_VERSION),
             metrics: Arc::new(Mutex::new(metrics)),
             store,
             started: started.subscribe(),
@@ -122,7 +126,7 @@ impl App {
             metrics: request_metrics,
         };
         let service = Service(Arc::new(Chain::new(settings, api)));
-        Ok(Self { daemon, service, secure, insecure, registry, advertised, started })
+        Ok(Self { daemon, service, secure, insecure, registry, pools, advertised, started })
     }
 
     /// Where the server listens.
@@ -154,7 +158,8 @@ impl App {
         if let Some(listener) = self.insecure {
             serve::spawn(listener, None, self.service, &self.daemon);
         }
-        let startup = Startup { registry: self.registry, advertised: self.advertised, started: self.started };
+        let startup =
+            Startup { registry: self.registry, pools: self.pools, advertised: self.advertised, started: self.started };
         let daemon = self.daemon.clone();
         self.daemon.spawn(startup.run(daemon));
     }
@@ -163,6 +168,7 @@ impl App {
 /// What happens once the server listens.
 struct Startup {
     registry: Arc<Registry>,
+    pools: Pools,
     advertised: Option<Advertised>,
     started: watch::Sender<bool>,
 }
@@ -182,8 +188,8 @@ impl Startup {
         }
         self.started.send_replace(true);
         daemon.ready();
-        let registry = self.registry.clone();
-        daemon.spawn_until_shutdown(async move { repair::keep(&registry, registry.pools()).await });
+        let (registry, pools) = (self.registry.clone(), self.pools.clone());
+        daemon.spawn_until_shutdown(async move { repair::keep(&registry, &pools).await });
         if let Some(advertised) = &self.advertised {
             kubernetes_service::keep_endpoints(&self.registry, advertised, &daemon.shutdown).await;
         }
@@ -192,7 +198,9 @@ impl Startup {
     async fn ensure(&self) -> Result<(), StatusError> {
         bootstrap::ensure_namespaces(&self.registry).await?;
         match &self.advertised {
-            Some(advertised) => kubernetes_service::ensure_service(&self.registry, advertised).await,
+            Some(advertised) => {
+                kubernetes_service::ensure_service(&self.registry, &self.pools.addresses.range, advertised).await
+            }
             None => Ok(()),
         }
     }

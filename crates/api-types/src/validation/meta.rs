@@ -9,23 +9,13 @@ use super::names::{self, Rule};
 use crate::{
     field::{FieldError, Path},
     meta::{ObjectMeta, OwnerReference},
-    resource::{Resource, Scope},
+    resource::Scope,
 };
 
 /// The most that keys and values of annotations may have together, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
-
-/// The rule that names of this resource's objects follow.
-#[must_use]
-pub fn name_rule(resource: &Resource) -> Rule {
-    match (resource.group, resource.plural) {
-        ("", "namespaces") => names::dns1123_label,
-        ("", "services") => names::dns1035_label,
-        _ => names::dns1123_subdomain,
-    }
-}
 
 /// What is wrong with the metadata of a new object whose name has been generated where asked.
 #[must_use]

@@ -41,7 +41,7 @@ pub struct Attributes<'a> {
 impl Attributes<'_> {
     /// Whether this creates a pod, which is what most plugins look at.
     fn creates_pod(&self) -> bool {
-        let row = self.rest.row;
+        let row = &self.rest.row;
         self.operation == Operation::Create && row.group.is_empty() && row.plural == "pods"
     }
 }

@@ -30,7 +30,7 @@ impl Plugin for NamespaceLifecycle {
         _new: Option<&'a dyn Object>,
         _old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), StatusError>> {
-        let row = attributes.rest.row;
+        let row = &attributes.rest.row;
         let name = attributes.target.name;
         let deleted = attributes.operation == Operation::Delete && row.group.is_empty() && row.plural == "namespaces";
         let refused = deleted && IMMORTAL_NAMESPACES.contains(&name);

@@ -14,7 +14,7 @@ use component::CancellationToken;
 use super::{loopback_user, own_options};
 use crate::{
     registry::{Change, Changed, Part, Registry, Stored, Target, Write},
-    resources::service::range::Place,
+    resources::service::range::{Place, Range},
     storage::{Key, ListQuery, Prefix, StoreError, Ttl},
 };
 
@@ -44,10 +44,14 @@ pub struct Advertised {
 ///
 /// # Errors
 /// The store's; 422 when something else has the address.
-pub async fn ensure_service(registry: &Registry, advertised: &Advertised) -> Result<(), StatusError> {
+pub async fn ensure_service(
+    registry: &Registry,
+    addresses: &Range,
+    advertised: &Advertised,
+) -> Result<(), StatusError> {
     let services = registry.core("services")?;
     let user = loopback_user();
-    let first = registry.pools().addresses.range.address(Place(0));
+    let first = addresses.address(Place(0));
     let object: Box<dyn Object> = Box::new(service(first, advertised.port));
     match registry.create(services, &Write::new(&user, own_options()), NAMESPACE, object).await {
         Err(error) if error.reason() == "AlreadyExists" => Ok(()),

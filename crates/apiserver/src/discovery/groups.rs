@@ -61,8 +61,8 @@ pub fn group<'a>(rows: impl IntoIterator<Item = &'a Resource>) -> Vec<Group<'a>>
     let mut groups: BTreeMap<_, BTreeMap<_, Vec<&Resource>>> = BTreeMap::new();
     for row in rows {
         let preference = PREFERRED.iter().position(|name| *name == row.group).unwrap_or(PREFERRED.len());
-        let versions = groups.entry((preference, row.group)).or_default();
-        versions.entry((Reverse(stability(row.version)), row.version)).or_default().push(row);
+        let versions = groups.entry((preference, &*row.group)).or_default();
+        versions.entry((Reverse(stability(&row.version)), &*row.version)).or_default().push(row);
     }
     groups
         .into_iter()
@@ -71,7 +71,7 @@ pub fn group<'a>(rows: impl IntoIterator<Item = &'a Resource>) -> Vec<Group<'a>>
 }
 
 fn version<'a, K>(((_, name), mut rows): ((K, &'a str), Vec<&'a Resource>)) -> Version<'a> {
-    rows.sort_by_key(|row| row.plural);
+    rows.sort_by(|a, b| a.plural.cmp(&b.plural));
     Version { name, rows }
 }
 

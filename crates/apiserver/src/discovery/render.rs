@@ -67,7 +67,7 @@ fn api_resources(row: &Resource) -> Vec<Value> {
         "storageVersionHash": storage_version_hash(row),
     });
     let mut entries = vec![with_names(main, row)];
-    entries.extend(sorted(row.subresources).into_iter().map(|sub| {
+    entries.extend(sorted(&row.subresources).into_iter().map(|sub| {
         let mut entry = json!({
             "name": format!("{}/{}", row.plural, sub.name),
             "singularName": "",
@@ -75,9 +75,9 @@ fn api_resources(row: &Resource) -> Vec<Value> {
             "kind": sub.kind,
             "verbs": sub.verbs,
         });
-        if (sub.group, sub.version) != (row.group, row.version) {
-            entry["group"] = sub.group.into();
-            entry["version"] = sub.version.into();
+        if (&sub.group, &sub.version) != (&row.group, &row.version) {
+            entry["group"] = (*sub.group).into();
+            entry["version"] = (*sub.version).into();
         }
         entry
     }));
@@ -124,7 +124,7 @@ fn aggregated_resource(row: &Resource) -> Value {
         row,
     );
     if !row.subresources.is_empty() {
-        let subresources: Vec<_> = sorted(row.subresources)
+        let subresources: Vec<_> = sorted(&row.subresources)
             .into_iter()
             .map(|sub| {
                 json!({
@@ -141,17 +141,17 @@ fn aggregated_resource(row: &Resource) -> Value {
 
 fn sorted(subresources: &[Subresource]) -> Vec<&Subresource> {
     let mut sorted: Vec<_> = subresources.iter().collect();
-    sorted.sort_by_key(|sub| sub.name);
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
     sorted
 }
 
 fn with_names(mut entry: Value, row: &Resource) -> Value {
     let mut names = Map::new();
-    if !row.short_names.is_empty() {
-        names.insert("shortNames".to_owned(), row.short_names.into());
-    }
-    if !row.categories.is_empty() {
-        names.insert("categories".to_owned(), row.categories.into());
+    for (name, list) in [("shortNames", &row.short_names), ("categories", &row.categories)] {
+        let list: Vec<&str> = list.iter().collect();
+        if !list.is_empty() {
+            names.insert(name.to_owned(), list.into());
+        }
     }
     if let Value::Object(entry) = &mut entry {
         entry.extend(names);

@@ -1,34 +1,16 @@
 //! Documents over two real kinds.
 
-use api_types::{Resource, Subresource, apps::Deployment, core::Pod};
+use api_types::{Resource, Subresource, resource::STATUS_VERBS, rows};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::Discovery;
 
-const SCALE: Subresource = Subresource {
-    name: "scale",
-    group: "autoscaling",
-    version: "v1",
-    kind: "Scale",
-    verbs: &["get", "patch", "update"],
-};
-const STATUS: Subresource = Subresource {
-    name: "status",
-    group: "apps",
-    version: "v1",
-    kind: "Deployment",
-    verbs: &["get", "patch", "update"],
-};
+const SCALE: Subresource = Subresource::new("scale", ("autoscaling", "v1", "Scale"), STATUS_VERBS);
+const STATUS: Subresource = Subresource::new("status", ("apps", "v1", "Deployment"), STATUS_VERBS);
 
 fn discovery() -> Discovery {
-    let rows = [
-        Resource::of::<Deployment>("deployments", "deployment")
-            .short(&["deploy"])
-            .categories(&["all"])
-            .subresources(&[STATUS, SCALE]),
-        Resource::of::<Pod>("pods", "pod").short(&["po"]).categories(&["all"]),
-    ];
+    let rows = [Resource { subresources: vec![STATUS, SCALE], ..rows::DEPLOYMENTS.clone() }, rows::PODS.clone()];
     Discovery::new(&rows, "10.0.0.1:6443")
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api_types::resource::Text;
 use futures::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
 use prometheus_client::{
@@ -26,16 +27,16 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     verb: &'static str,
-    group: &'static str,
-    resource: &'static str,
+    group: Text,
+    resource: Text,
     code: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DurationLabels {
     verb: &'static str,
-    group: &'static str,
-    resource: &'static str,
+    group: Text,
+    resource: Text,
 }
 
 /// Upstream's buckets, every third of them, in seconds.
@@ -62,7 +63,8 @@ impl Observation {
     }
 
     fn record(&self, seen: Seen, code: StatusCode) {
-        let labels = RequestLabels { verb: seen.verb, group: seen.group, resource: seen.resource, code: code.as_u16() };
+        let (group, resource) = (seen.group.clone(), seen.resource.clone());
+        let labels = RequestLabels { verb: seen.verb, group, resource, code: code.as_u16() };
         self.0.requests.get_or_create(&labels).inc();
         if !seen.long_running {
             let labels = DurationLabels { verb: seen.verb, group: seen.group, resource: seen.resource };
@@ -74,8 +76,8 @@ impl Observation {
 /// What is remembered of a request until its answer is there.
 struct Seen {
     verb: &'static str,
-    group: &'static str,
-    resource: &'static str,
+    group: Text,
+    resource: Text,
     long_running: bool,
     started: Instant,
 }
@@ -84,11 +86,11 @@ impl Seen {
     fn new(request: &Request) -> Self {
         // Only what is in the table becomes a label: a client must not be able to make labels up.
         let place = request.info.resource.as_ref();
-        let row = place.and_then(|place| api_types::find(&place.group, &place.version, &place.resource));
+        let row = place.and_then(|place| crate::resources::find(&place.group, &place.version, &place.resource));
         Self {
             verb: request.info.verb.as_str(),
-            group: row.map_or("", |row| row.group),
-            resource: row.map_or("", |row| row.plural),
+            group: row.map(|row| row.group.clone()).unwrap_or_default(),
+            resource: row.map(|row| row.plural.clone()).unwrap_or_default(),
             long_running: request.info.long_running(),
             started: Instant::now(),
         }

@@ -17,8 +17,8 @@ use crate::{
     serving::respond,
 };
 
-pub(super) async fn answer(api: &Api, row: &'static Resource, place: ResourcePath, request: Request) -> Answer {
-    match (row.plural, request.info.verb, place.name.as_str()) {
+pub(super) async fn answer(api: &Api, row: &Resource, place: ResourcePath, request: Request) -> Answer {
+    match (&*row.plural, request.info.verb, place.name.as_str()) {
         ("bindings", Verb::Create, "") => bind_named(api, place, request).await,
         ("componentstatuses", Verb::List, "") => {
             let statuses = join_all(COMPONENTS.iter().map(|component| probe(api, component))).await;
@@ -26,8 +26,7 @@ pub(super) async fn answer(api: &Api, row: &'static Resource, place: ResourcePat
         }
         ("componentstatuses", Verb::Get, name) => {
             let component = COMPONENTS.iter().find(|component| component.name == name);
-            let component =
-                component.ok_or_else(|| StatusError::not_found(GroupResource::new("", row.plural), name))?;
+            let component = component.ok_or_else(|| StatusError::not_found(GroupResource::from(row), name))?;
             one(row, &request, &probe(api, component).await)
         }
         _ => Err(StatusError::method_not_allowed()),
@@ -92,17 +91,19 @@ async fn probe(api: &Api, component: &Component) -> ComponentStatus {
     ComponentStatus { metadata, conditions: Some(vec![condition]) }
 }
 
-fn table(row: &Resource, statuses: &[ComponentStatus]) -> Value {
+fn table(row: &Resource, statuses: &[ComponentStatus]) -> Result<Value, StatusError> {
     let columns: Vec<Value> = row.ops.columns().iter().map(column).collect();
-    let rows: Vec<Value> = statuses
+    let rows: Result<Vec<Value>, StatusError> = statuses
         .iter()
         .map(|status| {
             let object =
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": status.metadata});
-            json!({"cells": row.ops.cells(status), "object": object})
+            Ok(json!({"cells": row.ops.cells(status)?, "object": object}))
         })
         .collect();
-    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": columns, "rows": rows})
+    Ok(json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": columns, "rows": rows?,
+    }))
 }
 
 fn column(column: &api_types::object::Column) -> Value {
@@ -117,7 +118,7 @@ fn column(column: &api_types::object::Column) -> Value {
 
 fn list(row: &Resource, request: &Request, statuses: &[ComponentStatus]) -> Answer {
     let value = match request.accept.form {
-        Form::Table => table(row, statuses),
+        Form::Table => table(row, statuses)?,
         _ => json!({"kind": row.list_kind(), "apiVersion": row.api_version(), "metadata": {}, "items": statuses}),
     };
     Ok(respond::object(StatusCode::OK, request.accept.encoding, value.to_string().into()))
@@ -125,7 +126,7 @@ fn list(row: &Resource, request: &Request, statuses: &[ComponentStatus]) -> Answ
 
 fn one(row: &Resource, request: &Request, status: &ComponentStatus) -> Answer {
     let value = match request.accept.form {
-        Form::Table => table(row, std::slice::from_ref(status)),
+        Form::Table => table(row, std::slice::from_ref(status))?,
         _ => status.to_value(),
     };
     Ok(respond::object(StatusCode::OK, request.accept.encoding, value.to_string().into()))

@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     let json = body::read_json(&mut request).await?;
     let write = write(&request, "CreateOptions")?;
-    let decoded = decode(call.rest.row, &json, write.options.field_validation)?;
+    let decoded = decode(&call.rest.row, &json, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     let written = call.registry().create(call.rest, &write, call.target().namespace, decoded.object).await?;
     written_answer(request.accept, &written, write.warnings.into_inner())

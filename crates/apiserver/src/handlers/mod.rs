@@ -91,7 +91,7 @@ impl Api {
         let Some(place) = request.info.resource.clone() else {
             return self.non_resource.answer(&request).await;
         };
-        let Some(row) = api_types::find(&place.group, &place.version, &place.resource) else {
+        let Some(row) = crate::resources::find(&place.group, &place.version, &place.resource) else {
             return Ok(respond::page_not_found());
         };
         if !is_in_scope(row, &place) {
@@ -155,7 +155,7 @@ async fn subresource(call: Call<'_>, request: Request) -> Answer {
     if !known.verbs.contains(&verb.as_str()) {
         return Err(StatusError::method_not_allowed());
     }
-    match (known.name, verb) {
+    match (&*known.name, verb) {
         ("status", Verb::Get) => get::answer(&call, &request).await,
         ("status", Verb::Update) => update::answer(&call, request, Part::Status).await,
         ("status", Verb::Patch) => patch::answer(&call, request, Part::Status).await,

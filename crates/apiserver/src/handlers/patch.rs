@@ -99,14 +99,14 @@ struct ApplyPatch<'a> {
 
 impl ApplyPatch<'_> {
     fn decode(&self, patched: &Value) -> Result<Box<dyn Object>, StatusError> {
-        let decoded = decode::decode_tree(self.rest.row, patched, self.write.options.field_validation)?;
+        let decoded = decode::decode_tree(&self.rest.row, patched, self.write.options.field_validation)?;
         decoded.warnings.into_iter().for_each(|warning| self.write.warn(warning));
         Ok(decoded.object)
     }
 
     fn configure(&self, current: Option<&Stored>, config: &Value) -> Result<Changed, StatusError> {
         let writer = Writer {
-            resource: self.rest.row,
+            resource: &self.rest.row,
             manager: &self.write.options.field_manager,
             subresource: self.part.subresource(),
             now: crate::registry::strategy::now(),
@@ -144,11 +144,11 @@ impl ApplyPatch<'_> {
 
 impl Change for ApplyPatch<'_> {
     fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
-        let row = self.rest.row;
+        let row = &self.rest.row;
         match self.patch {
             PatchBody::Configuration(config) => self.configure(Some(current), config),
             patch => {
-                let schema = schema::of(row.group, row.version, row.kind);
+                let schema = schema::of(&row.group, &row.version, &row.kind);
                 let patched = patch.apply_to(self.tree(current)?, schema)?;
                 self.decode(&patched).map(Changed::from)
             }

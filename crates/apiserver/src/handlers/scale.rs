@@ -31,7 +31,7 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
 }
 
 fn scale_of(rest: &Rest, object: &dyn Object) -> Result<Scale, StatusError> {
-    rest.strategy.scale(object).ok_or_else(|| StatusError::internal("object has no scale"))
+    rest.strategy.scale(object)?.ok_or_else(|| StatusError::internal("object has no scale"))
 }
 
 enum Source {
@@ -64,7 +64,7 @@ impl Change for SetScale<'_> {
         let scale = self.wanted(&scale_of(self.rest, &*current.object)?)?;
         let mut new = current.object.clone_object();
         let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-        self.rest.strategy.set_replicas(&mut *new, replicas);
+        self.rest.strategy.set_replicas(&mut *new, replicas)?;
         new.meta_mut().resource_version = scale.metadata.resource_version;
         Ok(new.into())
     }

@@ -105,8 +105,8 @@ fn fields(rest: &Rest, query: &Query, name: &str) -> Result<Vec<Term>, StatusErr
 
 fn source(rest: &Rest, field: &str) -> Source {
     let (row, field) = match &rest.stored_as {
-        None => (rest.row, field),
-        Some(stored) => (stored.row, (stored.field)(field)),
+        None => (&rest.row, field),
+        Some(stored) => (&stored.row, (stored.field)(field)),
     };
     match field {
         "metadata.name" => Source::Name,

@@ -79,7 +79,7 @@ fn columns(columns: &[Column]) -> Vec<Value> {
 
 fn row(rest: &Rest, item: &Item, include: IncludeObject) -> Result<Row, StatusError> {
     let object = rest.decode(item)?;
-    let cells = rest.row.ops.cells(&*object);
+    let cells = rest.row.ops.cells(&*object)?;
     let raw = |json: Vec<u8>| -> Result<Box<RawValue>, StatusError> {
         let text = String::from_utf8(json).map_err(StatusError::internal)?;
         RawValue::from_string(text).map_err(StatusError::internal)

@@ -141,7 +141,7 @@ impl Frames {
 
     fn bookmark(&mut self, bookmark: &Bookmark) -> Bytes {
         match self.form {
-            Form::Object => bookmark.frame(&self.rest.row.api_version(), self.rest.row.kind),
+            Form::Object => bookmark.frame(&self.rest.row.api_version(), &self.rest.row.kind),
             Form::Metadata | Form::MetadataList => bookmark.frame("meta.k8s.io/v1", "PartialObjectMetadata"),
             Form::Table => {
                 let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);

@@ -57,7 +57,7 @@ pub struct Writer<'a> {
 
 impl Writer<'_> {
     fn shape(&self) -> Shape {
-        Shape::root(schema::of(self.resource.group, self.resource.version, self.resource.kind))
+        Shape::root(schema::of(&self.resource.group, &self.resource.version, &self.resource.kind))
     }
 
     fn manager(&self, operation: Operation, set: FieldSet) -> Manager {
@@ -78,7 +78,7 @@ impl Writer<'_> {
         for name in ["f:apiVersion", "f:kind"] {
             set.children.remove(name);
         }
-        let has_status = self.resource.subresources.iter().any(|sub| sub.name == "status");
+        let has_status = self.resource.subresource("status").is_some();
         match self.subresource {
             "status" => set.children.remove("f:spec"),
             _ if has_status => set.children.remove("f:status"),

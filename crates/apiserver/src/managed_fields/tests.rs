@@ -1,14 +1,15 @@
 //! Scenarios over real kinds: who owns what after which writes.
 
-use api_types::{Resource, jiff::Timestamp, meta::ManagedFieldsEntry, resources};
+use api_types::{Resource, jiff::Timestamp, meta::ManagedFieldsEntry};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ApplyError, Force, Live, ManagedFields, Writer, apply, on_update, put_together};
+use crate::resources::rows;
 
 fn row(kind: &str) -> &'static Resource {
-    resources().iter().find(|row| row.kind == kind).unwrap()
+    rows().iter().find(|row| row.kind == kind).unwrap()
 }
 
 fn writer<'a>(kind: &str, manager: &'a str, subresource: &'a str, second: i64) -> Writer<'a> {

@@ -9,7 +9,7 @@ mod schemas;
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use api_types::Resource;
@@ -31,7 +31,7 @@ const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1
 /// The OpenAPI documents of one set of rows. Make a new one when the rows change.
 #[derive(Debug)]
 pub struct OpenApi {
-    rows: Vec<&'static Resource>,
+    rows: Vec<Arc<Resource>>,
     /// Told as `info.version`.
     version: String,
     v2: OnceLock<Document>,
@@ -42,7 +42,7 @@ pub struct OpenApi {
 impl OpenApi {
     /// Documents for these rows, of a server of this version (such as `v1.36.0`). Builds nothing yet.
     #[must_use]
-    pub fn new(rows: impl IntoIterator<Item = &'static Resource>, version: &str) -> Self {
+    pub fn new(rows: impl IntoIterator<Item = Arc<Resource>>, version: &str) -> Self {
         let rows = rows.into_iter().collect();
         Self {
             rows,

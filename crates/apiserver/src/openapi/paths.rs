@@ -128,7 +128,7 @@ impl Paths<'_> {
             format!("{root}/{}", row.plural)
         };
         let item = format!("{collection}/{{name}}");
-        let subject = |suffix| Subject { row, group: row.group, version: row.version, kind: row.kind, suffix };
+        let subject = |suffix| Subject { row, group: &row.group, version: &row.version, kind: &row.kind, suffix };
         let main = subject(format!("{namespaced}{}", row.kind));
         let mut paths = Map::new();
         paths.insert(collection.clone(), self.path(&collection, &main, row.verbs, Target::Collection));
@@ -138,7 +138,7 @@ impl Paths<'_> {
             let all = subject(format!("{}ForAllNamespaces", row.kind));
             paths.insert(everywhere.clone(), self.path(&everywhere, &all, &["list"], Target::Collection));
         }
-        for sub in row.subresources {
+        for sub in &row.subresources {
             let path = format!("{item}/{}", sub.name);
             paths.insert(path.clone(), self.subresource(&path, row, sub, namespaced));
         }
@@ -156,8 +156,8 @@ impl Paths<'_> {
     }
 
     fn subresource(&self, path: &str, row: &Resource, sub: &Subresource, namespaced: &str) -> Value {
-        let suffix = format!("{namespaced}{}{}", row.kind, capitalized(sub.name));
-        let subject = Subject { row, group: sub.group, version: sub.version, kind: sub.kind, suffix };
+        let suffix = format!("{namespaced}{}{}", row.kind, capitalized(&sub.name));
+        let subject = Subject { row, group: &sub.group, version: &sub.version, kind: &sub.kind, suffix };
         let mut operations = Map::new();
         operations.insert("parameters".to_owned(), self.path_parameters(path));
         let list_verbs = ["list", "deletecollection", "delete"];
@@ -188,7 +188,7 @@ impl Paths<'_> {
             ("post" | "put", Some(name)) => Body::Object(name),
             _ => Body::None,
         };
-        let group = operation_group(subject.row.group);
+        let group = operation_group(&subject.row.group);
         let prefix = if connects { format!("connect{}", capitalized(verb.method)) } else { verb.prefix.to_owned() };
         let parameters: Vec<_> =
             verb.parameters.iter().map(|(name, kind)| self.dialect.parameter(name, "query", kind)).collect();
@@ -196,7 +196,7 @@ impl Paths<'_> {
         operation.insert("tags".to_owned(), json!([format!("{}_{}", lowercased(&group), subject.row.version)]));
         operation.insert(
             "operationId".to_owned(),
-            format!("{prefix}{group}{}{}", capitalized(subject.row.version), subject.suffix).into(),
+            format!("{prefix}{group}{}{}", capitalized(&subject.row.version), subject.suffix).into(),
         );
         operation.insert("parameters".to_owned(), parameters.into());
         self.dialect.set_body(&mut operation, body);

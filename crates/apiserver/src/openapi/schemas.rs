@@ -1,6 +1,9 @@
 //! Component schemas: generated from the Rust types, completed by the tables of merge keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use api_types::{
     Resource, autoscaling, k8s_openapi, meta, policy,
@@ -39,12 +42,13 @@ pub struct Schemas {
 impl Schemas {
     /// Generates the schemas of all rows, their lists, and what operations refer to besides.
     #[must_use]
-    pub fn new(rows: &[&Resource], dialect: Dialect) -> Self {
+    pub fn new(rows: &[Arc<Resource>], dialect: Dialect) -> Self {
         let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
         let mut names = BTreeMap::new();
         for row in rows {
-            let reference = row.ops.json_schema(&mut generator);
-            names.insert(kind_key(row.group, row.version, row.kind), target(&reference));
+            if let Some(reference) = row.ops.json_schema(&mut generator) {
+                names.insert(kind_key(&row.group, &row.version, &row.kind), target(&reference));
+            }
         }
         for (group, version, kind, generate) in EXTRAS {
             let reference = generate(&mut generator);
@@ -100,7 +104,7 @@ impl Schemas {
     }
 
     fn add_list(&mut self, row: &Resource, dialect: Dialect) {
-        let Some(item) = self.name(row.group, row.version, row.kind).map(str::to_owned) else { return };
+        let Some(item) = self.name(&row.group, &row.version, &row.kind).map(str::to_owned) else { return };
         let text = |what: &str| json!({"type": "string", "description": what});
         let mut metadata = json!({"$ref": format!("/{META}.ListMeta"), "description": "Metadata of the list."});
         dialect.adapt(&mut metadata);
@@ -116,7 +120,7 @@ impl Schemas {
             },
         });
         let name = format!("{item}List");
-        self.names.insert(kind_key(row.group, row.version, &row.list_kind()), name.clone());
+        self.names.insert(kind_key(&row.group, &row.version, &row.list_kind()), name.clone());
         self.definitions.insert(name, list);
     }
 

@@ -12,7 +12,7 @@ fn get(openapi: &OpenApi, path: &str) -> Value {
 }
 
 fn openapi() -> OpenApi {
-    OpenApi::new(api_types::resources(), "v1.36.0")
+    OpenApi::new(crate::resources::rows().iter().cloned(), "v1.36.0")
 }
 
 /// Every reference in `value`.

@@ -1,10 +1,6 @@
 //! POST: a new object.
 
-use api_types::{
-    Object, StatusError,
-    field::FieldError,
-    validation::meta::{name_rule, validate_object_meta},
-};
+use api_types::{Object, StatusError, WrongType, field::FieldError, validation::meta::validate_object_meta};
 
 use super::{
     Changed, DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace, metadata,
@@ -60,23 +56,23 @@ impl Registry {
     async fn create_named(&self, rest: &Rest, write: &Write<'_>, mut new: Changed) -> Result<Written, StatusError> {
         let object = &mut new.object;
         metadata::stamp_new(object.meta_mut(), now());
-        rest.row.ops.set_defaults(&mut **object);
-        rest.strategy.prepare_for_create(&mut **object);
+        rest.row.ops.set_defaults(&mut **object)?;
+        rest.strategy.prepare_for_create(&mut **object)?;
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         let name = object.meta().name.clone().unwrap_or_default();
         let target = Target { namespace: &namespace, name: &name };
         let attributes =
             Attributes { registry: self, rest, write, operation: Operation::Create, part: Part::Main, target };
         self.admission.admit(&attributes, &mut **object).await?;
-        let errors = validate_new(rest, &**object);
+        let errors = validate_new(rest, &**object)?;
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), &name, &errors));
         }
         self.admission.validate(&attributes, Some(&**object), None).await?;
-        for warning in rest.strategy.warnings(&**object) {
+        for warning in rest.strategy.warnings(&**object)? {
             write.warn(warning);
         }
-        let reservation = rest.strategy.reserve(self, Some(&mut **object), None).await?;
+        let reservation = rest.strategy.reserve(Some(&mut **object), None).await?;
         self.store_new(rest, write, target, new, reservation).await
     }
 
@@ -113,8 +109,8 @@ impl Registry {
     }
 }
 
-fn validate_new(rest: &Rest, object: &dyn Object) -> Vec<FieldError> {
-    let mut errors = validate_object_meta(object.meta(), rest.row.scope, name_rule(rest.row));
-    errors.extend(rest.row.ops.validate(object));
-    errors
+fn validate_new(rest: &Rest, object: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+    let mut errors = validate_object_meta(object.meta(), rest.row.scope, rest.row.name_rule);
+    errors.extend(rest.row.ops.validate(object)?);
+    Ok(errors)
 }

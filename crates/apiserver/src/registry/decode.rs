@@ -119,7 +119,7 @@ impl<'a> Header<'a> {
     }
 
     fn refusal(&self, row: &Resource, why: &dyn std::fmt::Display) -> StatusError {
-        let kind = if self.kind.is_empty() { row.kind } else { &*self.kind };
+        let kind = if self.kind.is_empty() { &*row.kind } else { &*self.kind };
         let version = row.api_version();
         StatusError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind))
     }
@@ -205,8 +205,9 @@ mod tests {
     use super::*;
 
     fn config_map(json: &str, validation: FieldValidation) -> Result<Vec<String>, String> {
-        let row = api_types::find("", "v1", "configmaps").unwrap();
-        decode(row, json.as_bytes(), validation).map(|decoded| decoded.warnings).map_err(|error| error.to_string())
+        decode(&api_types::rows::CONFIG_MAPS, json.as_bytes(), validation)
+            .map(|decoded| decoded.warnings)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

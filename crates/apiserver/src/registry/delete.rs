@@ -43,7 +43,7 @@ impl Registry {
             let attributes =
                 Attributes { registry: self, rest, write, operation: Operation::Delete, part: Part::Main, target };
             self.admission.validate(&attributes, None, Some(object)).await?;
-            let result = match plan(rest.strategy, object, request, now()) {
+            let result = match plan(&*rest.strategy, object, request, now())? {
                 Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item)?)),
                 Plan::Mark(marked) => self.mark(rest, write, &item, marked, &stored.managed).await,
                 Plan::Remove => self.remove(rest, write, &item, stored).await,
@@ -79,7 +79,7 @@ impl Registry {
         if write.options.dry_run == DryRun::Off {
             let revision = self.store.delete(&item.key, item.revision).await?;
             object.meta_mut().resource_version = Some(revision.to_string());
-            rest.strategy.reserve(self, None, Some(&*object)).await?.commit().await;
+            rest.strategy.reserve(None, Some(&*object)).await?.commit().await;
         }
         Ok(Deleted::Gone(match rest.strategy.delete_answer() {
             DeleteAnswer::Object => {
@@ -117,8 +117,8 @@ fn success(rest: &Rest, meta: &meta::ObjectMeta) -> Result<Bytes, StatusError> {
         status: Some("Success".into()),
         details: Some(meta::StatusDetails {
             name: meta.name.clone(),
-            group: filled(rest.row.group),
-            kind: filled(rest.row.plural),
+            group: filled(&rest.row.group),
+            kind: filled(&rest.row.plural),
             uid: meta.uid.clone(),
             ..meta::StatusDetails::default()
         }),

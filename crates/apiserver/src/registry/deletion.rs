@@ -1,7 +1,7 @@
 //! Decides what a deletion does to an object; nothing here touches the store.
 
 use api_types::{
-    GroupResource, Object, StatusError,
+    GroupResource, Object, StatusError, WrongType,
     field::{FieldError, Path},
     jiff::{SignedDuration, Timestamp},
     meta::{DeleteOptions, ObjectMeta, Time},
@@ -102,23 +102,30 @@ pub enum Plan {
 }
 
 /// Decides what a deletion does to an object.
-#[must_use]
-pub fn plan(strategy: &dyn Strategy, object: &dyn Object, request: &DeleteRequest, now: Timestamp) -> Plan {
+///
+/// # Errors
+/// For an object of another kind than the strategy's.
+pub fn plan(
+    strategy: &dyn Strategy,
+    object: &dyn Object,
+    request: &DeleteRequest,
+    now: Timestamp,
+) -> Result<Plan, WrongType> {
     let mut marked = object.clone_object();
     let finalizers = finalizers(object.meta(), request.propagation, strategy.dependents());
     marked.meta_mut().finalizers = (!finalizers.is_empty()).then_some(finalizers);
     let wait = match object.meta().deletion_timestamp {
         Some(_) => shorten(marked.meta_mut(), request.grace, now),
-        None => begin(marked.meta_mut(), strategy.grace(object, request.grace), now),
+        None => begin(marked.meta_mut(), strategy.grace(object, request.grace)?, now),
     };
-    if wait == Wait::No && marked.meta().finalizers.is_none() && strategy.may_disappear(&*marked) {
-        return Plan::Remove;
+    if wait == Wait::No && marked.meta().finalizers.is_none() && strategy.may_disappear(&*marked)? {
+        return Ok(Plan::Remove);
     }
     if marked.meta().deletion_timestamp.is_none() {
         mark(marked.meta_mut(), 0, now);
     }
-    strategy.mark_deleted(&mut *marked);
-    if marked.meta() == object.meta() { Plan::Pending } else { Plan::Mark(marked) }
+    strategy.mark_deleted(&mut *marked)?;
+    Ok(if marked.meta() == object.meta() { Plan::Pending } else { Plan::Mark(marked) })
 }
 
 /// Whether somebody else has to confirm the end.
@@ -194,13 +201,15 @@ fn finalizers(meta: &ObjectMeta, propagation: Option<Propagation>, default: Depe
 }
 
 /// Whether an object whose deletion has begun is to disappear now.
-#[must_use]
-pub fn may_be_removed(strategy: &dyn Strategy, object: &dyn Object) -> bool {
+///
+/// # Errors
+/// For an object of another kind than the strategy's.
+pub fn may_be_removed(strategy: &dyn Strategy, object: &dyn Object) -> Result<bool, WrongType> {
     let meta = object.meta();
-    meta.deletion_timestamp.is_some()
+    let due = meta.deletion_timestamp.is_some()
         && meta.finalizers.as_ref().is_none_or(Vec::is_empty)
-        && meta.deletion_grace_period_seconds.unwrap_or(0) == 0
-        && strategy.may_disappear(object)
+        && meta.deletion_grace_period_seconds.unwrap_or(0) == 0;
+    if due { strategy.may_disappear(object) } else { Ok(false) }
 }
 
 #[cfg(test)]

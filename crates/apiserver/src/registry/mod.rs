@@ -16,7 +16,7 @@ pub mod update;
 
 use std::{collections::HashMap, sync::Arc};
 
-use api_types::{Object, StatusError};
+use api_types::{Object, StatusError, resource::Text};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -29,7 +29,6 @@ pub use update::{Change, Changed};
 use crate::{
     admission::Admission,
     request::User,
-    resources::service::Pools,
     storage::{
         Item, Store, StoreError,
         cache::{Entry, Freshness},
@@ -40,10 +39,8 @@ use crate::{
 pub struct Registry {
     store: Arc<dyn Store>,
     /// By plural; several groups may use the same.
-    resources: HashMap<&'static str, Vec<Arc<Rest>>>,
+    resources: HashMap<Text, Vec<Arc<Rest>>>,
     admission: Admission,
-    /// What services take their addresses and ports from.
-    pools: Pools,
 }
 
 /// Which object a request is about.
@@ -101,24 +98,18 @@ pub struct Written {
 
 impl Registry {
     /// A registry of these resources.
-    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission, pools: Pools) -> Self {
+    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission) -> Self {
         let mut by_plural: HashMap<_, Vec<_>> = HashMap::new();
         for rest in resources {
-            by_plural.entry(rest.row.plural).or_default().push(rest);
+            by_plural.entry(rest.row.plural.clone()).or_default().push(rest);
         }
-        Self { store, resources: by_plural, admission, pools }
+        Self { store, resources: by_plural, admission }
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// What services take their addresses and ports from.
-    #[must_use]
-    pub fn pools(&self) -> &Pools {
-        &self.pools
     }
 
     /// A resource by its group, version and plural.

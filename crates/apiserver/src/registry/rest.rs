@@ -19,10 +19,10 @@ use crate::{
 pub type Conversion = fn(&dyn Object) -> Option<Box<dyn Object>>;
 
 /// How a resource is stored when it is served in another version than it is stored in.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct StoredAs {
     /// The row of the version that is stored.
-    pub row: &'static Resource,
+    pub row: Arc<Resource>,
     /// From the version that is served.
     pub to_stored: Conversion,
     /// To the version that is served.
@@ -52,9 +52,9 @@ impl Stored {
 /// A resource that is served.
 pub struct Rest {
     /// Its row.
-    pub row: &'static Resource,
+    pub row: Arc<Resource>,
     /// What its kind does differently.
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Arc<dyn Strategy>,
     /// The version it is stored in, when that is another.
     pub stored_as: Option<StoredAs>,
     /// How long objects live.
@@ -94,14 +94,14 @@ impl Rest {
 
     /// As error messages name the resource.
     #[must_use]
-    pub fn group_resource(&self) -> GroupResource<'static> {
-        self.row.into()
+    pub fn group_resource(&self) -> GroupResource<'_> {
+        (&*self.row).into()
     }
 
     /// As messages about invalid objects name the kind.
     #[must_use]
-    pub fn group_kind(&self) -> GroupResource<'static> {
-        GroupResource::new(self.row.group, self.row.kind)
+    pub fn group_kind(&self) -> GroupResource<'_> {
+        GroupResource::new(&self.row.group, &self.row.kind)
     }
 
     /// A stored object in the served version.
@@ -111,7 +111,7 @@ impl Rest {
     pub fn read(&self, item: &Item) -> Result<Stored, StatusError> {
         let damaged = |cause: String| StatusError::internal(format!("{}: {cause}", item.key));
         let (json, managed) = take_apart(&item.value).map_err(|error| damaged(error.to_string()))?;
-        let row = self.stored_as.as_ref().map_or(self.row, |stored| stored.row);
+        let row = self.stored_as.as_ref().map_or(&self.row, |stored| &stored.row);
         let object = row.ops.decode_trusted(&json).map_err(|error| damaged(error.to_string()))?;
         let (mut object, json) = match &self.stored_as {
             None => (object, json),

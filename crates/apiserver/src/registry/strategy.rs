@@ -3,10 +3,10 @@
 
 use std::time::SystemTime;
 
-use api_types::{Kind, Object, StatusError, autoscaling::Scale, jiff::Timestamp};
+use api_types::{Object, StatusError, WrongType, autoscaling::Scale, jiff::Timestamp, k8s_openapi::Resource};
 use futures::future::BoxFuture;
 
-use super::{Registry, reservation::Reservation};
+use super::reservation::Reservation;
 
 /// Which part of an object a request writes; the rest stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,8 @@ pub enum Grace {
     Seconds(i64),
 }
 
-/// The API server's side of a kind, with the type erased. Implement [`TypedStrategy`] instead.
+/// The API server's side of a kind, with the type erased. Implement [`TypedStrategy`] instead. An object of another kind
+/// is an error everywhere.
 pub trait Strategy: Send + Sync + 'static {
     /// See [`TypedStrategy::BLIND_UPDATE`].
     fn blind_update(&self) -> BlindUpdate;
@@ -99,25 +100,24 @@ pub trait Strategy: Send + Sync + 'static {
     /// See [`TypedStrategy::DEPENDENTS`].
     fn dependents(&self) -> Dependents;
     /// See [`TypedStrategy::prepare_for_create`].
-    fn prepare_for_create(&self, new: &mut dyn Object);
+    fn prepare_for_create(&self, new: &mut dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::prepare_for_update`].
-    fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object);
+    fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::grace`].
-    fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace;
+    fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType>;
     /// See [`TypedStrategy::mark_deleted`].
-    fn mark_deleted(&self, object: &mut dyn Object);
+    fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::may_disappear`].
-    fn may_disappear(&self, object: &dyn Object) -> bool;
+    fn may_disappear(&self, object: &dyn Object) -> Result<bool, WrongType>;
     /// See [`TypedStrategy::warnings`].
-    fn warnings(&self, object: &dyn Object) -> Vec<String>;
+    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType>;
     /// See [`TypedStrategy::scale`].
-    fn scale(&self, object: &dyn Object) -> Option<Scale>;
+    fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType>;
     /// See [`TypedStrategy::set_replicas`].
-    fn set_replicas(&self, object: &mut dyn Object, replicas: i32);
+    fn set_replicas(&self, object: &mut dyn Object, replicas: i32) -> Result<(), WrongType>;
     /// See [`TypedStrategy::reserve`].
     fn reserve<'a>(
         &'a self,
-        registry: &'a Registry,
         new: Option<&'a mut dyn Object>,
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>>;
@@ -126,7 +126,7 @@ pub trait Strategy: Send + Sync + 'static {
 /// The API server's side of a kind.
 pub trait TypedStrategy: Send + Sync + 'static {
     /// The kind.
-    type Kind: Kind;
+    type Kind: api_types::Kind;
 
     /// What an update without a resource version means.
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Allowed;
@@ -190,13 +190,22 @@ pub trait TypedStrategy: Send + Sync + 'static {
     /// `new` is `None` for a deletion.
     fn reserve<'a>(
         &'a self,
-        registry: &'a Registry,
         new: Option<&'a mut Self::Kind>,
         old: Option<&'a Self::Kind>,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
-        let _ = (registry, new, old);
+        let _ = (new, old);
         Box::pin(async { Ok(Reservation::default()) })
     }
+}
+
+/// The object as the strategy's kind.
+fn kind<S: TypedStrategy>(object: &dyn Object) -> Result<&S::Kind, WrongType> {
+    object.expect_ref(S::Kind::KIND)
+}
+
+/// The same, for change.
+fn kind_mut<S: TypedStrategy>(object: &mut dyn Object) -> Result<&mut S::Kind, WrongType> {
+    object.expect_mut(S::Kind::KIND)
 }
 
 impl<S: TypedStrategy> Strategy for S {
@@ -216,56 +225,53 @@ impl<S: TypedStrategy> Strategy for S {
         S::DEPENDENTS
     }
 
-    fn prepare_for_create(&self, new: &mut dyn Object) {
-        if let Some(new) = new.downcast_mut() {
-            TypedStrategy::prepare_for_create(self, new);
-        }
+    fn prepare_for_create(&self, new: &mut dyn Object) -> Result<(), WrongType> {
+        TypedStrategy::prepare_for_create(self, kind_mut::<S>(new)?);
+        Ok(())
     }
 
-    fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) {
-        let (Some(new), Some(old)) = (new.downcast_mut(), old.downcast_ref()) else { return };
+    fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType> {
+        let (new, old) = (kind_mut::<S>(new)?, kind::<S>(old)?);
         match part {
             Part::Main | Part::Scale => TypedStrategy::prepare_for_update(self, new, old),
             part => self.prepare_for_part_update(part, new, old),
         }
+        Ok(())
     }
 
-    fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace {
-        object.downcast_ref().map_or(Grace::None, |object| TypedStrategy::grace(self, object, requested))
+    fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType> {
+        kind::<S>(object).map(|object| TypedStrategy::grace(self, object, requested))
     }
 
-    fn mark_deleted(&self, object: &mut dyn Object) {
-        if let Some(object) = object.downcast_mut() {
-            TypedStrategy::mark_deleted(self, object);
-        }
+    fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType> {
+        kind_mut::<S>(object).map(|object| TypedStrategy::mark_deleted(self, object))
     }
 
-    fn may_disappear(&self, object: &dyn Object) -> bool {
-        object.downcast_ref().is_none_or(|object| TypedStrategy::may_disappear(self, object))
+    fn may_disappear(&self, object: &dyn Object) -> Result<bool, WrongType> {
+        kind::<S>(object).map(|object| TypedStrategy::may_disappear(self, object))
     }
 
-    fn warnings(&self, object: &dyn Object) -> Vec<String> {
-        object.downcast_ref().map(|object| TypedStrategy::warnings(self, object)).unwrap_or_default()
+    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType> {
+        kind::<S>(object).map(|object| TypedStrategy::warnings(self, object))
     }
 
-    fn scale(&self, object: &dyn Object) -> Option<Scale> {
-        object.downcast_ref().and_then(|object| TypedStrategy::scale(self, object))
+    fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType> {
+        kind::<S>(object).map(|object| TypedStrategy::scale(self, object))
     }
 
-    fn set_replicas(&self, object: &mut dyn Object, replicas: i32) {
-        if let Some(object) = object.downcast_mut() {
-            TypedStrategy::set_replicas(self, object, replicas);
-        }
+    fn set_replicas(&self, object: &mut dyn Object, replicas: i32) -> Result<(), WrongType> {
+        kind_mut::<S>(object).map(|object| TypedStrategy::set_replicas(self, object, replicas))
     }
 
     fn reserve<'a>(
         &'a self,
-        registry: &'a Registry,
         new: Option<&'a mut dyn Object>,
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
-        let new = new.and_then(|new| new.downcast_mut());
-        TypedStrategy::reserve(self, registry, new, old.and_then(|old| old.downcast_ref()))
+        match (new.map(kind_mut::<S>).transpose(), old.map(kind::<S>).transpose()) {
+            (Ok(new), Ok(old)) => TypedStrategy::reserve(self, new, old),
+            (Err(error), _) | (_, Err(error)) => Box::pin(async move { Err(error.into()) }),
+        }
     }
 }
 

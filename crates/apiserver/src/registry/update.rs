@@ -1,9 +1,9 @@
 //! PUT and PATCH: an object is changed, in whole or in part, unless somebody else was faster.
 
 use api_types::{
-    Object, StatusError,
+    Object, StatusError, WrongType,
     field::{FieldError, Path},
-    validation::meta::{name_rule, validate_object_meta, validate_object_meta_update},
+    validation::meta::{validate_object_meta, validate_object_meta_update},
 };
 use bytes::Bytes;
 
@@ -150,17 +150,17 @@ impl Registry {
         check_namespace(&mut *new, target.namespace)?;
         check_preconditions(rest, &*new, old, target.name)?;
         metadata::carry_over(new.meta_mut(), old.meta());
-        rest.row.ops.set_defaults(&mut *new);
-        rest.strategy.prepare_for_update(part, &mut *new, old);
+        rest.row.ops.set_defaults(&mut *new)?;
+        rest.strategy.prepare_for_update(part, &mut *new, old)?;
         let attributes = Attributes { registry: self, rest, write, operation: Operation::Update, part, target };
         self.admission.admit(&attributes, &mut *new).await?;
-        let errors = validate_change(rest, part, &*new, old);
+        let errors = validate_change(rest, part, &*new, old)?;
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), target.name, &errors));
         }
         self.admission.validate(&attributes, Some(&*new), Some(old)).await?;
         if part.is_specification() {
-            for warning in rest.strategy.warnings(&*new) {
+            for warning in rest.strategy.warnings(&*new)? {
                 write.warn(warning);
             }
         }
@@ -175,10 +175,10 @@ impl Registry {
         mut new: Changed,
     ) -> Result<Attempt, StatusError> {
         let Update { rest, write, target, part } = update;
-        let removed = may_be_removed(rest.strategy, &*new.object);
+        let removed = may_be_removed(&*rest.strategy, &*new.object)?;
         // An object that goes needs nothing any more.
         let kept = if removed { None } else { Some(&mut *new.object) };
-        let reservation = rest.strategy.reserve(self, kept, Some(&*old.object)).await?;
+        let reservation = rest.strategy.reserve(kept, Some(&*old.object)).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
         let value = rest.encode(&*new.object, &json, &managed)?;
         let written = |item: Item| {
@@ -229,7 +229,7 @@ pub(super) fn track_fields(
         None if part == Part::Binding => old.map(|old| old.managed.clone()).unwrap_or_default(),
         None => {
             let manager = write.options.field_manager.as_str();
-            let writer = Writer { resource: rest.row, manager, subresource: part.subresource(), now: now() };
+            let writer = Writer { resource: &rest.row, manager, subresource: part.subresource(), now: now() };
             on_update(old.map(Stored::live), &json, sent, &writer)
         }
     };
@@ -271,17 +271,17 @@ fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &s
     }
 }
 
-fn validate_change(rest: &Rest, part: Part, new: &dyn Object, old: &dyn Object) -> Vec<FieldError> {
+fn validate_change(rest: &Rest, part: Part, new: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
     let mut errors = validate_object_meta_update(new.meta(), old.meta());
-    let ops = rest.row.ops;
+    let ops = &rest.row.ops;
     if part.is_specification() {
-        errors.extend(validate_object_meta(new.meta(), rest.row.scope, name_rule(rest.row)));
-        errors.extend(ops.validate(new));
-        errors.extend(ops.validate_update(new, old));
+        errors.extend(validate_object_meta(new.meta(), rest.row.scope, rest.row.name_rule));
+        errors.extend(ops.validate(new)?);
+        errors.extend(ops.validate_update(new, old)?);
     } else {
-        errors.extend(ops.validate_status_update(new, old));
+        errors.extend(ops.validate_status_update(new, old)?);
     }
-    errors
+    Ok(errors)
 }
 
 /// A PUT: the object as the client sent it.

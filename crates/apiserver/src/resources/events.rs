@@ -1,6 +1,8 @@
 //! Events: one resource, stored as `v1`, served as `v1` and as `events.k8s.io/v1`.
 
-use api_types::{Object, core, events, meta::MicroTime};
+use std::sync::Arc;
+
+use api_types::{Object, Resource, core, events, meta::MicroTime};
 
 use crate::registry::{StoredAs, TypedStrategy, strategy::AbsentUpdate};
 
@@ -19,13 +21,13 @@ impl TypedStrategy for Events {
 }
 
 /// How `events.k8s.io` events are stored.
-pub(super) fn stored_as() -> Option<StoredAs> {
-    Some(StoredAs {
-        row: api_types::find("", "v1", "events")?,
+pub(super) fn stored_as(row: Arc<Resource>) -> StoredAs {
+    StoredAs {
+        row,
         to_stored: |object| object.downcast_ref().map(|event| Box::new(to_core(event)) as Box<dyn Object>),
         from_stored: |object| object.downcast_ref().map(|event| Box::new(from_core(event)) as Box<dyn Object>),
         field: core_field,
-    })
+    }
 }
 
 /// Only the name of the object that an event is about differs between the versions.

@@ -111,7 +111,7 @@ async fn changing_back_is_no_empty_change() {
     let pools = resources::pools(&store, &config.resources, config.services);
     // There is no namespace, and none is needed here.
     let admission = Admission::default().without(&["NamespaceLifecycle".to_owned()]);
-    let registry = Registry::new(store.clone(), resources::serve(&store, &config.resources), admission, pools);
+    let registry = Registry::new(store.clone(), resources::serve(&store, &config.resources, &pools), admission);
     let rest = registry.core("configmaps").unwrap();
     let target = Target { namespace: "default", name: "a" };
     let user = loopback_user();

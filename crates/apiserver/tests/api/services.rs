@@ -176,19 +176,17 @@ async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
     let store: Arc<dyn Store> = Arc::new(store);
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
     let pools = resources::pools(&store, &config.resources, config.services);
-    let served = resources::serve(&store, &config.resources);
-    let registry =
-        Registry::new(store, served, Admission::default().without(&["NamespaceLifecycle".to_owned()]), pools);
+    let served = resources::serve(&store, &config.resources, &pools);
+    let registry = Registry::new(store, served, Admission::default().without(&["NamespaceLifecycle".to_owned()]));
     let held: core::Service = serde_json::from_value(service("a", json!({}))).unwrap();
     let held: Box<dyn Object> = Box::new(held);
     let user = loopback_user();
     let write = Write::new(&user, own_options());
     registry.create(registry.core("services").unwrap(), &write, "default", held).await.unwrap();
-    let pools = registry.pools();
     let leaked = pools.addresses.take(&[Wanted::Any]).await.unwrap();
     let mut suspects = Suspects::default();
     for (round, places) in [(1, 2), (2, 1), (3, 1)] {
-        suspects = repair::round(&registry, pools, &suspects).await.unwrap();
+        suspects = repair::round(&registry, &pools, &suspects).await.unwrap();
         let taken = pools.addresses.taken().await.unwrap();
         assert_eq!(taken.iter().count(), places, "round {round}");
         assert_eq!(taken.iter().any(|place| leaked.contains(&place)), places == 2, "round {round}");

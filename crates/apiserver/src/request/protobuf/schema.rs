@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn every_kind_that_is_served_has_a_message() {
-        for row in api_types::resources() {
-            assert!(of_kind(&row.api_version(), row.kind).is_some(), "{}", row.kind);
+        for row in crate::resources::rows() {
+            assert!(of_kind(&row.api_version(), &row.kind).is_some(), "{}", row.kind);
         }
         for kind in ["Scale", "Eviction", "DeleteOptions"] {
             assert!(of_kind("v1", kind).is_some(), "{kind}");

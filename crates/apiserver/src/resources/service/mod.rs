@@ -15,12 +15,15 @@ use futures::future::BoxFuture;
 pub use allocate::Pools;
 
 use crate::registry::{
-    Part, Registry, TypedStrategy,
+    Part, TypedStrategy,
     reservation::Reservation,
     strategy::{AbsentUpdate, DeleteAnswer},
 };
 
-pub(super) struct Services;
+pub(super) struct Services {
+    /// What addresses and ports are taken from.
+    pub(super) pools: Pools,
+}
 
 impl TypedStrategy for Services {
     type Kind = Service;
@@ -44,10 +47,9 @@ impl TypedStrategy for Services {
 
     fn reserve<'a>(
         &'a self,
-        registry: &'a Registry,
         new: Option<&'a mut Service>,
         old: Option<&'a Service>,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
-        Box::pin(allocate::reserve(registry.pools(), new, old))
+        Box::pin(allocate::reserve(&self.pools, new, old))
     }
 }

@@ -1,0 +1,202 @@
+//! Objects of kinds that come at run time: metadata as every object has it, all else as a JSON tree.
+
+use std::any::Any;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    field::FieldError,
+    meta::ObjectMeta,
+    object::{Column, Object, SelectableField},
+    resource::{KindOps, Text, WrongType, field_path, text},
+    table,
+};
+
+/// An object whose kind is no Rust type.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dynamic {
+    /// Its version, such as `example.com/v1`.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// `metadata`.
+    pub metadata: ObjectMeta,
+    /// All other fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl Dynamic {
+    /// The value at a path of fields, such as `spec.size`; metadata is not looked into.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let mut value = self.fields.get(first)?;
+        for step in rest.into_iter().flat_map(|rest| rest.split('.')) {
+            value = value.get(step)?;
+        }
+        Some(value)
+    }
+}
+
+impl Object for Dynamic {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("JSON trees have string keys and no failing serialisers")
+    }
+
+    fn clone_object(&self) -> Box<dyn Object> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// A kind without rules of its own that came at run time.
+#[derive(Clone, Debug)]
+pub struct DynamicKind {
+    /// Its version, such as `example.com/v1`.
+    pub api_version: Text,
+    /// Its name.
+    pub kind: Text,
+    /// Columns of a Table between name and age, each with the path of its value.
+    pub columns: Vec<(Column, String)>,
+    /// Fields that a field selector may name.
+    pub selectable: Vec<SelectableField>,
+    /// Its OpenAPI version 3 schema, without `apiVersion`, `kind` and `metadata`.
+    pub schema: Value,
+    headings: Vec<Column>,
+}
+
+impl DynamicKind {
+    /// A kind with these columns, selectable fields and schema.
+    #[must_use]
+    pub fn new(
+        api_version: impl Into<Text>,
+        kind: impl Into<Text>,
+        columns: Vec<(Column, String)>,
+        selectable: Vec<SelectableField>,
+        schema: Value,
+    ) -> Self {
+        let own = columns.iter().map(|(column, _)| column.clone());
+        let headings = [Column::NAME].into_iter().chain(own).chain([Column::AGE]).collect();
+        Self { api_version: api_version.into(), kind: kind.into(), columns, selectable, schema, headings }
+    }
+
+    fn expect<'a>(&self, object: &'a dyn Object) -> Result<&'a Dynamic, WrongType> {
+        let object = object.downcast_ref::<Dynamic>();
+        object.filter(|object| object.kind == self.kind).ok_or(WrongType { expected: self.kind.clone() })
+    }
+
+    /// What a client or the store names the kind is checked; what it leaves out is filled in.
+    fn header(&self, fields: &mut Map<String, Value>, name: &str, own: &str) -> Result<(), serde_json::Error> {
+        match fields.remove(name) {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::String(sent)) if sent == own => Ok(()),
+            Some(other) => Err(serde::de::Error::custom(format_args!("{name} is {other}, expected {own:?}"))),
+        }
+    }
+}
+
+impl KindOps for DynamicKind {
+    fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
+        let mut fields: Map<String, Value> = serde_json::from_str(text(json)?)?;
+        self.header(&mut fields, "apiVersion", &self.api_version)?;
+        self.header(&mut fields, "kind", &self.kind)?;
+        let metadata = match fields.remove("metadata") {
+            None | Some(Value::Null) => ObjectMeta::default(),
+            Some(tree) => serde_ignored::deserialize(tree, |path| unknown(format!("metadata.{}", field_path(&path))))?,
+        };
+        let (api_version, kind) = (self.api_version.clone().into_owned(), self.kind.clone().into_owned());
+        Ok(Box::new(Dynamic { api_version, kind, metadata, fields }))
+    }
+
+    fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
+        self.decode(json, &mut |_| {})
+    }
+
+    fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType> {
+        self.expect(object).map(drop)
+    }
+
+    fn validate(&self, object: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        self.expect(object).map(|_| Vec::new())
+    }
+
+    fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        self.expect(object).and(self.expect(old)).map(|_| Vec::new())
+    }
+
+    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        self.validate_update(object, old)
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.headings
+    }
+
+    fn cells(&self, object: &dyn Object) -> Result<Vec<Value>, WrongType> {
+        let object = self.expect(object)?;
+        let name = object.metadata.name.clone().unwrap_or_default().into();
+        let own = self.columns.iter().map(|(_, path)| object.at(path).cloned().unwrap_or(Value::Null));
+        let age = table::age(object.metadata.creation_timestamp.as_ref()).into();
+        Ok([name].into_iter().chain(own).chain([age]).collect())
+    }
+
+    fn selectable(&self) -> &[SelectableField] {
+        &self.selectable
+    }
+
+    fn own_schema(&self) -> Option<&Value> {
+        Some(&self.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn widgets() -> DynamicKind {
+        let size = (Column::integer("Size", "How large it is."), "spec.size".to_owned());
+        DynamicKind::new("example.com/v1", "Widget", vec![size], Vec::new(), json!({"type": "object"}))
+    }
+
+    #[test]
+    fn all_fields_are_kept_and_unknown_metadata_is_told() {
+        let sent = json!({"metadata": {"name": "a", "foo": {"bar": 1}}, "spec": {"size": 3}, "more": [null]});
+        let mut unknown = Vec::new();
+        let object = widgets().decode(sent.to_string().as_bytes(), &mut |path| unknown.push(path)).unwrap();
+        assert_eq!(unknown, ["metadata.foo"]);
+        let expected = json!({
+            "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 3}, "more": [null],
+        });
+        assert_eq!(object.to_value(), expected);
+        assert!(object.encode().starts_with(br#"{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"#));
+        assert_eq!(widgets().cells(&*object).unwrap()[..2], [json!("a"), json!(3)]);
+    }
+
+    #[test]
+    fn another_kind_is_refused() {
+        for json in ["[]", r#"{"kind":"Gadget"}"#, r#"{"apiVersion":"example.com/v2"}"#, r#"{"metadata":1}"#] {
+            assert!(widgets().decode_trusted(json.as_bytes()).is_err(), "{json}");
+        }
+        assert!(widgets().cells(&crate::core::Pod::default()).is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! The rows of the kinds that are compiled in: what their names are and where they live. Adding a plain kind is a row
+//! here, a file in `kinds/`, and a line in the API server's table, which refers to the row and says where its objects
+//! are stored and which subresources it has.
+
+use crate::{
+    apps, coordination, core, discovery, events,
+    resource::Resource,
+    validation::names::{dns1035_label, dns1123_label},
+};
+
+const CREATE: &[&str] = &["create"];
+const NO_DELETE_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+
+/// `v1`.
+pub static BINDINGS: Resource = Resource::of::<core::Binding>("bindings", "binding").verbs(CREATE);
+/// `v1`.
+pub static COMPONENT_STATUSES: Resource = Resource::of::<core::ComponentStatus>("componentstatuses", "componentstatus")
+    .short(&["cs"])
+    .cluster()
+    .verbs(&["get", "list"]);
+/// `v1`.
+pub static CONFIG_MAPS: Resource = Resource::of::<core::ConfigMap>("configmaps", "configmap").short(&["cm"]);
+/// `v1`.
+pub static ENDPOINTS: Resource = Resource::of::<core::Endpoints>("endpoints", "endpoints").short(&["ep"]);
+/// `v1`.
+pub static CORE_EVENTS: Resource = Resource::of::<core::Event>("events", "event").short(&["ev"]);
+/// `v1`.
+pub static NAMESPACES: Resource = Resource::of::<core::Namespace>("namespaces", "namespace")
+    .short(&["ns"])
+    .cluster()
+    .names(dns1123_label)
+    .verbs(NO_DELETE_COLLECTION);
+/// `v1`.
+pub static NODES: Resource = Resource::of::<core::Node>("nodes", "node").short(&["no"]).cluster();
+/// `v1`.
+pub static PODS: Resource = Resource::of::<core::Pod>("pods", "pod").short(&["po"]).categories(&["all"]);
+/// `v1`.
+pub static REPLICATION_CONTROLLERS: Resource =
+    Resource::of::<core::ReplicationController>("replicationcontrollers", "replicationcontroller")
+        .short(&["rc"])
+        .categories(&["all"]);
+/// `v1`.
+pub static SECRETS: Resource = Resource::of::<core::Secret>("secrets", "secret");
+/// `v1`.
+pub static SERVICE_ACCOUNTS: Resource =
+    Resource::of::<core::ServiceAccount>("serviceaccounts", "serviceaccount").short(&["sa"]);
+/// `v1`.
+pub static SERVICES: Resource =
+    Resource::of::<core::Service>("services", "service").short(&["svc"]).categories(&["all"]).names(dns1035_label);
+/// `apps/v1`.
+pub static DEPLOYMENTS: Resource =
+    Resource::of::<apps::Deployment>("deployments", "deployment").short(&["deploy"]).categories(&["all"]);
+/// `apps/v1`.
+pub static REPLICA_SETS: Resource =
+    Resource::of::<apps::ReplicaSet>("replicasets", "replicaset").short(&["rs"]).categories(&["all"]);
+/// `events.k8s.io/v1`.
+pub static EVENTS: Resource = Resource::of::<events::Event>("events", "event").short(&["ev"]);
+/// `coordination.k8s.io/v1`.
+pub static LEASES: Resource = Resource::of::<coordination::Lease>("leases", "lease");
+/// `discovery.k8s.io/v1`.
+pub static ENDPOINT_SLICES: Resource = Resource::of::<discovery::EndpointSlice>("endpointslices", "endpointslice");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_told_by_their_path() {
+        let mut unknown = Vec::new();
+        let json = br#"{"kind":"Pod","spec":{"containers":[{"name":"a","nmae":1}],"x":{"y":1}},"z":2}"#;
+        PODS.ops.decode(json, &mut |field| unknown.push(field)).unwrap();
+        assert_eq!(unknown, ["spec.containers[0].nmae", "spec.x", "z"]);
+    }
+
+    #[test]
+    fn another_kind_or_another_type_is_refused() {
+        for json in ["{", "[]", r#"{"kind":"Node"}"#, r#"{"spec":1}"#, "{} x"] {
+            assert!(PODS.ops.decode(json.as_bytes(), &mut |_| {}).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_another_kind_is_an_error_everywhere() {
+        let ops = &PODS.ops;
+        let mut other = core::ConfigMap::default();
+        let pod = core::Pod::default();
+        assert!(ops.set_defaults(&mut other).is_err());
+        assert!(ops.validate(&other).is_err());
+        assert!(ops.validate_update(&pod, &other).is_err());
+        assert!(ops.validate_status_update(&other, &pod).is_err());
+        let error = ops.cells(&other).unwrap_err();
+        assert_eq!(error.to_string(), "an object of another kind was taken for a Pod");
+    }
+}

@@ -1,0 +1,105 @@
+//! The whole table: what it says, and that it says it once.
+
+use std::collections::BTreeSet;
+
+use api_types::{
+    Resource, Subresource,
+    resource::{ALL_VERBS, Names},
+};
+
+use super::rows;
+
+/// One line a row, as `kubectl api-resources -o wide` tells it on upstream:
+/// plural, short names, apiVersion, namespaced, kind, verbs, categories, subresources.
+const FACTS: &str = "\
+bindings - v1 true Binding create - -
+componentstatuses cs v1 false ComponentStatus get,list - -
+configmaps cm v1 true ConfigMap ALL - -
+endpoints ep v1 true Endpoints ALL - -
+events ev v1 true Event ALL - -
+namespaces ns v1 false Namespace create,delete,get,list,patch,update,watch - finalize:Namespace:update,status:Namespace:get+patch+update
+nodes no v1 false Node ALL - status:Node:get+patch+update
+pods po v1 true Pod ALL all attach:PodAttachOptions:create+get,binding:Binding:create,eviction:policy/v1.Eviction:create,exec:PodExecOptions:create+get,log:Pod:get,status:Pod:get+patch+update
+replicationcontrollers rc v1 true ReplicationController ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicationController:get+patch+update
+secrets - v1 true Secret ALL - -
+serviceaccounts sa v1 true ServiceAccount ALL - -
+services svc v1 true Service ALL all status:Service:get+patch+update
+deployments deploy apps/v1 true Deployment ALL all scale:autoscaling/v1.Scale:get+patch+update,status:Deployment:get+patch+update
+replicasets rs apps/v1 true ReplicaSet ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicaSet:get+patch+update
+events ev events.k8s.io/v1 true Event ALL - -
+leases - coordination.k8s.io/v1 true Lease ALL - -
+endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
+";
+
+fn or_dash(words: &[String]) -> String {
+    if words.is_empty() { "-".to_owned() } else { words.join(",") }
+}
+
+fn names(names: &Names) -> String {
+    or_dash(&names.iter().map(str::to_owned).collect::<Vec<_>>())
+}
+
+fn subresource_fact(row: &Resource, sub: &Subresource) -> String {
+    let own = (&sub.group, &sub.version) == (&row.group, &row.version);
+    let prefix = if own { String::new() } else { format!("{}/{}.", sub.group, sub.version) };
+    format!("{}:{prefix}{}:{}", sub.name, sub.kind, sub.verbs.join("+"))
+}
+
+fn fact(row: &Resource) -> String {
+    let verbs = if row.verbs == ALL_VERBS { "ALL".to_owned() } else { row.verbs.join(",") };
+    let subs: Vec<String> = row.subresources.iter().map(|sub| subresource_fact(row, sub)).collect();
+    format!(
+        "{} {} {} {} {} {verbs} {} {}",
+        row.plural,
+        names(&row.short_names),
+        row.api_version(),
+        row.namespaced(),
+        row.kind,
+        names(&row.categories),
+        or_dash(&subs)
+    )
+}
+
+#[test]
+fn rows_agree_with_upstream() {
+    let rows: Vec<String> = rows().iter().map(|row| fact(row)).collect();
+    let expected: Vec<&str> = FACTS.lines().collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn no_row_is_there_twice() {
+    let mut plurals = BTreeSet::new();
+    let mut kinds = BTreeSet::new();
+    for row in rows() {
+        assert!(plurals.insert((&row.group, &row.version, &row.plural)), "{} twice", row.plural);
+        assert!(kinds.insert((&row.group, &row.version, &row.kind)), "{} twice", row.kind);
+    }
+}
+
+#[test]
+fn verbs_and_subresources_are_sorted() {
+    for row in rows() {
+        assert!(row.verbs.is_sorted(), "{}", row.plural);
+        assert!(row.subresources.is_sorted_by(|a, b| a.name <= b.name), "{}", row.plural);
+        assert!(row.subresources.iter().all(|sub| sub.verbs.is_sorted()), "{}", row.plural);
+    }
+}
+
+#[test]
+fn every_kind_can_be_decoded_defaulted_checked_and_shown() {
+    for row in rows() {
+        let ops = &row.ops;
+        let mut object = ops.decode(b"{}", &mut |field| panic!("{field}")).unwrap();
+        ops.set_defaults(&mut *object).unwrap();
+        let once = object.to_value();
+        ops.set_defaults(&mut *object).unwrap();
+        assert_eq!(object.to_value(), once, "{}: defaults are not idempotent", row.plural);
+        assert_eq!((&once["apiVersion"], &once["kind"]), (&row.api_version().into(), &(*row.kind).into()));
+        ops.validate(&*object).unwrap();
+        assert!(ops.validate_update(&*object, &*object).unwrap().is_empty(), "{}", row.plural);
+        assert_eq!(ops.cells(&*object).unwrap().len(), ops.columns().len(), "{}", row.plural);
+        let fields: BTreeSet<&str> = ops.selectable().iter().map(|field| &*field.path).collect();
+        assert_eq!(fields.len(), ops.selectable().len(), "{}", row.plural);
+    }
+}
