@@ -1,151 +1,296 @@
-//! What the types of the Go structs' tags say and k8s-openapi does not: which lists are maps or
-//! sets, by which keys they merge, which maps are atomic. Strategic merge patch, server-side apply
-//! and OpenAPI read it. Only what differs from the rule is here; the rule is: a list is atomic and a
-//! patch replaces it, an object is granular.
+//! What is known of the types on the wire: their fields, how protobuf numbers them, which lists are maps or sets, by
+//! which keys they merge. Strategic merge patch, server-side apply, protobuf and OpenAPI read it.
 //!
-//! The tables are `x-kubernetes-*` facts of upstream's OpenAPI document, one line per type.
+//! Upstream's types stand in a table, which is generated (`hack/wire-tables`); a custom resource brings its own.
 
-mod apps;
-mod batch;
-mod core;
-mod groups;
-mod meta;
-mod pod;
-mod volume;
+mod custom;
+mod kind;
+mod table;
 
-const CORE: &str = "io.k8s.api.core.v1";
-const APPS: &str = "io.k8s.api.apps.v1";
-const AUTOSCALING: &str = "io.k8s.api.autoscaling.v1";
-const BATCH: &str = "io.k8s.api.batch.v1";
-const EVENTS: &str = "io.k8s.api.events.v1";
-const POLICY: &str = "io.k8s.api.policy.v1";
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
-/// Every kind whose schema says more than [`PLAIN`], with its group; all are of version `v1`.
-static KINDS: &[(&str, &Type)] = &[
-    ("", &core::BINDING),
-    ("", &core::COMPONENT_STATUS),
-    ("", &core::EVENT),
-    ("", &core::NAMESPACE),
-    ("", &core::NODE),
-    ("", &core::REPLICATION_CONTROLLER),
-    ("", &core::RESOURCE_QUOTA),
-    ("", &core::SERVICE),
-    ("", &core::SERVICE_ACCOUNT),
-    ("", &pod::POD),
-    ("", &pod::POD_TEMPLATE),
-    ("", &volume::PERSISTENT_VOLUME),
-    ("", &volume::PERSISTENT_VOLUME_CLAIM),
-    ("apps", &apps::DAEMON_SET),
-    ("apps", &apps::DEPLOYMENT),
-    ("apps", &apps::REPLICA_SET),
-    ("apps", &apps::STATEFUL_SET),
-    ("autoscaling", &groups::HORIZONTAL_POD_AUTOSCALER),
-    ("batch", &batch::CRON_JOB),
-    ("batch", &batch::JOB),
-    ("events.k8s.io", &groups::EVENTS_EVENT),
-    ("policy", &groups::POD_DISRUPTION_BUDGET),
-];
+use serde_json::Value;
 
-const METADATA: Field = field("metadata").of(&meta::OBJECT_META).present();
+pub use kind::Kind;
+pub use table::{checksum, find, named, of, plain, types};
 
-/// The schema of a kind with nothing of its own: metadata, and perhaps a spec and a status.
-pub static PLAIN: Type = Type::new("", "", &[METADATA, field("spec").present(), field("status").present()]);
+/// The schema of a kind: one of upstream's, or one that came at run time. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Schema(Handle);
 
-/// The schema of a kind; [`PLAIN`] for one that the tables do not name.
-#[must_use]
-pub fn of(group: &str, version: &str, kind: &str) -> &'static Type {
-    let named = |(g, t): &&(&str, &Type)| *g == group && t.kind == kind && version == "v1";
-    KINDS.iter().find(named).map_or(&PLAIN, |(_, schema)| schema)
+#[derive(Clone, Debug)]
+enum Handle {
+    Table(&'static Type),
+    Custom(Arc<Custom>),
 }
 
-/// Every type that the tables describe, each once, reached from the kinds.
-#[must_use]
-pub fn types() -> Vec<&'static Type> {
-    let mut found: Vec<&'static Type> = Vec::new();
-    let mut next: Vec<&'static Type> = KINDS.iter().map(|(_, schema)| *schema).collect();
-    while let Some(schema) = next.pop() {
-        if !found.iter().any(|known| std::ptr::eq(*known, schema)) {
-            found.push(schema);
-        }
-        let children = schema.fields.iter().filter_map(|field| field.of);
-        next.extend(children.filter(|child| !found.iter().any(|known| std::ptr::eq(*known, *child))));
-    }
-    found
-}
-
-/// What is special about an object type.
+/// A schema that came at run time.
 #[derive(Debug)]
+struct Custom {
+    root: Type,
+    document: Value,
+}
+
+impl Schema {
+    /// The schema of a custom resource, from its `openAPIV3Schema`, which has been validated as a structural one.
+    #[must_use]
+    pub fn custom(document: Value) -> Self {
+        let root = custom::root(&document);
+        Self(Handle::Custom(Arc::new(Custom { root, document })))
+    }
+
+    /// The document that a custom schema was made of.
+    #[must_use]
+    pub fn document(&self) -> Option<&Value> {
+        match &self.0 {
+            Handle::Table(_) => None,
+            Handle::Custom(custom) => Some(&custom.document),
+        }
+    }
+}
+
+impl From<&'static Type> for Schema {
+    fn from(schema: &'static Type) -> Self {
+        Self(Handle::Table(schema))
+    }
+}
+
+impl Deref for Schema {
+    type Target = Type;
+
+    fn deref(&self) -> &Type {
+        match &self.0 {
+            Handle::Table(schema) => schema,
+            Handle::Custom(custom) => &custom.root,
+        }
+    }
+}
+
+/// A type: an object, or, nameless, a map or a list inside of another.
+#[derive(Debug, Default)]
 pub struct Type {
-    package: &'static str,
+    /// Where it belongs, such as `io.k8s.api.core.v1`. Empty for what is not upstream's.
+    pub package: &'static str,
     /// Such as `PodSpec`.
-    pub kind: &'static str,
+    pub name: &'static str,
+    /// Set when values are not written as objects.
+    pub scalar: Option<Kind>,
+    /// Whether OpenAPI documents speak of it.
+    pub documented: bool,
+    /// Which kinds it stands for.
+    pub stands_for: StandsFor,
     /// Whether server-side apply owns such an object as one (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
-    /// The fields that are special or lead to something special.
-    pub fields: &'static [Field],
+    /// `x-kubernetes-unions`, in JSON.
+    pub unions: Option<&'static str>,
+    /// By their numbers.
+    fields: Box<[Field]>,
+    /// Places in `fields`, by name; without inlined ones.
+    by_name: Box<[u16]>,
+    /// What members are that no field names: the values of a map.
+    others: Option<Box<Field>>,
+    /// What elements are, of a list inside of a list or a map.
+    list: Option<Box<Field>>,
+    /// The place in the table of upstream's types, from which descriptions are counted.
+    line: usize,
+}
+
+/// Which kinds a type stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StandsFor {
+    /// None: it is part of others.
+    #[default]
+    Nothing,
+    /// The kind of its name in its package's group.
+    Kind,
+    /// The kind of its name in `v1`, though its package has no group.
+    CoreKind,
+    /// The kind of its name in every group.
+    AnyKind,
 }
 
 impl Type {
-    const fn new(package: &'static str, kind: &'static str, fields: &'static [Field]) -> Self {
-        Self { package, kind, atomic: false, fields }
+    fn new(fields: Vec<Field>) -> Self {
+        let mut by_name: Vec<u16> = (0..u16::try_from(fields.len()).unwrap_or(u16::MAX)).collect();
+        by_name.retain(|index| !fields[usize::from(*index)].is_inlined());
+        by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
+        Self { fields: fields.into(), by_name: by_name.into(), ..Self::default() }
     }
 
-    const fn atomic(package: &'static str, kind: &'static str) -> Self {
-        Self { package, kind, atomic: true, fields: &[] }
+    /// A map whose values are as the field says.
+    fn map(values: Field) -> Self {
+        Self { others: Some(Box::new(values)), ..Self::default() }
     }
 
     /// Name in OpenAPI documents, such as `io.k8s.api.core.v1.PodSpec`.
     #[must_use]
-    pub fn name(&self) -> String {
-        format!("{}.{}", self.package, self.kind)
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.package, self.name)
     }
 
-    /// What is known of a field.
+    /// Group and version of its package's kinds.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.name == name)
+    pub fn group_version(&self) -> Option<(&'static str, &'static str)> {
+        table::group_of(self.package)
+    }
+
+    /// The fields by their numbers, inlined ones among them; those without a number first.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The place of an own field among [`Self::fields`].
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let field = |index: &u16| &self.fields[usize::from(*index)];
+        let found = self.by_name.binary_search_by(|index| (*field(index).name).cmp(name)).ok()?;
+        Some(usize::from(self.by_name[found]))
+    }
+
+    /// The field with a number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Option<&Field> {
+        let found = self.fields.binary_search_by_key(&number, |field| field.number).ok()?;
+        (number != 0).then(|| &self.fields[found])
+    }
+
+    /// What is known of a field, also of an inlined message.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        match self.position(name) {
+            Some(position) => Some(&self.fields[position]),
+            None => self.inlined().find_map(|inner| inner.field(name)),
+        }
+    }
+
+    /// What is known of a member, also of a map.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Field> {
+        self.field(name).or(self.others.as_deref())
+    }
+
+    /// What is known of an element of a list that stands inside of a list or a map.
+    #[must_use]
+    pub fn element(&self) -> Option<&Field> {
+        self.list.as_deref()
+    }
+
+    /// Every member that has a name, inlined ones too, each with its line in the table.
+    #[must_use]
+    pub fn members(&self) -> Vec<(&Field, usize)> {
+        let own = self.fields.iter().enumerate().filter(|(_, field)| !field.is_inlined());
+        let own = own.map(|(index, field)| (field, self.line + 1 + index));
+        own.chain(self.inlined().flat_map(Self::members)).collect()
+    }
+
+    /// The line of the table that it begins at, counted without packages and comments.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Whether protobuf can write it.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        !self.package.is_empty() && (self.fields.is_empty() || self.fields.iter().any(|field| field.number != 0))
+    }
+
+    fn inlined(&self) -> impl Iterator<Item = &Self> {
+        self.fields.iter().filter(|field| field.is_inlined()).filter_map(Field::of)
     }
 }
 
-/// What is special about a field.
-#[derive(Clone, Copy, Debug)]
+/// What is known of a field.
+#[derive(Debug)]
 pub struct Field {
-    /// JSON name.
-    pub name: &'static str,
+    /// JSON name; `+` for a message whose fields are inlined.
+    pub name: Cow<'static, str>,
+    /// Number in protobuf; 0 when it has none.
+    pub number: u32,
+    /// One value, a list or a map.
+    pub label: Label,
+    /// What the value is, or the elements, or the values of the map.
+    pub kind: Kind,
+    /// Whether absence differs from the zero value.
+    pub pointer: bool,
+    /// Whether it must be there.
+    pub required: bool,
+    /// Whether Go leaves it out when it is empty.
+    pub omitted_when_empty: bool,
     /// How server-side apply sees it.
     pub topology: Topology,
     /// How a strategic merge patch changes it.
     pub patch: Patch,
-    /// Type of the field, or of the list's elements.
-    pub of: Option<&'static Type>,
-    /// Whether the zero value of the Go struct has this field as an empty object or list. An object that is
-    /// created owns what is inside such a field, not the field itself.
-    pub present: bool,
+    /// What absence means, in JSON.
+    pub default: Option<Cow<'static, str>>,
+    /// A type that is not in the table.
+    own: Option<Arc<Type>>,
+}
+
+/// How often a value is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Label {
+    /// Once.
+    #[default]
+    One,
+    /// Any number of times.
+    List,
+    /// By names.
+    Map,
+}
+
+impl Field {
+    /// Type of the value, or of a list's elements.
+    #[must_use]
+    pub fn of(&self) -> Option<&Type> {
+        self.own.as_deref().or_else(|| self.message())
+    }
+
+    /// The message that the value is, or an element, or a value of the map.
+    #[must_use]
+    pub fn message(&self) -> Option<&'static Type> {
+        self.kind.message()
+    }
+
+    /// Whether the zero value of the Go struct has this field, empty. An object that is created owns what is inside
+    /// such a field, not the field itself.
+    #[must_use]
+    pub fn present(&self) -> bool {
+        let object = self.label == Label::One && self.message().is_some();
+        !self.pointer && self.number != 0 && (object || !self.omitted_when_empty)
+    }
+
+    /// Whether its members stand among those of the object around it.
+    #[must_use]
+    pub fn is_inlined(&self) -> bool {
+        self.name == "+"
+    }
 }
 
 /// What server-side apply owns as one, and what piece by piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Topology {
     /// The rule: lists are owned as one, objects field by field (unless [`Type::atomic`]).
+    #[default]
     Natural,
-    /// Owned as one (`x-kubernetes-map-type: atomic` of the field).
+    /// Owned as one.
     Atomic,
     /// Owned field by field although its type is atomic.
     Granular,
     /// A list whose elements are known by these keys (`x-kubernetes-list-type: map`).
-    Map(&'static [Key]),
+    Map(Box<[Key]>),
     /// A list of distinct scalars (`x-kubernetes-list-type: set`).
     Set,
 }
 
 /// A key of a list of [`Topology::Map`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// JSON name of the key field.
-    pub name: &'static str,
-    /// What an element without it means.
-    pub default: Option<&'static str>,
+    pub name: Cow<'static, str>,
+    /// What an element without it means, in JSON.
+    pub default: Option<Cow<'static, str>>,
 }
 
 /// The strategic merge patch strategy of a field.
@@ -171,96 +316,5 @@ pub enum ListPatch {
     MergeValues,
 }
 
-const PROTOCOL: Key = Key { name: "protocol", default: Some("TCP") };
-
-const fn key(name: &'static str) -> Key {
-    Key { name, default: None }
-}
-
-const fn field(name: &'static str) -> Field {
-    let patch = Patch { list: ListPatch::Replace, retain_keys: false, replace: false };
-    Field { name, topology: Topology::Natural, patch, of: None, present: false }
-}
-
-const fn with_topology(name: &'static str, topology: Topology) -> Field {
-    let mut field = field(name);
-    field.topology = topology;
-    field
-}
-
-const fn list(name: &'static str) -> Field {
-    field(name)
-}
-
-const fn atomic(name: &'static str) -> Field {
-    with_topology(name, Topology::Atomic)
-}
-
-const fn granular(name: &'static str) -> Field {
-    with_topology(name, Topology::Granular)
-}
-
-const fn set(name: &'static str) -> Field {
-    with_topology(name, Topology::Set)
-}
-
-const fn keyed(name: &'static str, keys: &'static [Key]) -> Field {
-    with_topology(name, Topology::Map(keys))
-}
-
-impl Field {
-    const fn of(mut self, schema: &'static Type) -> Self {
-        self.of = Some(schema);
-        self
-    }
-
-    const fn merge(mut self, key: &'static str) -> Self {
-        self.patch.list = ListPatch::MergeBy(key);
-        self
-    }
-
-    const fn merge_values(mut self) -> Self {
-        self.patch.list = ListPatch::MergeValues;
-        self
-    }
-
-    const fn retain_keys(mut self) -> Self {
-        self.patch.retain_keys = true;
-        self
-    }
-
-    const fn replace(mut self) -> Self {
-        self.patch.replace = true;
-        self
-    }
-
-    const fn present(mut self) -> Self {
-        self.present = true;
-        self
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::{ListPatch, Topology, of, types};
-
-    #[test]
-    fn containers_are_a_map_by_name() {
-        let spec = of("", "v1", "Pod").field("spec").and_then(|field| field.of).unwrap();
-        let containers = spec.field("containers").unwrap();
-        assert!(matches!(containers.topology, Topology::Map([key]) if key.name == "name"));
-        assert_eq!(containers.patch.list, ListPatch::MergeBy("name"));
-        let template = of("apps", "v1", "Deployment").field("spec").unwrap().of.unwrap().field("template").unwrap();
-        assert!(std::ptr::eq(template.of.unwrap().field("spec").unwrap().of.unwrap(), spec));
-    }
-
-    #[test]
-    fn every_type_is_named_once() {
-        let mut names: Vec<_> = types().iter().map(|schema| schema.name()).collect();
-        names.sort();
-        let all = names.len();
-        names.dedup();
-        assert_eq!(names.len(), all);
-        assert!(names.contains(&"io.k8s.api.core.v1.Container".to_owned()));
-    }
-}
+mod tests;

@@ -46,7 +46,7 @@ impl PatchBody {
     ///
     /// # Errors
     /// When it does not fit the object; 415 for a configuration.
-    pub(super) fn apply_to(&self, current: Value, schema: &'static schema::Type) -> Result<Value, StatusError> {
+    pub(super) fn apply_to(&self, current: Value, schema: &schema::Type) -> Result<Value, StatusError> {
         match self {
             Self::Patch(patch) => patch.apply(current, schema).map_err(|error| StatusError::from(&error)),
             Self::Configuration(_) => Err(unsupported()),

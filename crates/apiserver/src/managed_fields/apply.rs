@@ -155,7 +155,7 @@ fn first_owner(before: &Value, writer: &Writer<'_>) -> Option<Manager> {
 }
 
 /// Removes what the manager applied last time, does not apply now, and nobody else owns.
-fn prune<'a>(merged: &Value, last: &FieldSet, managers: impl Iterator<Item = &'a Manager>, shape: Shape) -> Value {
+fn prune<'a>(merged: &Value, last: &FieldSet, managers: impl Iterator<Item = &'a Manager>, shape: Shape<'_>) -> Value {
     let last = last.with_parents();
     let left = |set: &FieldSet| without(merged, set, shape);
     let all = paths(merged, shape).with_parents();

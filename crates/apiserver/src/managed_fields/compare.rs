@@ -35,7 +35,7 @@ pub struct Difference {
 
 /// Compares two values of the same shape.
 #[must_use]
-pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shape) -> Difference {
+pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shape<'_>) -> Difference {
     match (before, after.filter(|value| !value.is_null())) {
         (Before::Value(before), after) if before.is_null() => compare(Before::Nothing, after, shape),
         (Before::Nothing | Before::Zero, None) => Difference::default(),
@@ -48,7 +48,7 @@ pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shap
 }
 
 /// Every path of a value that is wholly new or wholly gone, its containers included.
-fn everything<'a, T: Tree<'a>>(value: T, shape: Shape) -> FieldSet {
+fn everything<'a, T: Tree<'a>>(value: T, shape: Shape<'_>) -> FieldSet {
     let mut all = FieldSet::leaf();
     match shape.view(value) {
         View::Leaf => {}
@@ -67,16 +67,17 @@ fn everything<'a, T: Tree<'a>>(value: T, shape: Shape) -> FieldSet {
 }
 
 /// Paths of a new value whose container the kind's zero value already had.
-fn since_zero<'a, T: Tree<'a>>(value: T, shape: Shape) -> FieldSet {
+fn since_zero<'a, T: Tree<'a>>(value: T, shape: Shape<'_>) -> FieldSet {
     let view = shape.view(value);
-    let empty = || {
-        value.members().is_some_and(|fields| fields.is_empty()) || value.items().is_some_and(|items| items.is_empty())
-    };
-    let owned = matches!(view, View::Leaf) && !empty();
+    let owned = matches!(view, View::Leaf) && !is_zero(value);
     FieldSet { owned, ..below(view, shape) }
 }
 
-fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape) -> FieldSet {
+fn is_zero<'a, T: Tree<'a>>(value: T) -> bool {
+    matches!(&*value.json(), "{}" | "[]" | "\"\"" | "0" | "false")
+}
+
+fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape<'_>) -> FieldSet {
     let mut changed = FieldSet::default();
     match view {
         View::Leaf => {}
@@ -100,9 +101,9 @@ fn find<T: Copy>(fields: &[(Cow<'_, str>, T)], wanted: &str) -> Option<T> {
     fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
 }
 
-fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape) -> Difference {
+fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape<'_>) -> Difference {
     let mut difference = Difference::default();
-    let mut inside = |path: String, before: Before<T>, after: Option<T>, shape: Shape| {
+    let mut inside = |path: String, before: Before<T>, after: Option<T>, shape: Shape<'_>| {
         let inner = compare(before, after, shape);
         difference.changed.insert(path.clone(), inner.changed);
         difference.removed.insert(path, inner.removed);

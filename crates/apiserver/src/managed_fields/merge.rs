@@ -14,7 +14,7 @@ use super::{
 
 /// What `live` becomes when `config` is applied over it; nothing is removed.
 #[must_use]
-pub fn merge(live: Option<Value>, config: &Value, shape: Shape) -> Value {
+pub fn merge(live: Option<Value>, config: &Value, shape: Shape<'_>) -> Value {
     let Some(live) = live else { return config.clone() };
     match (shape.view(&live), shape.view(config)) {
         (View::Fields(_), View::Fields(config)) => merge_fields(live, config, shape),
@@ -34,7 +34,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn merge_fields(live: Value, config: Vec<(Cow<'_, str>, &Value)>, shape: Shape) -> Value {
+fn merge_fields(live: Value, config: Vec<(Cow<'_, str>, &Value)>, shape: Shape<'_>) -> Value {
     let mut merged = match live {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -48,7 +48,7 @@ fn merge_fields(live: Value, config: Vec<(Cow<'_, str>, &Value)>, shape: Shape) 
 
 /// Elements of the configuration stand in its order; those of the live object alone stay before the
 /// element that they preceded.
-fn merge_elements(live: Value, config: &Value, shape: Shape) -> Value {
+fn merge_elements(live: Value, config: &Value, shape: Shape<'_>) -> Value {
     let path = |item: &Value| shape.element_path(item).unwrap_or_default();
     let (live, config) = match (live, config) {
         (Value::Array(live), Value::Array(config)) => (live, config),
@@ -80,7 +80,7 @@ fn merge_elements(live: Value, config: &Value, shape: Shape) -> Value {
 
 /// The paths that a configuration names: its leaves, and the elements of its lists.
 #[must_use]
-pub fn paths(value: &Value, shape: Shape) -> FieldSet {
+pub fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
     let mut set = FieldSet::default();
     match shape.view(value) {
         View::Leaf => set.owned = true,
@@ -103,8 +103,8 @@ pub fn paths(value: &Value, shape: Shape) -> FieldSet {
 /// `value` without the paths of `set` and all that is below them. A container that this empties becomes
 /// null: it is still there for those who own it as a whole.
 #[must_use]
-pub fn without(value: &Value, set: &FieldSet, shape: Shape) -> Value {
-    let below = |path: &str, value: &Value, shape: Shape| match set.children.get(path) {
+pub fn without(value: &Value, set: &FieldSet, shape: Shape<'_>) -> Value {
+    let below = |path: &str, value: &Value, shape: Shape<'_>| match set.children.get(path) {
         Some(set) if set.owned => None,
         Some(set) => Some(without(value, set, shape)),
         None => Some(value.clone()),

@@ -11,7 +11,7 @@ mod shape;
 mod text;
 mod update;
 
-use api_types::{Resource, jiff::Timestamp, schema};
+use api_types::{Resource, jiff::Timestamp};
 pub use apply::{Applied, ApplyError, Conflict, Force, apply};
 pub use entries::ManagedFields;
 use entries::{Manager, Operation};
@@ -56,8 +56,8 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn shape(&self) -> Shape {
-        Shape::root(schema::of(&self.resource.group, &self.resource.version, &self.resource.kind))
+    fn shape(&self) -> Shape<'_> {
+        Shape::root(self.resource.schema())
     }
 
     fn manager(&self, operation: Operation, set: FieldSet) -> Manager {

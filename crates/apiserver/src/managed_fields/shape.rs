@@ -58,9 +58,9 @@ impl<'a> Tree<'a> for Raw<'a> {
 
 /// What is known of a value from where it stands.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    topology: Topology,
-    of: Option<&'static Type>,
+pub struct Shape<'s> {
+    topology: &'s Topology,
+    of: Option<&'s Type>,
 }
 
 /// A value, as its shape divides it.
@@ -75,28 +75,34 @@ pub enum View<'a, T> {
     Elements(Vec<(String, T)>),
 }
 
-impl Shape {
+impl<'s> Shape<'s> {
     /// A whole object of this kind.
     #[must_use]
-    pub fn root(schema: &'static Type) -> Self {
-        Self { topology: Topology::Natural, of: Some(schema) }
+    pub fn root(schema: &'s Type) -> Self {
+        Self { topology: &Topology::Natural, of: Some(schema) }
+    }
+
+    fn of_field(field: Option<&'s Field>) -> Self {
+        field.map_or(Self { topology: &Topology::Natural, of: None }, |field| Self {
+            topology: &field.topology,
+            of: field.of(),
+        })
     }
 
     /// A field of an object of this shape, and whether the kind's zero value has it.
     #[must_use]
     pub fn field(self, name: &str) -> (Self, bool) {
-        let field: Option<&Field> = self.of.and_then(|schema| schema.field(name));
-        let shape = field.map_or(Self { topology: Topology::Natural, of: None }, |field| Self {
-            topology: field.topology,
-            of: field.of,
-        });
-        (shape, field.is_some_and(|field| field.present))
+        let field = self.of.and_then(|schema| schema.member(name));
+        (Self::of_field(field), field.is_some_and(Field::present))
     }
 
     /// An element of a list of this shape.
     #[must_use]
     pub fn element(self) -> Self {
-        Self { topology: Topology::Natural, of: self.of }
+        match self.of.and_then(Type::element) {
+            Some(list) => Self::of_field(Some(list)),
+            None => Self { topology: &Topology::Natural, of: self.of },
+        }
     }
 
     /// How the value is divided.
@@ -141,10 +147,10 @@ fn keyed_element<'a>(item: impl Tree<'a>, keys: &[Key]) -> Option<String> {
     let mut element = String::from("k:{");
     for (index, key) in keys.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
-        let value = members.iter().find(|(name, value)| name == key.name && !value.is_null());
-        match (value, key.default) {
+        let value = members.iter().find(|(name, value)| *name == key.name && !value.is_null());
+        match (value, key.default.as_deref()) {
             (Some((_, value)), _) => element.push_str(&format!("{separator}\"{}\":{}", key.name, value.json())),
-            (None, Some(default)) => element.push_str(&format!("{separator}\"{}\":\"{default}\"", key.name)),
+            (None, Some(default)) => element.push_str(&format!("{separator}\"{}\":{default}", key.name)),
             (None, None) => return None,
         }
     }

@@ -1,5 +1,6 @@
 //! The two forms of OpenAPI that clients ask for, and where they differ.
 
+use api_types::schema::Kind;
 use serde_json::{Map, Value, json};
 
 /// Media types of request bodies of a PATCH.
@@ -34,43 +35,48 @@ impl Dialect {
     /// A reference to a named schema.
     #[must_use]
     pub fn reference(self, name: &str) -> Value {
-        match self {
-            Self::V2 => json!({"$ref": format!("#/definitions/{name}")}),
-            Self::V3 => json!({"$ref": format!("#/components/schemas/{name}")}),
-        }
+        json!({"$ref": self.target(name)})
     }
 
-    /// Rewrites a generated schema in this dialect: where references point, and that in version 3
-    /// nothing may stand beside one.
-    pub fn adapt(self, schema: &mut Value) {
-        let Value::Object(fields) = schema else {
-            if let Value::Array(items) = schema {
-                items.iter_mut().for_each(|item| self.adapt(item));
-            }
-            return;
-        };
-        fields.values_mut().for_each(|value| self.adapt(value));
-        let Some(Value::String(target)) = fields.remove("$ref") else { return };
-        let reference = self.reference(target.rsplit('/').next().unwrap_or_default());
-        if self == Self::V3 && !fields.is_empty() {
-            fields.insert("allOf".to_owned(), json!([reference]));
-        } else if let Value::Object(reference) = reference {
-            fields.extend(reference);
-        }
-    }
-
-    /// The schemas that are a scalar of several types, which the generator cannot express.
+    /// Where a named schema is.
     #[must_use]
-    pub fn scalar(self, name: &str) -> Option<Value> {
-        let kind = name.rsplit('.').next().unwrap_or_default();
-        match (kind, self) {
-            ("IntOrString", Self::V2) => Some(json!({"type": "string", "format": "int-or-string"})),
-            ("IntOrString", Self::V3) => {
-                Some(json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"}))
+    pub fn target(self, name: &str) -> String {
+        match self {
+            Self::V2 => format!("#/definitions/{name}"),
+            Self::V3 => format!("#/components/schemas/{name}"),
+        }
+    }
+
+    /// A schema as this dialect allows it: in version 3 nothing may stand beside a reference.
+    #[must_use]
+    pub fn tidy(self, mut schema: Map<String, Value>) -> Value {
+        if self == Self::V3
+            && schema.len() > 1
+            && let Some(target) = schema.remove("$ref")
+        {
+            schema.insert("allOf".to_owned(), json!([{"$ref": target}]));
+        }
+        Value::Object(schema)
+    }
+
+    /// The schema of a kind of value that is no object.
+    #[must_use]
+    pub fn scalar(self, kind: Kind) -> Map<String, Value> {
+        let schema = match (kind, self) {
+            (Kind::IntOrString, Self::V2) => json!({"type": "string", "format": "int-or-string"}),
+            (Kind::IntOrString, Self::V3) => {
+                json!({"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"})
             }
-            ("Quantity", Self::V2) => Some(json!({"type": "string"})),
-            ("Quantity", Self::V3) => Some(json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
-            _ => None,
+            (Kind::Quantity, Self::V2) => json!({"type": "string"}),
+            (Kind::Quantity, Self::V3) => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            (Kind::Time | Kind::MicroTime, _) => json!({"type": "string", "format": "date-time"}),
+            (Kind::RawExtension | Kind::FieldsV1, _) => json!({"type": "object"}),
+            // Anything at all.
+            _ => json!({}),
+        };
+        match schema {
+            Value::Object(schema) => schema,
+            _ => Map::new(),
         }
     }
 

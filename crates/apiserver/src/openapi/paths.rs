@@ -179,11 +179,11 @@ impl Paths<'_> {
         let connects = schema.is_none();
         let list_kind = format!("{}List", subject.kind);
         let answer = match verb.answers {
-            Answer::Object => schema,
+            Answer::Object => schema.clone(),
             Answer::List => self.schemas.name(subject.group, subject.version, &list_kind),
             Answer::Status => self.schemas.name("", "v1", "Status"),
         };
-        let body = match (verb.method, schema) {
+        let body = match (verb.method, &schema) {
             ("patch", Some(_)) => Body::Patch,
             ("post" | "put", Some(name)) => Body::Object(name),
             _ => Body::None,
@@ -200,7 +200,7 @@ impl Paths<'_> {
         );
         operation.insert("parameters".to_owned(), parameters.into());
         self.dialect.set_body(&mut operation, body);
-        operation.insert("responses".to_owned(), self.dialect.responses(answer, verb.codes));
+        operation.insert("responses".to_owned(), self.dialect.responses(answer.as_deref(), verb.codes));
         operation.insert("x-kubernetes-action".to_owned(), if connects { "connect" } else { verb.action }.into());
         operation.insert(
             "x-kubernetes-group-version-kind".to_owned(),

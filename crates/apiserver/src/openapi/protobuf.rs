@@ -1,6 +1,7 @@
 //! Swagger 2.0 in protocol buffers, as kubectl before 1.28 insists on it: the JSON document, written by a
 //! table of field numbers (those of gnostic's `OpenAPIv2.proto`).
 
+use prost::encoding::encode_varint;
 use serde_json::Value;
 
 /// How a JSON value is written.
@@ -131,8 +132,8 @@ impl Form {
             Self::Text => bytes(out, number, value.as_str().unwrap_or_default().as_bytes()),
             Self::Texts => items.iter().filter_map(Value::as_str).for_each(|text| bytes(out, number, text.as_bytes())),
             Self::Bool => {
-                varint(out, u64::from(number) << 3);
-                varint(out, u64::from(value == &Value::Bool(true)));
+                encode_varint(u64::from(number) << 3, out);
+                encode_varint(u64::from(value == &Value::Bool(true)), out);
             }
             Self::Message(message) => bytes(out, number, &message.encode(value)),
             Self::Wrapped(choose) => {
@@ -159,15 +160,7 @@ fn named(name: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn bytes(out: &mut Vec<u8>, number: u32, value: &[u8]) {
-    varint(out, u64::from(number) << 3 | 2);
-    varint(out, value.len() as u64);
+    encode_varint(u64::from(number) << 3 | 2, out);
+    encode_varint(value.len() as u64, out);
     out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
 }

@@ -1,93 +1,96 @@
-//! Component schemas: generated from the Rust types, completed by the tables of merge keys.
+//! Definitions of types, from the table of upstream's types and the descriptions that belong to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    io::Read,
 };
 
 use api_types::{
-    Resource, autoscaling, k8s_openapi, meta, policy,
-    schema::{self, Field, ListPatch, Topology, Type},
-    schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings},
+    Resource,
+    schema::{self, Field, Kind, Label, ListPatch, StandsFor, Topology, Type},
 };
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
 
+/// Types that operations refer to though no row leads to them.
+const BESIDES: &[&str] = &["Status", "DeleteOptions", "Patch"];
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-type Generate = fn(&mut SchemaGenerator) -> Schema;
+/// What upstream says of each type and field, by their lines in the table.
+struct Descriptions(Vec<String>);
 
-/// Kinds that are read or written but are no rows, with their group and version.
-const EXTRAS: &[(&str, &str, &str, Generate)] = &[
-    ("autoscaling", "v1", "Scale", subschema::<autoscaling::Scale>),
-    ("policy", "v1", "Eviction", subschema::<policy::Eviction>),
-    ("authentication.k8s.io", "v1", "TokenRequest", subschema::<k8s_openapi::api::authentication::v1::TokenRequest>),
-    ("", "v1", "Status", subschema::<meta::Status>),
-    ("", "v1", "DeleteOptions", subschema::<meta::DeleteOptions>),
-    ("", "v1", "ListMeta", subschema::<meta::ListMeta>),
-];
+impl Descriptions {
+    fn read() -> Self {
+        let mut text = String::new();
+        // What is compiled in can be read; a test does.
+        let _ = GzDecoder::new(&include_bytes!("descriptions.txt.gz")[..]).read_to_string(&mut text);
+        Self(text.lines().map(unescaped).collect())
+    }
 
-fn subschema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
+    fn add(&self, line: usize, to: &mut Map<String, Value>) {
+        if let Some(text) = self.0.get(line).filter(|text| !text.is_empty()) {
+            to.insert("description".to_owned(), text.as_str().into());
+        }
+    }
 }
 
-/// Schemas by name, in one dialect, and the names of kinds.
+fn unescaped(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        out.push(match letter {
+            '\\' => letters.next().map_or('\\', |escaped| if escaped == 'n' { '\n' } else { escaped }),
+            letter => letter,
+        });
+    }
+    out
+}
+
+/// Definitions by name, in one dialect.
 #[derive(Debug)]
 pub struct Schemas {
     definitions: BTreeMap<String, Value>,
-    names: BTreeMap<(String, String, String), String>,
 }
 
 impl Schemas {
-    /// Generates the schemas of all rows, their lists, and what operations refer to besides.
+    /// The definitions of all rows, their lists, and what operations refer to besides.
     #[must_use]
-    pub fn new(rows: &[Arc<Resource>], dialect: Dialect) -> Self {
-        let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-        let mut names = BTreeMap::new();
+    pub fn new(rows: &[&Resource], dialect: Dialect) -> Self {
+        let groups: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.group, row.version)).collect();
+        let builder = Builder { dialect, groups, descriptions: Descriptions::read() };
+        let mut queue: Vec<&'static Type> =
+            BESIDES.iter().filter_map(|name| schema::named(&format!("{META}.{name}"))).collect();
         for row in rows {
-            if let Some(reference) = row.ops.json_schema(&mut generator) {
-                names.insert(kind_key(&row.group, &row.version, &row.kind), target(&reference));
+            queue.extend(documented(row.group, row.version, row.kind));
+            queue.extend(documented(row.group, row.version, &row.list_kind()));
+            queue.extend(row.subresources.iter().filter_map(|sub| documented(sub.group, sub.version, sub.kind)));
+        }
+        let mut definitions = BTreeMap::new();
+        while let Some(schema) = queue.pop() {
+            if !definitions.contains_key(&schema.full_name()) {
+                definitions.insert(schema.full_name(), builder.definition(schema));
+                queue.extend(schema.members().iter().filter_map(|(field, _)| schema::named(&field.kind.definition()?)));
             }
         }
-        for (group, version, kind, generate) in EXTRAS {
-            let reference = generate(&mut generator);
-            names.entry(kind_key(group, version, kind)).or_insert_with(|| target(&reference));
-        }
-        let mut definitions: BTreeMap<_, _> = generator.take_definitions(false).into_iter().collect();
-        definitions.insert(
-            format!("{META}.Patch"),
-            json!({"type": "object", "description": "A patch in one of the formats that the content type names."}),
-        );
-        for (name, schema) in &mut definitions {
-            dialect.adapt(schema);
-            if let (Some(scalar), Some(description)) = (dialect.scalar(name), schema.get("description").cloned()) {
-                *schema = scalar;
-                schema["description"] = description;
-            }
-        }
-        schema::types().into_iter().for_each(|special| annotate(&mut definitions, special));
-        key_defaults(&mut definitions);
-        let mut schemas = Self { definitions, names };
-        rows.iter().for_each(|row| schemas.add_list(row, dialect));
-        schemas.add_kinds();
-        schemas
+        Self { definitions }
     }
 
-    /// The schema name of a kind, such as `io.k8s.api.core.v1.Pod`; none for kinds that only carry
+    /// The name of a kind's definition, such as `io.k8s.api.core.v1.Pod`; none for kinds that only carry
     /// query parameters, such as `PodExecOptions`.
     #[must_use]
-    pub fn name(&self, group: &str, version: &str, kind: &str) -> Option<&str> {
-        self.names.get(&kind_key(group, version, kind)).map(String::as_str)
+    pub fn name(&self, group: &str, version: &str, kind: &str) -> Option<String> {
+        documented(group, version, kind).map(Type::full_name).filter(|name| self.definitions.contains_key(name))
     }
 
-    /// Every schema.
+    /// Every definition.
     #[must_use]
     pub fn all(&self) -> Map<String, Value> {
         self.definitions.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect()
     }
 
-    /// The schemas that `document` refers to, and those that they refer to.
+    /// The definitions that `document` refers to, and those that they refer to.
     #[must_use]
     pub fn closure(&self, document: &Value) -> Map<String, Value> {
         let mut found = BTreeSet::new();
@@ -102,53 +105,10 @@ impl Schemas {
         }
         found.into_iter().filter_map(|name| Some((name.clone(), self.definitions.get(&name)?.clone()))).collect()
     }
-
-    fn add_list(&mut self, row: &Resource, dialect: Dialect) {
-        let Some(item) = self.name(&row.group, &row.version, &row.kind).map(str::to_owned) else { return };
-        let text = |what: &str| json!({"type": "string", "description": what});
-        let mut metadata = json!({"$ref": format!("/{META}.ListMeta"), "description": "Metadata of the list."});
-        dialect.adapt(&mut metadata);
-        let list = json!({
-            "description": format!("A list of {} objects.", row.kind),
-            "type": "object",
-            "required": ["items"],
-            "properties": {
-                "apiVersion": text("The version of this list's schema."),
-                "kind": text("The kind of this list."),
-                "metadata": metadata,
-                "items": {"type": "array", "items": dialect.reference(&item), "description": "The objects."},
-            },
-        });
-        let name = format!("{item}List");
-        self.names.insert(kind_key(&row.group, &row.version, &row.list_kind()), name.clone());
-        self.definitions.insert(name, list);
-    }
-
-    /// Tells each schema which kind it is: kubectl finds kinds by it.
-    fn add_kinds(&mut self) {
-        for ((group, version, kind), name) in &self.names {
-            if let Some(Value::Object(schema)) = self.definitions.get_mut(name) {
-                // The Rust types always have metadata; clients need not send any.
-                if let Some(Value::Array(required)) = schema.get_mut("required") {
-                    required.retain(|name| name != "metadata");
-                }
-                let kinds = schema.entry("x-kubernetes-group-version-kind").or_insert_with(|| json!([]));
-                if let Value::Array(kinds) = kinds {
-                    kinds.push(json!({"group": group, "version": version, "kind": kind}));
-                }
-            }
-        }
-    }
 }
 
-fn kind_key(group: &str, version: &str, kind: &str) -> (String, String, String) {
-    (group.to_owned(), version.to_owned(), kind.to_owned())
-}
-
-/// The name at the end of a reference.
-fn target(reference: &Schema) -> String {
-    let path = reference.get("$ref").and_then(Value::as_str).unwrap_or_default();
-    path.rsplit('/').next().unwrap_or_default().to_owned()
+fn documented(group: &str, version: &str, kind: &str) -> Option<&'static Type> {
+    schema::find(group, version, kind).filter(|schema| schema.documented)
 }
 
 fn references(value: &Value, names: &mut Vec<String>) {
@@ -166,60 +126,172 @@ fn references(value: &Value, names: &mut Vec<String>) {
     }
 }
 
-/// Adds the `x-kubernetes-*` extensions of one type.
-fn annotate(definitions: &mut BTreeMap<String, Value>, special: &Type) {
-    let Some(schema) = definitions.get_mut(&special.name()) else { return };
-    if special.atomic {
-        schema["x-kubernetes-map-type"] = "atomic".into();
+/// Writes definitions.
+struct Builder<'a> {
+    dialect: Dialect,
+    /// The groups and versions that are served, for kinds that are in all of them.
+    groups: BTreeSet<(&'a str, &'a str)>,
+    descriptions: Descriptions,
+}
+
+impl Builder<'_> {
+    fn definition(&self, schema: &Type) -> Value {
+        let mut definition = Map::new();
+        match schema.scalar {
+            Some(kind) => definition.extend(self.dialect.scalar(kind)),
+            None => self.add_object(schema, &mut definition),
+        }
+        self.descriptions.add(schema.line(), &mut definition);
+        Value::Object(definition)
     }
-    for field in special.fields {
-        if let Some(Value::Object(property)) =
-            schema.get_mut("properties").and_then(|fields| fields.get_mut(field.name))
+
+    fn add_object(&self, schema: &Type, definition: &mut Map<String, Value>) {
+        let mut set = |name: &str, value: Value| definition.insert(name.to_owned(), value);
+        set("type", "object".into());
+        let members = schema.members();
+        let required: Vec<&str> =
+            members.iter().filter(|(field, _)| field.required).map(|(field, _)| &*field.name).collect();
+        if !members.is_empty() {
+            let properties = members.iter().map(|(field, line)| (field.name.to_string(), self.property(field, *line)));
+            set("properties", Value::Object(properties.collect()));
+        }
+        if !required.is_empty() {
+            set("required", required.into());
+        }
+        if schema.atomic {
+            set("x-kubernetes-map-type", "atomic".into());
+        }
+        if let Some(unions) = schema.unions.and_then(|text| serde_json::from_str(text).ok()) {
+            set("x-kubernetes-unions", unions);
+        }
+        let kinds = self.kinds(schema);
+        if !kinds.is_empty() {
+            set("x-kubernetes-group-version-kind", kinds.into());
+        }
+    }
+
+    fn kinds(&self, schema: &Type) -> Vec<Value> {
+        let kind = |(group, version)| json!({"group": group, "version": version, "kind": schema.name});
+        match schema.stands_for {
+            StandsFor::Nothing => Vec::new(),
+            StandsFor::Kind => schema.group_version().map(kind).into_iter().collect(),
+            StandsFor::CoreKind => vec![kind(("", "v1"))],
+            StandsFor::AnyKind => self.groups.iter().copied().map(kind).collect(),
+        }
+    }
+
+    fn property(&self, field: &Field, line: usize) -> Value {
+        let mut property = match field.label {
+            Label::One => self.value(field.kind),
+            Label::List => {
+                Map::from_iter([("type".to_owned(), "array".into()), ("items".to_owned(), self.element(field.kind))])
+            }
+            Label::Map => Map::from_iter([
+                ("type".to_owned(), "object".into()),
+                ("additionalProperties".to_owned(), self.element(field.kind)),
+            ]),
+        };
+        self.descriptions.add(line, &mut property);
+        if self.dialect == Dialect::V3
+            && let Some(default) = default(field)
         {
-            annotate_field(property, field);
+            property.insert("default".to_owned(), default);
+        }
+        annotate(&mut property, field);
+        self.dialect.tidy(property)
+    }
+
+    /// A value that is always there: in a list, in a map.
+    fn element(&self, kind: Kind) -> Value {
+        let mut element = self.value(kind);
+        if self.dialect == Dialect::V3
+            && let Some(zero) = zero(kind)
+        {
+            element.insert("default".to_owned(), zero);
+        }
+        self.dialect.tidy(element)
+    }
+
+    fn value(&self, kind: Kind) -> Map<String, Value> {
+        let scalar = |name: &str, format: &str| {
+            let mut scalar = Map::from_iter([("type".to_owned(), name.into())]);
+            if !format.is_empty() {
+                scalar.insert("format".to_owned(), format.into());
+            }
+            scalar
+        };
+        match kind {
+            Kind::String => scalar("string", ""),
+            Kind::Bool => scalar("boolean", ""),
+            Kind::Int32 => scalar("integer", "int32"),
+            Kind::Int64 => scalar("integer", "int64"),
+            Kind::Double => scalar("number", "double"),
+            Kind::Bytes => scalar("string", "byte"),
+            Kind::Strings => {
+                let mut list = scalar("array", "");
+                list.insert("items".to_owned(), self.element(Kind::String));
+                list
+            }
+            kind => kind
+                .definition()
+                .map(|name| Map::from_iter([("$ref".to_owned(), self.dialect.target(&name).into())]))
+                .unwrap_or_default(),
         }
     }
 }
 
-fn annotate_field(property: &mut Map<String, Value>, field: &Field) {
+/// What upstream's documents give as the default: what is written down, else the zero value of what Go always writes.
+fn default(field: &Field) -> Option<Value> {
+    if let Some(default) = &field.default {
+        return serde_json::from_str(default).ok();
+    }
+    let written = field.number != 0 && !field.pointer && field.label == Label::One;
+    let object = matches!(field.kind, Kind::Message(_));
+    (written && (object || !field.omitted_when_empty)).then(|| zero(field.kind))?
+}
+
+fn zero(kind: Kind) -> Option<Value> {
+    match kind {
+        Kind::String => Some("".into()),
+        Kind::Bool => Some(false.into()),
+        Kind::Int32 | Kind::Int64 | Kind::Double => Some(0.into()),
+        Kind::Message(_) => Some(json!({})),
+        _ => None,
+    }
+}
+
+fn annotate(property: &mut Map<String, Value>, field: &Field) {
     let mut set = |name: &str, value: Value| property.insert(format!("x-kubernetes-{name}"), value);
-    match field.topology {
+    match &field.topology {
         Topology::Natural => None,
+        // Bytes are a list in Go.
+        Topology::Atomic if field.label == Label::List || field.kind == Kind::Bytes => {
+            set("list-type", "atomic".into())
+        }
         Topology::Atomic => set("map-type", "atomic".into()),
         Topology::Granular => set("map-type", "granular".into()),
         Topology::Set => set("list-type", "set".into()),
         Topology::Map(keys) => {
-            set("list-map-keys", keys.iter().map(|key| key.name).collect());
+            set("list-map-keys", keys.iter().map(|key| &*key.name).collect());
             set("list-type", "map".into())
         }
     };
-    let mut strategy = Vec::new();
-    if field.patch.list != ListPatch::Replace {
-        strategy.push("merge");
+    let patch = field.patch;
+    let strategies =
+        [("merge", patch.list != ListPatch::Replace), ("retainKeys", patch.retain_keys), ("replace", patch.replace)];
+    let strategies: Vec<_> = strategies.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
+    if !strategies.is_empty() {
+        set("patch-strategy", strategies.join(",").into());
     }
-    if field.patch.retain_keys {
-        strategy.push("retainKeys");
-    }
-    if field.patch.replace {
-        strategy.push("replace");
-    }
-    if !strategy.is_empty() {
-        set("patch-strategy", strategy.join(",").into());
-    }
-    if let ListPatch::MergeBy(key) = field.patch.list {
+    if let ListPatch::MergeBy(key) = patch.list {
         set("patch-merge-key", key.into());
     }
 }
 
-/// The defaults of list keys, without which a client could not tell which element it names.
-fn key_defaults(definitions: &mut BTreeMap<String, Value>) {
-    const DEFAULTS: &[(&str, &str)] =
-        &[("io.k8s.api.core.v1.ContainerPort", "protocol"), ("io.k8s.api.core.v1.ServicePort", "protocol")];
-    for (name, field) in DEFAULTS {
-        if let Some(property) =
-            definitions.get_mut(*name).and_then(|schema| schema.pointer_mut(&format!("/properties/{field}")))
-        {
-            property["default"] = "TCP".into();
-        }
-    }
+/// Every type that there is, in Swagger 2.0.
+#[cfg(test)]
+pub(super) fn upstream_definitions() -> Vec<(&'static Type, Value)> {
+    let builder = Builder { dialect: Dialect::V2, groups: BTreeSet::new(), descriptions: Descriptions::read() };
+    let documented = schema::types().iter().filter(|schema| schema.documented);
+    documented.map(|schema| (schema, builder.definition(schema))).collect()
 }

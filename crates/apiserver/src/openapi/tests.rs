@@ -1,9 +1,11 @@
 //! Documents over all rows.
 
+use api_types::schema::{self, StandsFor, Type};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use super::OpenApi;
+use super::{OpenApi, schemas::upstream_definitions};
 
 fn get(openapi: &OpenApi, path: &str) -> Value {
     let reply = openapi.serve(path, &HeaderMap::new()).unwrap();
@@ -87,4 +89,62 @@ fn swagger_is_also_written_in_protocol_buffers() {
     assert!(body.starts_with(b"\x0a\x032.0\x12"), "field 1 is the version, field 2 the title and version");
     let name = b"/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
     assert!(body.windows(name.len()).any(|window| window == name));
+}
+
+/// Upstream's document, where it is. A test without it says so.
+fn upstream() -> Option<(Vec<u8>, Value)> {
+    let beside = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
+    let named = std::env::var_os("FERROKUBE_REFERENCE").map(std::path::PathBuf::from);
+    let demanded = named.is_some();
+    let path = named.unwrap_or(beside).join("openapi-v1.36.json");
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let document = serde_json::from_slice(&bytes).unwrap();
+            Some((bytes, document))
+        }
+        Err(error) => {
+            assert!(!demanded, "{}: {error}", path.display());
+            eprintln!("SKIPPED: no {}; FERROKUBE_REFERENCE can name its folder", path.display());
+            None
+        }
+    }
+}
+
+/// `required` is a set, and some kinds are of every group, of which we serve fewer.
+fn comparable(mut definition: Value, schema: &Type) -> Value {
+    if let Some(required) = definition.get_mut("required").and_then(Value::as_array_mut) {
+        required.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+    if schema.stands_for == StandsFor::AnyKind {
+        definition.as_object_mut().unwrap().remove("x-kubernetes-group-version-kind");
+    }
+    definition
+}
+
+#[test]
+fn the_tables_say_what_upstreams_document_says() {
+    let Some((bytes, document)) = upstream() else { return };
+    let checksum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(checksum, schema::checksum(), "the tables are not current: run hack/wire-tables/generate.py");
+    let definitions = document["definitions"].as_object().unwrap();
+    let ours = upstream_definitions();
+    assert_eq!(ours.len(), definitions.len());
+    for (schema, definition) in ours {
+        let name = schema.full_name();
+        assert_eq!(comparable(definition, schema), comparable(definitions[&name].clone(), schema), "{name}");
+    }
+}
+
+#[test]
+fn version_three_tells_defaults_and_nothing_stands_beside_a_reference() {
+    let document = get(&openapi(), "/openapi/v3/api/v1");
+    let schemas = &document["components"]["schemas"];
+    let container = &schemas["io.k8s.api.core.v1.Container"]["properties"];
+    assert_eq!(container["name"]["default"], "");
+    assert_eq!(container["args"]["items"], json!({"type": "string", "default": ""}));
+    assert_eq!(container["env"]["items"]["default"], json!({}));
+    assert!(container["image"]["default"].is_null() && container["livenessProbe"]["default"].is_null());
+    assert_eq!(schemas["io.k8s.api.core.v1.ContainerPort"]["properties"]["protocol"]["default"], "TCP");
+    let limits = &schemas["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]["additionalProperties"];
+    assert_eq!(limits, &json!({"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.api.resource.Quantity"}));
 }

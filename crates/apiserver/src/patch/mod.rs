@@ -82,7 +82,7 @@ impl Patch {
     ///
     /// # Errors
     /// When the patch does not fit the object, or a directive in it is malformed.
-    pub fn apply(&self, mut object: Value, schema: &'static Type) -> Result<Value, PatchError> {
+    pub fn apply(&self, mut object: Value, schema: &Type) -> Result<Value, PatchError> {
         match self {
             Self::Json(operations) => json::apply(&mut object, operations)?,
             Self::Merge(patch) => merge_object(&mut object, patch),

@@ -13,7 +13,7 @@ const DELETE_VALUES: &str = "$deleteFromPrimitiveList/";
 type Object = Map<String, Value>;
 
 /// Applies a patch to a whole object.
-pub(super) fn apply(target: &mut Value, patch: &Object, schema: &'static Type) -> Result<(), PatchError> {
+pub(super) fn apply(target: &mut Value, patch: &Object, schema: &Type) -> Result<(), PatchError> {
     let original = match std::mem::take(target) {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -23,7 +23,7 @@ pub(super) fn apply(target: &mut Value, patch: &Object, schema: &'static Type) -
 }
 
 /// What an object becomes.
-pub(super) fn merge(mut original: Object, patch: &Object, schema: Option<&'static Type>) -> Result<Object, PatchError> {
+pub(super) fn merge(mut original: Object, patch: &Object, schema: Option<&Type>) -> Result<Object, PatchError> {
     match patch.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
         Some("replace") => return clean(patch, schema),
         Some("delete") => return Ok(Map::new()),
@@ -54,8 +54,8 @@ pub(super) fn merge(mut original: Object, patch: &Object, schema: Option<&'stati
 }
 
 /// What a field becomes that the patch does not remove.
-fn merge_field(original: Option<Value>, change: &Value, field: Option<&'static Field>) -> Result<Value, PatchError> {
-    let schema = field.and_then(|field| field.of);
+fn merge_field(original: Option<Value>, change: &Value, field: Option<&Field>) -> Result<Value, PatchError> {
+    let schema = field.and_then(Field::of);
     match (original, change) {
         (Some(Value::Object(original)), Value::Object(change)) if !field.is_some_and(|field| field.patch.replace) => {
             merge(original, change, schema).map(Value::Object)
@@ -73,7 +73,7 @@ fn merge_field(original: Option<Value>, change: &Value, field: Option<&'static F
 }
 
 /// A patch as a value of its own: without directives and nulls.
-fn clean(patch: &Object, schema: Option<&'static Type>) -> Result<Object, PatchError> {
+fn clean(patch: &Object, schema: Option<&Type>) -> Result<Object, PatchError> {
     let mut patch = patch.clone();
     patch.remove(DIRECTIVE);
     merge(Map::new(), &patch, schema)
@@ -97,7 +97,7 @@ fn set_order(
     patch: &Object,
     name: &str,
     order: &Value,
-    schema: Option<&'static Type>,
+    schema: Option<&Type>,
 ) -> Result<(), PatchError> {
     let order = order.as_array().ok_or(PatchError::Format("setElementOrder list"))?;
     let change = match patch.get(name) {
@@ -112,7 +112,7 @@ fn set_order(
     };
     let removed = patch.get(&format!("{DELETE_VALUES}{name}")).and_then(Value::as_array);
     let kept = items.into_iter().filter(|item| !removed.is_some_and(|removed| removed.contains(item))).collect();
-    let merged = list::merge_in_order(kept, change, order, strategy(field), field.and_then(|field| field.of))?;
+    let merged = list::merge_in_order(kept, change, order, strategy(field), field.and_then(Field::of))?;
     if !merged.is_empty() || patch.contains_key(name) {
         original.insert(name.to_owned(), Value::Array(merged));
     }
@@ -136,10 +136,10 @@ fn is_directive(name: &str) -> bool {
     name == DIRECTIVE || name == RETAIN_KEYS || name.starts_with(SET_ORDER) || name.starts_with(DELETE_VALUES)
 }
 
-fn field(schema: Option<&'static Type>, name: &str) -> Option<&'static Field> {
-    schema.and_then(|schema| schema.field(name))
+fn field<'s>(schema: Option<&'s Type>, name: &str) -> Option<&'s Field> {
+    schema.and_then(|schema| schema.member(name))
 }
 
-fn strategy(field: Option<&'static Field>) -> ListPatch {
+fn strategy(field: Option<&Field>) -> ListPatch {
     field.map_or(ListPatch::Replace, |field| field.patch.list)
 }

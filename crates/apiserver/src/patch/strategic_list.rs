@@ -10,7 +10,7 @@ pub(super) fn merge(
     original: Vec<Value>,
     patch: &[Value],
     strategy: ListPatch,
-    schema: Option<&'static Type>,
+    schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     if strategy == ListPatch::Replace {
         return patch.iter().filter(|item| !item.is_null()).map(|item| fresh(item, schema)).collect();
@@ -26,7 +26,7 @@ pub(super) fn merge_in_order(
     patch: &[Value],
     order: &[Value],
     strategy: ListPatch,
-    schema: Option<&'static Type>,
+    schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     check_order(patch, order, strategy)?;
     let server_order = original.clone();
@@ -38,7 +38,7 @@ fn merge_unordered(
     original: Vec<Value>,
     patch: &[Value],
     strategy: ListPatch,
-    schema: Option<&'static Type>,
+    schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     match strategy {
         ListPatch::Replace if patch.is_empty() => Ok(original),
@@ -61,7 +61,7 @@ fn merge_by(
     mut list: Vec<Value>,
     patch: &[Value],
     key: &'static str,
-    schema: Option<&'static Type>,
+    schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     if patch.iter().any(|item| directive(item) == Some("replace")) {
         list.clear();
@@ -89,7 +89,7 @@ fn merge_by(
     Ok(list)
 }
 
-fn merge_element(target: &mut Value, change: &Value, schema: Option<&'static Type>) -> Result<(), PatchError> {
+fn merge_element(target: &mut Value, change: &Value, schema: Option<&Type>) -> Result<(), PatchError> {
     if let (Value::Object(original), Value::Object(change)) = (&mut *target, change) {
         *target = Value::Object(super::strategic::merge(std::mem::take(original), change, schema)?);
     }
@@ -97,7 +97,7 @@ fn merge_element(target: &mut Value, change: &Value, schema: Option<&'static Typ
 }
 
 /// An element that is new to the list: without directives and nulls.
-fn fresh(item: &Value, schema: Option<&'static Type>) -> Result<Value, PatchError> {
+fn fresh(item: &Value, schema: Option<&Type>) -> Result<Value, PatchError> {
     match item {
         Value::Object(fields) => super::strategic::merge(Map::new(), fields, schema).map(Value::Object),
         scalar => Ok(scalar.clone()),

@@ -52,7 +52,7 @@ fn merge_patch_follows_rfc_7386() {
     ];
     for (original, patch, expected) in cases {
         let patch = Patch::merge(patch.to_string().as_bytes()).unwrap();
-        assert_eq!(patch.apply(original, &schema::PLAIN).unwrap(), expected);
+        assert_eq!(patch.apply(original, schema::plain()).unwrap(), expected);
     }
     assert!(matches!(Patch::merge(b"[1]"), Err(PatchError::NotAnObject)));
 }
@@ -60,7 +60,7 @@ fn merge_patch_follows_rfc_7386() {
 #[test]
 fn json_patch_applies_tests_and_refuses() {
     let object = json!({"spec": {"replicas": 1, "list": ["a"]}});
-    let apply = |patch: Value| Patch::json(patch.to_string().as_bytes())?.apply(object.clone(), &schema::PLAIN);
+    let apply = |patch: Value| Patch::json(patch.to_string().as_bytes())?.apply(object.clone(), schema::plain());
     let patched = apply(json!([{"op": "test", "path": "/spec/replicas", "value": 1},
                                {"op": "add", "path": "/spec/list/-", "value": "b"}]));
     assert_eq!(patched.unwrap()["spec"]["list"], json!(["a", "b"]));
@@ -73,7 +73,7 @@ fn json_patch_applies_tests_and_refuses() {
 fn json_patch_cannot_fill_the_memory() {
     let bomb: Vec<_> = (0..64).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
     let patch = Patch::json(Value::from(bomb).to_string().as_bytes()).unwrap();
-    assert!(matches!(patch.apply(json!({"a": "b"}), &schema::PLAIN), Err(PatchError::TooLarge { .. })));
+    assert!(matches!(patch.apply(json!({"a": "b"}), schema::plain()), Err(PatchError::TooLarge { .. })));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn json_patch_cannot_build_what_no_stack_can_hold() {
     // Each copy goes to the innermost place of what it copies.
     let doubling = (0..16).map(|n| json!({"op": "copy", "from": "/a", "path": "/a".repeat((1 << n) + 1)}));
     let patch = Patch::json(Value::from_iter(doubling).to_string().as_bytes()).unwrap();
-    assert!(matches!(patch.apply(json!({"a": {}}), &schema::PLAIN), Err(PatchError::TooDeep { .. })));
+    assert!(matches!(patch.apply(json!({"a": {}}), schema::plain()), Err(PatchError::TooDeep { .. })));
 }
 
 #[test]
@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn what_json_patch_builds_can_be_read_again(depth in 0..100_usize, operations in nesting()) {
         let patch = Patch::json(operations.to_string().as_bytes()).unwrap();
-        if let Ok(built) = patch.apply(nested(depth), &schema::PLAIN) {
+        if let Ok(built) = patch.apply(nested(depth), schema::plain()) {
             prop_assert!(serde_json::from_str::<Value>(&built.to_string()).is_ok());
         }
     }
