@@ -10,6 +10,7 @@ use crate::{
     meta::ObjectMeta,
     object::{Column, Object, SelectableField},
     resource::{KindOps, Text, WrongType, field_path, text},
+    schema::Schema,
     table,
 };
 
@@ -78,13 +79,13 @@ pub struct DynamicKind {
     pub columns: Vec<(Column, String)>,
     /// Fields that a field selector may name.
     pub selectable: Vec<SelectableField>,
-    /// Its OpenAPI version 3 schema, without `apiVersion`, `kind` and `metadata`.
-    pub schema: Value,
+    /// Its schema.
+    pub schema: Schema,
     headings: Vec<Column>,
 }
 
 impl DynamicKind {
-    /// A kind with these columns, selectable fields and schema.
+    /// A kind with these columns, selectable fields and OpenAPI version 3 schema, which is a structural one.
     #[must_use]
     pub fn new(
         api_version: impl Into<Text>,
@@ -95,7 +96,14 @@ impl DynamicKind {
     ) -> Self {
         let own = columns.iter().map(|(column, _)| column.clone());
         let headings = [Column::NAME].into_iter().chain(own).chain([Column::AGE]).collect();
-        Self { api_version: api_version.into(), kind: kind.into(), columns, selectable, schema, headings }
+        Self {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            columns,
+            selectable,
+            schema: Schema::custom(schema),
+            headings,
+        }
     }
 
     fn expect<'a>(&self, object: &'a dyn Object) -> Result<&'a Dynamic, WrongType> {
@@ -162,7 +170,7 @@ impl KindOps for DynamicKind {
         &self.selectable
     }
 
-    fn own_schema(&self) -> Option<&Value> {
+    fn own_schema(&self) -> Option<&Schema> {
         Some(&self.schema)
     }
 }

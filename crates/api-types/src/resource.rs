@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     field::FieldError,
     object::{Column, Kind, Object, SelectableField},
+    schema::{self, Schema, Type},
     validation::names::{self, Rule},
 };
 
@@ -252,6 +253,15 @@ impl Resource {
         self.scope == Scope::Namespaced
     }
 
+    /// The schema of its kind.
+    #[must_use]
+    pub fn schema(&self) -> &Type {
+        match self.ops.own_schema() {
+            Some(schema) => schema,
+            None => schema::of(&self.group, &self.version, &self.kind),
+        }
+    }
+
     /// The kind of a list of these, such as `PodList`.
     #[must_use]
     pub fn list_kind(&self) -> String {
@@ -319,16 +329,8 @@ pub trait KindOps: Debug + Send + Sync {
     /// See [`Kind::SELECTABLE`].
     fn selectable(&self) -> &[SelectableField];
 
-    /// The OpenAPI version 3 schema of a kind that came at run time; none for a Rust type, whose schema is generated.
-    fn own_schema(&self) -> Option<&Value> {
-        None
-    }
-
-    /// A reference to the schema of a Rust type, which the generator then holds; none for a kind that brings its
-    /// [`KindOps::own_schema`].
-    #[cfg(feature = "openapi")]
-    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
-        let _ = generator;
+    /// The schema of a kind that came at run time; none for a Rust type, whose schema is in the table of upstream's.
+    fn own_schema(&self) -> Option<&Schema> {
         None
     }
 }
@@ -379,11 +381,6 @@ impl<T: Kind> KindOps for Typed<T> {
 
     fn selectable(&self) -> &[SelectableField] {
         T::SELECTABLE
-    }
-
-    #[cfg(feature = "openapi")]
-    fn json_schema(&self, generator: &mut schemars::SchemaGenerator) -> Option<schemars::Schema> {
-        Some(generator.subschema_for::<T>())
     }
 }
 

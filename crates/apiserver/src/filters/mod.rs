@@ -76,6 +76,8 @@ impl Chain {
         let filters: Vec<Box<dyn Filter>> = vec![
             // Sees every answer, those of the other filters too.
             Box::new(observation::Observation::new(settings.metrics)),
+            // Whatever goes wrong behind it is told in the client's own encoding.
+            Box::new(negotiation::EncodeErrors),
             // A bug in one request must not end the connection that carries others.
             Box::new(panics::CatchPanics),
             // Before anything that costs time.

@@ -1,12 +1,12 @@
 //! Settles what representation the answer has.
 
-use api_types::status::StatusError;
+use api_types::StatusError;
 use futures::future::BoxFuture;
 use http::header;
 
 use super::{Filter, Next};
 use crate::{
-    request::{Accept, Request},
+    request::{Accept, Encoding, Request, ResourcePath, Verb, accept::Producible},
     serving::{Response, respond},
 };
 
@@ -15,21 +15,40 @@ pub(super) struct Negotiate;
 impl Filter for Negotiate {
     fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
         // Other paths answer in their own types (text, protobuf schemas), streams in none.
-        let negotiated = request.info.resource.as_ref().is_some_and(|place| !STREAMS.contains(&&*place.subresource));
-        if !negotiated {
-            return next.run(request);
-        }
-        match Accept::negotiate(request.header(&header::ACCEPT)) {
-            Ok(accept) => {
+        let place = request.info.resource.as_ref().filter(|place| !STREAMS.contains(&&*place.subresource));
+        let Some(place) = place else { return next.run(request) };
+        let producible = producible(place);
+        match Accept::negotiate(request.header(&header::ACCEPT), producible) {
+            Ok(accept) if request.info.verb != Verb::Watch || accept.encoding.streams() => {
                 request.accept = accept;
                 next.run(request)
             }
-            Err(_) => Box::pin(async { respond::error(&StatusError::not_acceptable(PRODUCED)) }),
+            _ => {
+                let refusal = StatusError::not_acceptable(&producible.media_types());
+                Box::pin(async move { respond::error(&refusal) })
+            }
         }
     }
 }
 
-/// What answers can be written in.
-const PRODUCED: &[&str] = &["application/json", "application/yaml"];
+/// In what a resource can be written.
+fn producible(place: &ResourcePath) -> Producible {
+    let row = crate::resources::find(&place.group, &place.version, &place.resource);
+    if row.is_some_and(|row| row.schema().is_message()) { Producible::TextAndProtobuf } else { Producible::Text }
+}
 
 const STREAMS: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
+
+/// Writes errors as the client wants them, those of other filters too.
+pub(super) struct EncodeErrors;
+
+impl Filter for EncodeErrors {
+    fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
+        let accept = Accept::negotiate(request.header(&header::ACCEPT), Producible::TextAndProtobuf);
+        let encoding = accept.map(|accept| accept.encoding).unwrap_or_default();
+        if encoding == Encoding::Json {
+            return next.run(request);
+        }
+        Box::pin(async move { respond::error_in(encoding, next.run(request).await) })
+    }
+}

@@ -41,7 +41,7 @@ async fn bind_named(api: &Api, place: ResourcePath, mut request: Request) -> Ans
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
     let pod = binding.metadata.name.clone().unwrap_or_default();
     let call = Call { api, rest: api.registry.core("pods")?, place };
-    bind(&call, &write, &pod, binding).await
+    bind(&call, &write, &pod, binding, request.accept.encoding).await
 }
 
 /// A part of the control plane.

@@ -4,12 +4,13 @@ use api_types::{
     GroupResource, StatusError, core,
     field::{FieldError, Path},
 };
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::{Answer, Call, body, table, with_warnings, write};
 use crate::{
     registry::{Change, Changed, Made, Part, Stored, Target, Write, Written, decode::decode},
-    request::{Accept, Form, Request},
+    request::{Accept, Encoding, Form, Request},
     serving::{Response, respond},
 };
 
@@ -45,11 +46,23 @@ pub(super) async fn binding(call: &Call<'_>, mut request: Request) -> Answer {
     let write = write(&request, "CreateOptions")?;
     let binding: core::Binding =
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    bind(call, &write, &call.place.name, binding).await
+    bind(call, &write, &call.place.name, binding, request.accept.encoding).await
+}
+
+/// What a write answers that leads to no object of its own.
+pub(super) fn done(encoding: Encoding) -> Response {
+    let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+    respond::object(StatusCode::CREATED, encoding, Bytes::from_static(status))
 }
 
 /// Puts a pod on a node as a binding says.
-pub(super) async fn bind(call: &Call<'_>, write: &Write<'_>, pod: &str, binding: core::Binding) -> Answer {
+pub(super) async fn bind(
+    call: &Call<'_>,
+    write: &Write<'_>,
+    pod: &str,
+    binding: core::Binding,
+    encoding: Encoding,
+) -> Answer {
     let named = binding.metadata.name.as_deref().unwrap_or_default();
     if !named.is_empty() && named != pod {
         return Err(StatusError::bad_request("name in URL does not match name in Binding object"));
@@ -57,8 +70,7 @@ pub(super) async fn bind(call: &Call<'_>, write: &Write<'_>, pod: &str, binding:
     let node = check_target(pod, &binding.target)?;
     let target = Target { namespace: &call.place.namespace, name: pod };
     call.registry().update(call.rest, write, target, Part::Binding, &Bind { node, binding: &binding }).await?;
-    let done = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
-    Ok(respond::json(StatusCode::CREATED, done.to_vec().into()))
+    Ok(done(encoding))
 }
 
 fn check_target<'b>(pod: &str, target: &'b core::ObjectReference) -> Result<&'b str, StatusError> {

@@ -6,7 +6,7 @@ use api_types::{StatusError, meta::DeleteOptions, policy::Eviction};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{StatusCode, header};
 
-use super::{Answer, Call, body, selection, with_warnings, write};
+use super::{Answer, Call, body, create, selection, with_warnings, write};
 use crate::{
     registry::{
         Deleted, DryRun, Target, Write, WriteOptions,
@@ -103,7 +103,7 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
         }
     });
     deletions.buffer_unordered(PARALLEL).try_collect::<()>().await?;
-    super::list::render(call.rest, &request, &call.rest.scope(call.target().namespace), listing)
+    super::list::render(call.rest, &request, &call.rest.scope(call.target().namespace), listing).await
 }
 
 /// A deletion that a disruption budget may refuse; there are none yet.
@@ -121,6 +121,5 @@ pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
     }
     let wanted = DeleteRequest::new(options)?;
     call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
-    let done = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
-    Ok(respond::json(StatusCode::CREATED, done.to_vec().into()))
+    Ok(create::done(request.accept.encoding))
 }

@@ -12,7 +12,7 @@ use futures::stream;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Call, selection, table};
+use super::{Answer, Call, protobuf_list, selection, table};
 use crate::{
     registry::Rest,
     request::{Encoding, Form, Query, Request},
@@ -30,7 +30,7 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let wanted = ListRequest { scope: scope.clone(), selector, start_after, limit: paging.limit, at: paging.at };
     let listed = call.rest.cache.list(&wanted).await;
     let listing = listed.map_err(|error| list_error(call.rest, &paging, &error))?;
-    render(call.rest, request, &scope, listing)
+    render(call.rest, request, &scope, listing).await
 }
 
 /// A page that cannot be had any more is told in words that name the way out.
@@ -43,9 +43,12 @@ fn list_error(rest: &Rest, paging: &Paging, error: &StoreError) -> StatusError {
     }
 }
 
-pub(super) fn render(rest: &Rest, request: &Request, scope: &Prefix, listing: Listing) -> Answer {
+pub(super) async fn render(rest: &Rest, request: &Request, scope: &Prefix, listing: Listing) -> Answer {
     let meta = ListMeta::of(scope, &listing);
     let json: Bytes = match (request.accept.form, &rest.stored_as) {
+        (Form::Object, None) if request.accept.encoding == Encoding::Protobuf => {
+            return protobuf_list::answer(rest, &meta, listing.entries).await;
+        }
         (Form::Object, None) => return Ok(objects(rest, request.accept.encoding, &meta, listing)),
         (Form::Object, Some(_)) => {
             let items: Result<Vec<Bytes>, _> = listing.entries.iter().map(|entry| rest.present(entry)).collect();
@@ -64,9 +67,11 @@ pub(super) fn render(rest: &Rest, request: &Request, scope: &Prefix, listing: Li
     Ok(respond::object(StatusCode::OK, request.accept.encoding, json))
 }
 
+/// Up to this size, in bytes, a list is sent at once.
+pub(super) const SHORT: usize = 64 << 10;
+
 /// Short lists are sent at once, with their length; long ones are made while they are sent.
 fn objects(rest: &Rest, encoding: Encoding, meta: &ListMeta, listing: Listing) -> crate::serving::Response {
-    const SHORT: usize = 64 << 10;
     let head = head(&rest.row.list_kind(), &rest.row.api_version(), meta);
     let body = ListBody::new(&head, listing.entries);
     if encoding == Encoding::Yaml || body.size_bound() <= SHORT {

@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod nonresource;
 mod patch;
+mod protobuf_list;
 mod scale;
 mod selection;
 mod table;

@@ -148,8 +148,7 @@ impl Change for ApplyPatch<'_> {
         match self.patch {
             PatchBody::Configuration(config) => self.configure(Some(current), config),
             patch => {
-                let schema = schema::of(&row.group, &row.version, &row.kind);
-                let patched = patch.apply_to(self.tree(current)?, schema)?;
+                let patched = patch.apply_to(self.tree(current)?, row.schema())?;
                 self.decode(&patched).map(Changed::from)
             }
         }

@@ -2,6 +2,17 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use super::{Answer, Call, selection, table};
+use crate::{
+    protobuf::Encoder,
+    registry::Rest,
+    request::{Encoding, Form, Query, Request},
+    serving::{Body, BodyError, Response, respond},
+    storage::{
+        Item, StoreError,
+        cache::{Bookmark, Bookmarks, Change, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
+    },
+};
 use api_types::{
     StatusError,
     field::{FieldError, Path},
@@ -9,18 +20,6 @@ use api_types::{
 use bytes::{BufMut, Bytes, BytesMut};
 use component::CancellationToken;
 use futures::{StreamExt, stream};
-use http::StatusCode;
-
-use super::{Answer, Call, selection, table};
-use crate::{
-    registry::Rest,
-    request::{Encoding, Form, Query, Request},
-    serving::{Body, BodyError, respond},
-    storage::{
-        Item, StoreError,
-        cache::{Bookmark, Bookmarks, Change, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
-    },
-};
 
 pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let wanted = WatchRequest {
@@ -30,7 +29,9 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
         bookmarks: if request.query.flag("allowWatchBookmarks") { Bookmarks::Send } else { Bookmarks::Omit },
         timeout: Some(timeout(&request.query)?),
     };
+    let encoding = request.accept.encoding;
     let frames = Frames {
+        encoding,
         form: request.accept.form,
         include: table::IncludeObject::of(&request.query)?,
         heading: table::Heading::Due,
@@ -40,14 +41,27 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let watcher = match call.rest.cache.watch(wanted).await {
         Ok(watcher) => watcher,
         // Clients of a watch that comes too late are told inside the stream, where they expect it.
-        Err(error @ StoreError::Compacted { .. }) => return Ok(stillborn(&call.rest.store_error("", &error))),
+        Err(error @ StoreError::Compacted { .. }) => {
+            return Ok(stillborn(encoding, &call.rest.store_error("", &error)));
+        }
         Err(error) => return Err(call.rest.store_error("", &error)),
     };
-    Ok(respond::json(StatusCode::OK, Body::stream(run(watcher, frames, shutdown))))
+    Ok(respond::watch(encoding, Body::stream(run(watcher, frames, shutdown))))
 }
 
-fn stillborn(error: &StatusError) -> crate::serving::Response {
-    respond::object(StatusCode::OK, Encoding::Json, error_frame(error))
+fn stillborn(encoding: Encoding, error: &StatusError) -> Response {
+    respond::watch(encoding, Body::Full(encoded(encoding, error_frame(error))))
+}
+
+/// A line of JSON as a frame of the encoding.
+fn encoded(encoding: Encoding, line: Bytes) -> Bytes {
+    if encoding == Encoding::Protobuf { in_protobuf(&line) } else { line }
+}
+
+fn in_protobuf(line: &[u8]) -> Bytes {
+    let frame = |line: &[u8]| Encoder::default().watch_frame(line);
+    let told = |error| frame(&error_frame(&StatusError::internal(error))).unwrap_or_default();
+    frame(line).unwrap_or_else(told)
 }
 
 fn error_frame(error: &StatusError) -> Bytes {
@@ -105,6 +119,7 @@ fn timeout(query: &Query) -> Result<Duration, StatusError> {
 /// What turns deliveries into frames.
 struct Frames {
     rest: Arc<Rest>,
+    encoding: Encoding,
     form: Form,
     include: table::IncludeObject,
     /// The first Table of a watch carries the columns.
@@ -123,7 +138,7 @@ fn run(
         };
         let pieces: Vec<Result<Bytes, BodyError>> = match next {
             Ok(deliveries) => deliveries.iter().map(|delivery| Ok(frames.frame(delivery))).collect(),
-            Err(error) => vec![Ok(error_frame(&frames.rest.store_error("", &error)))],
+            Err(error) => vec![Ok(encoded(frames.encoding, error_frame(&frames.rest.store_error("", &error))))],
         };
         Some((stream::iter(pieces), (watcher, frames, shutdown)))
     });
@@ -132,10 +147,17 @@ fn run(
 
 impl Frames {
     fn frame(&mut self, delivery: &Delivery) -> Bytes {
+        let as_stored = self.form == Form::Object && self.rest.stored_as.is_none();
         match delivery {
-            Delivery::Bookmark(bookmark) => self.bookmark(bookmark),
-            Delivery::Change(change) if self.form == Form::Object && self.rest.stored_as.is_none() => change.frame(),
-            Delivery::Change(change) => self.converted(change).unwrap_or_else(|error| error_frame(&error)),
+            Delivery::Change(change) if as_stored && self.encoding == Encoding::Protobuf => {
+                change.translated(in_protobuf)
+            }
+            Delivery::Change(change) if as_stored => change.frame(),
+            Delivery::Change(change) => {
+                let line = self.converted(change).unwrap_or_else(|error| error_frame(&error));
+                encoded(self.encoding, line)
+            }
+            Delivery::Bookmark(bookmark) => encoded(self.encoding, self.bookmark(bookmark)),
         }
     }
 

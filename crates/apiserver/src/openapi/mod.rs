@@ -1,6 +1,7 @@
 //! OpenAPI: what kubectl validates, explains and completes by. Documents are built from the rows
 //! when a client first asks, and kept compressed; nothing of the build stays.
 
+mod brought;
 mod dialect;
 mod paths;
 mod protobuf;

@@ -3,19 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
+    sync::Arc,
 };
 
 use api_types::{
     Resource,
-    schema::{self, Field, Kind, Label, ListPatch, StandsFor, Topology, Type},
+    schema::{self, Field, Kind, Label, ListPatch, Schema, StandsFor, Topology, Type},
 };
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 
-use super::dialect::Dialect;
+use super::{brought, dialect::Dialect};
 
 /// Types that operations refer to though no row leads to them.
 const BESIDES: &[&str] = &["Status", "DeleteOptions", "Patch"];
+const METADATA: &[&str] =
+    &["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// What upstream says of each type and field, by their lines in the table.
@@ -52,21 +55,25 @@ fn unescaped(line: &str) -> String {
 #[derive(Debug)]
 pub struct Schemas {
     definitions: BTreeMap<String, Value>,
+    /// Names of what rows brought along: by group, version and kind.
+    brought: BTreeMap<(String, String, String), String>,
 }
 
 impl Schemas {
     /// The definitions of all rows, their lists, and what operations refer to besides.
     #[must_use]
-    pub fn new(rows: &[&Resource], dialect: Dialect) -> Self {
-        let groups: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.group, row.version)).collect();
+    pub fn new(rows: &[Arc<Resource>], dialect: Dialect) -> Self {
+        let groups: BTreeSet<(&str, &str)> = rows.iter().map(|row| (&*row.group, &*row.version)).collect();
         let builder = Builder { dialect, groups, descriptions: Descriptions::read() };
         let mut queue: Vec<&'static Type> =
             BESIDES.iter().filter_map(|name| schema::named(&format!("{META}.{name}"))).collect();
         for row in rows {
-            queue.extend(documented(row.group, row.version, row.kind));
-            queue.extend(documented(row.group, row.version, &row.list_kind()));
-            queue.extend(row.subresources.iter().filter_map(|sub| documented(sub.group, sub.version, sub.kind)));
+            queue.extend(documented(&row.group, &row.version, &row.kind));
+            queue.extend(documented(&row.group, &row.version, &row.list_kind()));
+            queue.extend(row.subresources.iter().filter_map(|sub| documented(&sub.group, &sub.version, &sub.kind)));
         }
+        // What rows bring along refers to these.
+        queue.extend(METADATA.iter().filter_map(|name| schema::named(name)));
         let mut definitions = BTreeMap::new();
         while let Some(schema) = queue.pop() {
             if !definitions.contains_key(&schema.full_name()) {
@@ -74,14 +81,31 @@ impl Schemas {
                 queue.extend(schema.members().iter().filter_map(|(field, _)| schema::named(&field.kind.definition()?)));
             }
         }
-        Self { definitions }
+        let mut schemas = Self { definitions, brought: BTreeMap::new() };
+        rows.iter().for_each(|row| schemas.add_brought(row, dialect));
+        schemas
+    }
+
+    /// Adds the schema that a row brings along, and that of its list.
+    fn add_brought(&mut self, row: &Resource, dialect: Dialect) {
+        let Some(document) = row.ops.own_schema().and_then(Schema::document) else { return };
+        let name = brought::name(row);
+        let list = brought::list(row, dialect, &name);
+        let key = |kind: &str| (row.group.to_string(), row.version.to_string(), kind.to_owned());
+        self.brought.insert(key(&row.list_kind()), format!("{name}List"));
+        self.definitions.insert(format!("{name}List"), list);
+        self.brought.insert(key(&row.kind), name.clone());
+        self.definitions.insert(name, brought::object(row, dialect, document));
     }
 
     /// The name of a kind's definition, such as `io.k8s.api.core.v1.Pod`; none for kinds that only carry
     /// query parameters, such as `PodExecOptions`.
     #[must_use]
     pub fn name(&self, group: &str, version: &str, kind: &str) -> Option<String> {
-        documented(group, version, kind).map(Type::full_name).filter(|name| self.definitions.contains_key(name))
+        let key = (group.to_owned(), version.to_owned(), kind.to_owned());
+        let upstream = || documented(group, version, kind).map(Type::full_name);
+        let name = self.brought.get(&key).cloned().or_else(upstream);
+        name.filter(|name| self.definitions.contains_key(name))
     }
 
     /// Every definition.

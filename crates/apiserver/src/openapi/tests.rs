@@ -1,6 +1,13 @@
 //! Documents over all rows.
 
-use api_types::schema::{self, StandsFor, Type};
+use std::sync::Arc;
+
+use api_types::{
+    Resource,
+    dynamic::DynamicKind,
+    resource::Ops,
+    schema::{self, StandsFor, Type},
+};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -132,6 +139,31 @@ fn the_tables_say_what_upstreams_document_says() {
     for (schema, definition) in ours {
         let name = schema.full_name();
         assert_eq!(comparable(definition, schema), comparable(definitions[&name].clone(), schema), "{name}");
+    }
+}
+
+#[test]
+fn a_kind_that_brings_its_schema_is_described() {
+    let schema = json!({"type": "object", "description": "A widget.", "properties": {"spec": {"type": "object"}}});
+    let kind = DynamicKind::new("example.com/v1", "Widget", Vec::new(), Vec::new(), schema);
+    let row = Resource {
+        group: "example.com".into(),
+        kind: "Widget".into(),
+        plural: "widgets".into(),
+        singular: "widget".into(),
+        ops: Ops::Owned(Arc::new(kind)),
+        ..api_types::rows::CONFIG_MAPS.clone()
+    };
+    let openapi = OpenApi::new([Arc::new(row)], "v1.36.0");
+    let document = get(&openapi, "/openapi/v3/apis/example.com/v1");
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["com.example.v1.Widget"]["properties"]["spec"], json!({"type": "object"}));
+    assert_eq!(
+        schemas["com.example.v1.WidgetList"]["properties"]["items"]["items"]["$ref"],
+        "#/components/schemas/com.example.v1.Widget"
+    );
+    for reference in references(&document) {
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
     }
 }
 

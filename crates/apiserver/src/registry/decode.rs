@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::{duplicates, options::FieldValidation};
 use crate::{
     json::{Cursor, Malformed, Scalar},
-    request::protobuf,
+    protobuf,
 };
 
 /// A decoded object and what to warn its writer about.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::protobuf;
+
 /// A representation of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -16,7 +18,7 @@ pub enum Form {
     MetadataList,
 }
 
-/// What goes into an answer's `Content-Type`.
+/// How an answer is written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/json`.
@@ -24,16 +26,52 @@ pub enum Encoding {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 impl Encoding {
+    /// In the order in which wildcards choose.
+    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Protobuf];
+
     /// The media type.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => protobuf::MEDIA_TYPE,
         }
+    }
+
+    /// Whether a watch can be written in it.
+    #[must_use]
+    pub const fn streams(self) -> bool {
+        !matches!(self, Self::Yaml)
+    }
+}
+
+/// In what answers can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Producible {
+    /// JSON and YAML.
+    Text,
+    /// These and protobuf.
+    TextAndProtobuf,
+}
+
+impl Producible {
+    fn encodings(self) -> &'static [Encoding] {
+        match self {
+            Self::Text => &Encoding::ALL[..2],
+            Self::TextAndProtobuf => &Encoding::ALL,
+        }
+    }
+
+    /// The media types, as a refusal lists them.
+    #[must_use]
+    pub fn media_types(self) -> Vec<&'static str> {
+        self.encodings().iter().map(|encoding| encoding.media_type()).collect()
     }
 }
 
@@ -57,37 +95,96 @@ impl fmt::Display for NotAcceptable {
 }
 
 impl Accept {
-    /// The first media type in the header that can be produced; JSON when there is no header. Protobuf cannot be,
-    /// clients that prefer it name JSON after it.
+    /// The media type in the header that the client likes best of those that can be produced; JSON when there is no
+    /// header.
     ///
     /// # Errors
     /// When none can be produced.
-    pub fn negotiate(header: Option<&str>) -> Result<Self, NotAcceptable> {
-        let Some(header) = header.filter(|header| !header.trim().is_empty()) else { return Ok(Self::default()) };
-        header.split(',').find_map(Self::of_media_type).ok_or(NotAcceptable)
+    pub fn negotiate(header: Option<&str>, producible: Producible) -> Result<Self, NotAcceptable> {
+        let Some(header) = header.filter(|header| !header.is_empty()) else { return Ok(Self::default()) };
+        let mut clauses: Vec<Clause<'_>> = header.split(',').filter_map(Clause::parse).collect();
+        sort(&mut clauses);
+        clauses.iter().find_map(|clause| Self::of_clause(clause, producible)).ok_or(NotAcceptable)
     }
 
-    fn of_media_type(text: &str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim);
-        let encoding = match parts.next()? {
-            "application/json" | "application/*" | "*/*" => Encoding::Json,
-            "application/yaml" => Encoding::Yaml,
+    fn of_clause(clause: &Clause<'_>, producible: Producible) -> Option<Self> {
+        let form = clause.form()?;
+        let mut encodings = producible.encodings().iter().copied().filter(|encoding| clause.names(*encoding));
+        // A Table has no protobuf.
+        let encoding = encodings.find(|encoding| form != Form::Table || *encoding != Encoding::Protobuf)?;
+        Some(Self { form, encoding })
+    }
+}
+
+/// One media type of the header.
+#[derive(Clone, Debug)]
+struct Clause<'a> {
+    kind: &'a str,
+    subkind: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.trim_matches(' ').split(';');
+        let range = parts.next()?;
+        let (kind, subkind) = match range.split('/').map(|word| word.trim_matches(' ')).collect::<Vec<_>>()[..] {
+            ["*"] => ("*", "*"),
+            [kind, subkind] => (kind, subkind),
             _ => return None,
         };
-        let (mut form, mut group, mut version) = (Form::Object, "", "");
-        for parameter in parts {
-            match parameter.split_once('=') {
-                Some(("as", "Table")) => form = Form::Table,
-                Some(("as", "PartialObjectMetadata")) => form = Form::Metadata,
-                Some(("as", "PartialObjectMetadataList")) => form = Form::MetadataList,
-                Some(("as", _) | ("stream", _)) => return None,
-                Some(("g", value)) => group = value,
-                Some(("v", value)) => version = value,
-                _ => {}
+        let mut clause = Self { kind, subkind, quality: 1.0, parameters: Vec::new() };
+        for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
+            match name.trim_matches(' ') {
+                "q" => clause.quality = value.parse().unwrap_or(0.0),
+                name => clause.parameters.push((name, value.trim_matches(' '))),
             }
         }
-        let known = form == Form::Object || (group, version) == ("meta.k8s.io", "v1");
-        known.then_some(Self { form, encoding })
+        Some(clause)
+    }
+
+    fn names(&self, encoding: Encoding) -> bool {
+        let (kind, subkind) = encoding.media_type().split_once('/').unwrap_or_default();
+        match (self.kind, self.subkind) {
+            ("*", "*") => true,
+            (own, "*") => own == kind,
+            own => own == (kind, subkind),
+        }
+    }
+
+    /// What representation it names; `None` when that cannot be produced.
+    fn form(&self) -> Option<Form> {
+        let find = |wanted| self.parameters.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        if find("stream").is_some_and(|stream| stream != "watch") {
+            return None;
+        }
+        let form = match find("as") {
+            None => return Some(Form::Object),
+            Some("Table") => Form::Table,
+            Some("PartialObjectMetadata") => Form::Metadata,
+            Some("PartialObjectMetadataList") => Form::MetadataList,
+            Some(_) => return None,
+        };
+        ((find("g"), find("v")) == (Some("meta.k8s.io"), Some("v1"))).then_some(form)
+    }
+
+    /// Upstream's order, which is none: a more specific type also goes before one that is wanted more.
+    fn goes_before(&self, other: &Self) -> bool {
+        self.quality > other.quality
+            || (self.kind != "*" && other.kind == "*")
+            || (self.subkind != "*" && other.subkind == "*")
+    }
+}
+
+/// As upstream sorts a dozen clauses or fewer: each is moved to the front as long as it goes before its neighbour.
+fn sort(clauses: &mut [Clause<'_>]) {
+    for end in 1..clauses.len() {
+        let mut place = end;
+        while place > 0 && clauses[place].goes_before(&clauses[place - 1]) {
+            clauses.swap(place, place - 1);
+            place -= 1;
+        }
     }
 }
 
@@ -95,24 +192,47 @@ impl Accept {
 mod tests {
     use super::*;
 
+    const PROTOBUF: &str = protobuf::MEDIA_TYPE;
+
     #[test]
-    fn the_first_producible_type_wins() {
+    fn the_best_producible_type_wins() {
         let object = |encoding| Ok(Accept { form: Form::Object, encoding });
         let json = |form| Ok(Accept { form, encoding: Encoding::Json });
+        let protobuf = |form| Ok(Accept { form, encoding: Encoding::Protobuf });
         let cases = [
             ("", object(Encoding::Json)),
             ("*/*", object(Encoding::Json)),
-            ("application/vnd.kubernetes.protobuf,application/json", object(Encoding::Json)),
+            ("*", object(Encoding::Json)),
+            ("application/*", object(Encoding::Json)),
+            ("application/vnd.kubernetes.protobuf,application/json", protobuf(Form::Object)),
+            ("application/json,application/vnd.kubernetes.protobuf", json(Form::Object)),
+            ("application/json;q=0.5,application/vnd.kubernetes.protobuf", protobuf(Form::Object)),
+            ("application/vnd.kubernetes.protobuf;q=0.5,application/json", json(Form::Object)),
+            ("*/*,application/vnd.kubernetes.protobuf;q=0.1", protobuf(Form::Object)),
+            ("application/vnd.kubernetes.protobuf;stream=watch,application/json", protobuf(Form::Object)),
+            ("application/json;stream=other", Err(NotAcceptable)),
             ("application/yaml", object(Encoding::Yaml)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", json(Form::Table)),
             ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", json(Form::Object)),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", json(Form::Object)),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(NotAcceptable)),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                protobuf(Form::Metadata),
+            ),
             ("application/json; q=0.5", json(Form::Object)),
             ("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", json(Form::MetadataList)),
-            ("application/vnd.kubernetes.protobuf", Err(NotAcceptable)),
             ("text/html", Err(NotAcceptable)),
         ];
         for (header, expected) in cases {
-            assert_eq!(Accept::negotiate(Some(header)), expected, "{header}");
+            assert_eq!(Accept::negotiate(Some(header), Producible::TextAndProtobuf), expected, "{header}");
         }
+    }
+
+    #[test]
+    fn kinds_that_are_no_messages_fall_through_to_json() {
+        let negotiate = |header| Accept::negotiate(Some(header), Producible::Text).map(|accept| accept.encoding);
+        assert_eq!(negotiate("application/vnd.kubernetes.protobuf,application/json"), Ok(Encoding::Json));
+        assert_eq!(negotiate(PROTOBUF), Err(NotAcceptable));
     }
 }

@@ -2,7 +2,6 @@
 
 pub mod accept;
 pub mod info;
-pub mod protobuf;
 pub mod query;
 pub mod user;
 

@@ -12,6 +12,7 @@ mod lists;
 mod namespaces;
 mod paths;
 mod pods;
+mod protobuf;
 mod representations;
 mod services;
 mod tls;

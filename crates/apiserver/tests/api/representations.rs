@@ -44,10 +44,3 @@ async fn metadata_alone_can_be_had() {
         api.accept(&format!("{PODS}/p"), "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").await.ok();
     assert_eq!(one["kind"], "PartialObjectMetadata");
 }
-
-#[tokio::test]
-async fn protobuf_falls_through_to_json() {
-    let api = with_pod().await;
-    let reply = api.accept(&format!("{PODS}/p"), "application/vnd.kubernetes.protobuf,application/json").await;
-    assert_eq!(reply.headers["content-type"], "application/json");
-}

@@ -70,16 +70,20 @@ impl Recorded {
     }
 }
 
-/// The encoded forms of one recorded change, each made when the first watcher needs it.
+/// The encoded forms of one recorded change, each made when the first watcher needs it: as JSON, and in the other
+/// encoding that there is.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    added: OnceLock<Bytes>,
-    modified: OnceLock<Bytes>,
-    deleted: OnceLock<Bytes>,
+    added: [OnceLock<Bytes>; 2],
+    modified: [OnceLock<Bytes>; 2],
+    deleted: [OnceLock<Bytes>; 2],
 }
 
+const JSON: usize = 0;
+const OTHER: usize = 1;
+
 impl Frames {
-    fn of(&self, kind: ChangeKind) -> &OnceLock<Bytes> {
+    fn of(&self, kind: ChangeKind) -> &[OnceLock<Bytes>; 2] {
         match kind {
             ChangeKind::Added => &self.added,
             ChangeKind::Modified => &self.modified,
@@ -105,9 +109,17 @@ impl Change {
     /// The watch event on the wire: a line of JSON. Shared by all watchers that are told the same.
     pub fn frame(&self) -> Bytes {
         match &self.frames {
-            Some(frames) => frames.of(self.kind).get_or_init(|| self.encode()).clone(),
+            Some(frames) => frames.of(self.kind)[JSON].get_or_init(|| self.encode()).clone(),
             None => self.encode(),
         }
+    }
+
+    /// The watch event in the other encoding, which `translate` makes of a line of JSON. Shared as [`Self::frame`] is.
+    pub fn translated(&self, translate: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        let Some(frames) = &self.frames else { return translate(&self.encode()) };
+        let frames = frames.of(self.kind);
+        let json = || frames[JSON].get().cloned().unwrap_or_else(|| self.encode());
+        frames[OTHER].get_or_init(|| translate(&json())).clone()
     }
 
     fn encode(&self) -> Bytes {

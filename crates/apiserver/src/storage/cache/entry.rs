@@ -1,6 +1,9 @@
 //! One cached object: its bytes as stored, and the small header by which it is found and selected.
 
-use std::str;
+use std::{
+    str,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -71,12 +74,14 @@ pub struct Entry {
     item: Item,
     /// What was found in the value.
     header: Header,
+    /// How long it is in the encoding that is not stored; 0 until somebody has found out.
+    translated_size: AtomicU32,
 }
 
 impl Entry {
     /// An object and the header that was extracted from its value.
     pub fn new(item: Item, header: Header) -> Self {
-        Self { item, header }
+        Self { item, header, translated_size: AtomicU32::new(0) }
     }
 
     /// The key in the store.
@@ -113,6 +118,17 @@ impl Entry {
     /// The selectable field at this place in the extractor's list; empty for a place that is not in the list.
     pub fn field(&self, index: usize) -> &str {
         self.header.fields.get(index).map_or("", |text| text.resolve(&self.item.value))
+    }
+
+    /// How long the object is as an item of a list in the other encoding, if that is known.
+    pub fn translated_size(&self) -> Option<usize> {
+        let size = self.translated_size.load(Ordering::Relaxed);
+        (size != 0).then_some(size as usize)
+    }
+
+    /// Remembers how long it is in the other encoding.
+    pub fn set_translated_size(&self, size: usize) {
+        self.translated_size.store(u32::try_from(size).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The object as a client reads it.
