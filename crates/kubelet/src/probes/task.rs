@@ -53,12 +53,18 @@ pub(super) async fn run(context: ProbeContext, target: Target, results: Arc<Mute
 }
 
 async fn wait_initially(target: &Target) {
-    let delay = i64::from(target.probe.initial_delay_seconds.unwrap_or(0));
     let age = Timestamp::now().duration_since(target.started_at).as_secs();
-    let left = u64::try_from(delay - age).unwrap_or(0);
-    if left > 0 {
-        tokio::time::sleep(Duration::from_secs(left)).await;
+    let left = initial_delay(target.probe.initial_delay_seconds, age);
+    if !left.is_zero() {
+        tokio::time::sleep(left).await;
     }
+}
+
+/// How long a container that is `age` seconds old is left alone. One that starts in the future, by a clock that was
+/// set back, is new.
+fn initial_delay(given: Option<i32>, age: i64) -> Duration {
+    let left = i64::from(given.unwrap_or(0)).saturating_sub(age.max(0));
+    Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }
 
 /// `None` when the probe itself did not work, which says nothing about the container.
@@ -96,6 +102,33 @@ fn seconds(given: Option<i32>, default: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_from_the_wire_saturate() {
+        let most = u64::from(i32::MAX.unsigned_abs());
+        for (given, expected) in [(None, 10), (Some(1), 1), (Some(0), 1), (Some(i32::MIN), 1), (Some(i32::MAX), most)] {
+            assert_eq!(seconds(given, PERIOD).as_secs(), expected, "{given:?}");
+        }
+        let cases = [
+            (None, 0, 0),
+            (Some(10), 4, 6),
+            (Some(10), 40, 0),
+            (Some(10), -5, 10),
+            (Some(i32::MAX), i64::MIN, most),
+            (Some(i32::MIN), i64::MAX, 0),
+        ];
+        for (given, age, expected) in cases {
+            assert_eq!(initial_delay(given, age).as_secs(), expected, "{given:?} at {age}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_takes_the_longest_periods() {
+        let mut ticks = tokio::time::interval(seconds(Some(i32::MAX), PERIOD));
+        ticks.tick().await;
+        let next = tokio::time::timeout(Duration::from_secs(3600), ticks.tick()).await;
+        assert!(next.is_err());
+    }
 
     #[test]
     fn only_equal_findings_in_a_row_count() {

@@ -163,7 +163,7 @@ impl Worker {
     fn deadline(&self, pod: &Pod) -> Option<Timestamp> {
         let seconds = pod.pod_spec().active_deadline_seconds.filter(|_| self.failure.is_none())?;
         let status = self.status.as_ref().or(pod.status.as_ref())?;
-        status.start_time.as_ref()?.0.checked_add(SignedDuration::from_secs(seconds)).ok()
+        deadline_of(status.start_time.as_ref()?.0, seconds)
     }
 
     fn check_deadline(&mut self, pod: &Pod) {
@@ -194,8 +194,29 @@ impl Worker {
     }
 }
 
+/// `None` is later than any clock shows.
+fn deadline_of(start: Timestamp, seconds: i64) -> Option<Timestamp> {
+    start.checked_add(SignedDuration::from_secs(seconds.max(0))).ok()
+}
+
 /// At least a little, so that a clock that is behind does not make a busy loop.
 fn time_until(until: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO);
     left.max(Duration::from_millis(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_saturate() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        for (seconds, expected) in [(5, Some(at(105))), (0, Some(at(100))), (i64::MIN, Some(at(100))), (i64::MAX, None)]
+        {
+            assert_eq!(deadline_of(at(100), seconds), expected, "{seconds}");
+        }
+        assert_eq!(time_until(Timestamp::MIN, Timestamp::MAX), Duration::from_millis(10));
+        assert!(time_until(Timestamp::MAX, Timestamp::MIN) > Duration::from_secs(1 << 36));
+    }
 }

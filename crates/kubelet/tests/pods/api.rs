@@ -60,7 +60,9 @@ impl Cluster {
 
     pub async fn create(&self, name: &str, mut spec: Value) -> ObjectKey {
         spec["nodeName"] = json!(NODE);
-        spec["terminationGracePeriodSeconds"] = json!(1);
+        if spec["terminationGracePeriodSeconds"].is_null() {
+            spec["terminationGracePeriodSeconds"] = json!(1);
+        }
         let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
         self.api().create(&PostParams::default(), &pod).await.unwrap();
         ObjectKey::new("default", name)
@@ -236,5 +238,49 @@ async fn the_node_is_described() {
     namespaces.get("kube-node-lease").await.unwrap();
     let leases: Watcher<api_types::coordination::Lease> = Watcher::new(&cluster.client, &cluster.daemon);
     leases.until(&ObjectKey::new("kube-node-lease", NODE), "the lease", |lease| lease.is_some()).await;
+    cluster.stop().await;
+}
+
+/// What makes a pod go that could take its time for ever.
+#[derive(Debug, Clone, Copy)]
+enum Hurry {
+    ItsProcessEnds,
+    ItsGraceIsCut,
+    ItIsForced,
+}
+
+#[tokio::test]
+async fn a_pod_that_could_take_its_time_for_ever_goes() {
+    let cluster = Cluster::start().await;
+    for hurry in [Hurry::ItsProcessEnds, Hurry::ItsGraceIsCut, Hurry::ItIsForced] {
+        // The shell hears nothing; a forced deletion is not waited for here, so that one may.
+        let script = if matches!(hurry, Hurry::ItIsForced) { "sleep 1000" } else { "trap; sleep 1000" };
+        let mut spec = running(script);
+        spec["terminationGracePeriodSeconds"] = json!(i64::MAX);
+        // A process that ends before the kubelet has heard of the deletion must not be started again.
+        spec["restartPolicy"] = json!("Never");
+        let key = cluster.create("web", spec).await;
+        cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+        let delete = async |grace: Option<u32>| {
+            let parameters = DeleteParams { grace_period_seconds: grace, ..DeleteParams::default() };
+            cluster.api().delete("web", &parameters).await.unwrap();
+        };
+        match hurry {
+            Hurry::ItsProcessEnds => {
+                delete(None).await;
+                let pod = cluster.machine.runtime.list_pods().await.unwrap().remove(0);
+                cluster.machine.runtime.exit(&pod.containers[0].id, 0);
+            }
+            Hurry::ItsGraceIsCut => {
+                delete(None).await;
+                delete(Some(1)).await;
+            }
+            Hurry::ItIsForced => delete(Some(0)).await,
+        }
+        cluster.pods.until(&key, &format!("the pod to be gone: {hurry:?}"), |pod| pod.is_none()).await;
+        cluster.machine.until("nothing to be left", <[_]>::is_empty).await;
+    }
+    let left = cluster.api().list(&kube::api::ListParams::default()).await.unwrap();
+    assert!(left.items.is_empty(), "the namespace is empty");
     cluster.stop().await;
 }

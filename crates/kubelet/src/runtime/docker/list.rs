@@ -69,6 +69,7 @@ impl DockerRuntime {
         }
         let items: Vec<_> = futures::stream::iter(summaries.into_iter().map(|summary| self.item(summary)))
             .buffer_unordered(CONCURRENCY)
+            .map(|item| if uid.is_none() { readable(item) } else { item })
             .try_collect()
             .await?;
         Ok(group(items.into_iter().flatten()))
@@ -89,6 +90,18 @@ impl DockerRuntime {
         let item = Arc::new(item_of(&details)?);
         self.cache.keep(&id, state, &item);
         Ok(Some((pod, item)))
+    }
+}
+
+/// Of all pods, a container that makes no sense is left out, so that nobody can hide the others behind one. Who asks
+/// for its pod alone is told.
+fn readable<T>(item: Result<Option<T>>) -> Result<Option<T>> {
+    match item {
+        Err(error @ RuntimeError::Broken { .. }) => {
+            tracing::warn!("a container is left out: {error}");
+            Ok(None)
+        }
+        item => item,
     }
 }
 
@@ -116,4 +129,18 @@ fn group(items: impl Iterator<Item = (PodIdentity, Arc<Item>)>) -> Vec<RuntimePo
         pod.sort();
     }
     pods.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_container_that_makes_no_sense_hides_no_others() {
+        let broken = || item_of(&ContainerInspectResponse::default()).map(Some);
+        assert!(broken().is_err());
+        assert!(readable(broken()).is_ok_and(|item| item.is_none()));
+        let lost: Result<Option<Item>> = Err(RuntimeError::Unreachable("gone".into()));
+        assert!(readable(lost).is_err(), "that says nothing about the container");
+    }
 }

@@ -183,7 +183,13 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn stop_container(&self, id: &ContainerId, _grace: Duration) -> Result<()> {
+    async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<()> {
+        let stubborn = self.enter("stop_container")?.running(id).is_ok_and(|program| program.stubborn);
+        if stubborn {
+            // What ends by itself meanwhile needs no force, as with Docker.
+            let ended = self.wait_for_end(id, self.shared.changed.subscribe());
+            let _ = tokio::time::timeout(grace, ended).await;
+        }
         let event = self.enter("stop_container")?.stop(id);
         self.publish(event.into_iter().collect());
         Ok(())

@@ -1,5 +1,5 @@
 //! The programs that the fake's containers can run: `echo`, `true`, `false`, `cat`, `sleep`, and `sh -c` with a list
-//! of these and `exit N`, separated by `;`.
+//! of these, `trap` (which makes the shell deaf to the stop signal) and `exit N`, separated by `;`.
 
 use bytes::Bytes;
 
@@ -14,6 +14,8 @@ pub(super) struct Program {
     pub(super) end: Option<i32>,
     /// Whether it copies its standard input to its standard output before it ends.
     pub(super) echoes: bool,
+    /// Whether it ends for nothing but SIGKILL.
+    pub(super) stubborn: bool,
 }
 
 impl Program {
@@ -44,6 +46,7 @@ impl Program {
             ["true"] => self.end = Some(0),
             ["false"] => self.end = Some(1),
             ["cat"] => self.echoes = true,
+            ["trap"] => self.stubborn = true,
             ["sleep", ..] => {
                 self.end = None;
                 return Some(Step::Ends);
