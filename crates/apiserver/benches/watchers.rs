@@ -71,6 +71,8 @@ impl World {
             async move { store.create(&key(number), pod(number), None).await.expect("create") }
         };
         let revisions = runtime.block_on(join_all((0..pods).map(create)));
+        // The cache fills when it is first asked, and may be slower than a request would wait.
+        runtime.block_on(async { while cache.get(&key(0), Freshness::Any).await.is_err() {} });
         Self { runtime, store, cache, revisions, _folder: folder }
     }
 

@@ -103,6 +103,7 @@ impl App {
         let registry = Arc::new(Registry::new(store.clone(), rests, config.admission));
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
+        store.unreadable().register(&mut metrics);
         let started = watch::Sender::new(false);
         let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(|address| address.port());
         let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));

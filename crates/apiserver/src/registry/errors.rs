@@ -24,6 +24,7 @@ pub fn status(resource: GroupResource<'_>, name: &str, error: &StoreError) -> St
             tracing::warn!("{error}");
             StatusError::timeout(&error.to_string(), 1)
         }
+        StoreError::Unreadable { .. } => StatusError::internal(error),
         StoreError::Corrupt { .. } | StoreError::Open { .. } => {
             tracing::error!("{error}");
             StatusError::internal(error)

@@ -74,6 +74,15 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
+    /// One value cannot be read; the store is well otherwise.
+    #[error("{name} cannot be read: {cause}")]
+    Unreadable {
+        /// The key of the value, or what is known of it.
+        name: Arc<str>,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
     /// What the store holds cannot be read.
     #[error("{operation}: damaged data: {cause}")]
     Corrupt {
@@ -108,6 +117,11 @@ impl StoreError {
     /// Data that does not have the shape in which it was written.
     pub fn corrupt(operation: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt { operation, cause: cause.into().into() }
+    }
+
+    /// A value that is not what was written.
+    pub fn unreadable(name: impl Into<Arc<str>>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unreadable { name: name.into(), cause: cause.into().into() }
     }
 
     /// Whether the store is at fault, rather than the request in disagreement with what is stored.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod etcd;
 pub mod feed;
 pub mod types;
+pub mod unreadable;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,6 +18,7 @@ pub use error::StoreError;
 pub use types::{
     Event, EventKind, Item, Key, ListQuery, Page, Prefix, ProgressRequest, Revision, Ttl, Watch, WatchBatch,
 };
+pub use unreadable::Unreadable;
 
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -28,6 +30,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// all writes that were acknowledged, by any process, before it began. A write is acknowledged only when it is durable.
 /// Every operation ends: when the store cannot answer, with [`StoreError::Unavailable`] (nothing was written) or
 /// [`StoreError::Undetermined`] (the write may or may not have happened).
+///
+/// What cannot be read does not keep from the rest: lists and watches pass it over and tell [`Store::unreadable`].
 pub trait Store: Send + Sync + 'static {
     /// The current value at `key`.
     ///
@@ -84,6 +88,9 @@ pub trait Store: Send + Sync + 'static {
     fn revision_at_hand(&self) -> Option<Revision> {
         None
     }
+
+    /// Where whatever is passed over is named, here and by those who read from this store.
+    fn unreadable(&self) -> &Unreadable;
 
     /// Forgets the history before `revision`: lists as of earlier revisions and watches from them are refused from
     /// then on. Compacting to an earlier revision than last time changes nothing.

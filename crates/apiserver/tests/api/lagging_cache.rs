@@ -10,7 +10,7 @@ use apiserver::{
     registry::{Change, Changed, Part, Registry, Stored, Target, Write},
     resources,
     storage::{
-        Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, Ttl, Watch,
+        Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, Ttl, Unreadable, Watch,
         cache::Freshness,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
@@ -69,6 +69,10 @@ impl Store for Lagging {
 
     fn current_revision(&self) -> BoxFuture<'_, Result<Revision>> {
         self.store.current_revision()
+    }
+
+    fn unreadable(&self) -> &Unreadable {
+        self.store.unreadable()
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {

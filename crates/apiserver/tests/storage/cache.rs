@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use apiserver::storage::{
-    Key, ListQuery, Prefix, Revision, Store, StoreError,
+    Key, Prefix, Revision, Store, StoreError,
     cache::{
         At, Bookmarks, Cache, ChangeKind, Delivery, Extractor, Freshness, Limits, ListBody, ListRequest, Mark,
         Requirement, SelectableField, Selector, Start, WatchRequest, Watcher,
@@ -254,10 +254,64 @@ async fn a_revision_that_does_not_come_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_object_fails_the_list_by_name() {
+async fn a_value_that_is_no_object_keeps_nobody_from_the_others() {
     let world = world();
-    world.store.create(&key("broken"), Bytes::from_static(b"[1]"), None).await.unwrap();
-    let failed = world.cache.list(&list_request(PODS, CONSISTENT)).await.err().unwrap();
-    assert!(failed.to_string().contains("/registry/pods/broken"), "{failed}");
-    assert_eq!(world.store.list(&ListQuery::all(Prefix::new(PODS))).await.unwrap().items.len(), 1);
+    let broken = world.store.create(&key("broken"), Bytes::from_static(b"[1]"), None).await.unwrap();
+    let a = world.create("a", "x", "n1").await;
+    let listed = async || {
+        let listing = world.cache.list(&list_request(PODS, CONSISTENT)).await.unwrap();
+        listing.entries.iter().map(|entry| (entry.key().clone(), entry.revision())).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [(key("a"), a)]);
+    for freshness in [Freshness::Consistent, Freshness::Any] {
+        let refused = world.cache.get(&key("broken"), freshness).await.err();
+        assert!(matches!(&refused, Some(StoreError::Unreadable { .. })), "{refused:?}");
+        assert!(refused.unwrap().to_string().contains("/registry/pods/broken"));
+    }
+    assert_eq!(world.store.unreadable().count(), 1, "it is named once, not at every read");
+
+    let mut watcher = world.watch(Start::After(a), None).await;
+    let mended = world.update("broken", broken, "x", "n1").await;
+    let damaged = world.store.update(&key("broken"), mended, Bytes::from_static(b"{"), None).await.unwrap();
+    assert_eq!(listed().await, [(key("a"), a), (key("broken"), mended)], "it is shown as it was last readable");
+    let refused = world.cache.get(&key("broken"), Freshness::Consistent).await.err();
+    assert!(matches!(refused, Some(StoreError::Unreadable { .. })), "{refused:?}");
+    let gone = world.store.delete(&key("broken"), damaged).await.unwrap();
+    let expected = [
+        frame(ChangeKind::Added, &shown("broken", "x", "n1", mended)),
+        frame(ChangeKind::Deleted, &shown("broken", "x", "n1", gone)),
+    ];
+    assert_eq!(frames(&mut watcher, 2).await, expected);
+    assert_eq!(listed().await, [(key("a"), a)]);
+    let refused = world.cache.get(&key("broken"), Freshness::Consistent).await.err();
+    assert!(matches!(refused, Some(StoreError::NotFound { .. })), "{refused:?}");
+    assert_eq!(world.store.unreadable().count(), 2);
+}
+
+#[tokio::test]
+async fn pages_pass_over_what_is_no_object() {
+    let world = world();
+    for (name, value) in [("a", None), ("b", Some("[1]")), ("c", Some("")), ("d", None)] {
+        let value = value.map_or_else(|| pod(name, "x", "n1"), Bytes::from);
+        world.store.create(&key(name), value, None).await.unwrap();
+    }
+    let whole = world.cache.list(&list_request(PODS, CONSISTENT)).await.unwrap();
+    let forgetful =
+        Cache::new(world.store.clone(), Prefix::new(PODS), Extractor::default(), Limits { changes: 0, bytes: 0 });
+    world.create("later", "x", "n1").await;
+    let mut request = list_request(PODS, At::Exactly(whole.revision));
+    request.limit = NonZeroUsize::new(1);
+    for cache in [&world.cache, &forgetful] {
+        let mut keys = Vec::new();
+        request.start_after = None;
+        loop {
+            let page = cache.list(&request).await.unwrap();
+            keys.extend(page.entries.iter().map(|entry| entry.key().clone()));
+            request.start_after = page.next;
+            if request.start_after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(keys, [key("a"), key("d")]);
+    }
 }

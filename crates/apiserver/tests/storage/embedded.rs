@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use crate::conformance::{ROOT, Subject, events, object};
 use apiserver::storage::{
-    Key, Prefix, Revision, Store, StoreError, Ttl,
-    cache::{Cache, Extractor, Limits},
+    EventKind, Key, ListQuery, Prefix, Revision, Store, StoreError, Ttl,
+    cache::{Cache, Extractor, Freshness, Limits},
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
+use redb::ReadableTableMetadata;
 
 fn options(folder: &tempfile::TempDir) -> EmbeddedOptions {
     EmbeddedOptions::new(folder.path().join("data/store.redb"))
@@ -83,4 +84,77 @@ async fn history_is_compacted_by_itself() {
     let refused = store.watch(&Prefix::new("/registry"), Revision(1)).await.err();
     assert!(matches!(refused, Some(StoreError::Compacted { .. })));
     assert_eq!(store.get(&key).await.unwrap().revision, last);
+}
+
+const RECORDS: redb::TableDefinition<'static, u64, &'static [u8]> = redb::TableDefinition::new("records");
+const DEADLINES: redb::TableDefinition<'static, (u64, &'static str), ()> = redb::TableDefinition::new("deadlines");
+
+/// Does something to the file behind the store's back.
+fn tamper(options: &EmbeddedOptions, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(&options.path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+/// Makes records unreadable.
+fn damage(options: &EmbeddedOptions, revisions: &[Revision]) {
+    tamper(options, |transaction| {
+        let mut records = transaction.open_table(RECORDS).unwrap();
+        for revision in revisions {
+            records.insert(revision.0, &b"damaged"[..]).unwrap();
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_record_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let subject = |store| Subject { store: Arc::new(store), folder: "/registry/things".into() };
+    let first = subject(EmbeddedStore::open(&options(&folder)).unwrap());
+    let a = first.create("a", "1").await;
+    let b = first.create("b", "1").await;
+    let ending = first.store.create(&first.key("ending"), object("e"), Some(Ttl::seconds(1))).await.unwrap();
+    let c = first.create("c", "1").await;
+    let c2 = first.update("c", c, "2").await;
+    drop(first);
+    damage(&options(&folder), &[b, ending, c]);
+
+    let subject = subject(EmbeddedStore::open(&options(&folder)).unwrap());
+    let store = &subject.store;
+    let cache = Cache::new(store.clone(), subject.prefix(), Extractor::default(), Limits::default());
+    let listed = subject.list(None).await;
+    assert_eq!(listed.iter().map(|item| item.revision).collect::<Vec<_>>(), [a, c2]);
+    let unreadable = |result: &Result<_, StoreError>| matches!(result, Err(StoreError::Unreadable { .. }));
+    let b_key = subject.key("b");
+    assert!(unreadable(&store.get(&b_key).await.map(drop)));
+    assert_eq!(Store::list(&cache, &ListQuery::all(subject.prefix())).await.unwrap().items, listed);
+    assert!(unreadable(&cache.get(&b_key, Freshness::Consistent).await.map(drop)));
+    let (refused, d) = tokio::join!(store.update(&b_key, b, object("2"), None), subject.create("d", "1"));
+    assert!(unreadable(&refused.map(drop)));
+    let mut watch = subject.watch(a).await;
+    let seen = events(&mut watch, 3).await;
+    let ended = seen.iter().find(|event| event.key == subject.key("ending")).expect("what cannot be read ends too");
+    assert_eq!((ended.kind, &ended.previous), (EventKind::Deleted, &None));
+    assert!(seen.iter().any(|event| event.revision == c2) && seen.iter().any(|event| event.revision == d));
+    store.compact(store.current_revision().await.unwrap()).await.unwrap();
+    assert_eq!(subject.list(None).await.len(), 3);
+}
+
+#[tokio::test]
+async fn deadlines_of_nothing_do_not_keep_the_writer_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(EmbeddedStore::open(&options(&folder)).unwrap());
+    let insert = |transaction: &redb::WriteTransaction| {
+        transaction.open_table(DEADLINES).unwrap().insert((1, "/registry/things/never"), ()).unwrap();
+    };
+    tamper(&options(&folder), insert);
+    let subject =
+        Subject { store: Arc::new(EmbeddedStore::open(&options(&folder)).unwrap()), folder: "/registry/things".into() };
+    let created = subject.store.create(&subject.key("a"), object(""), Some(Ttl::seconds(1))).await.unwrap();
+    events(&mut subject.watch(created).await, 1).await;
+    drop(subject);
+    tamper(&options(&folder), |transaction| {
+        assert_eq!(transaction.open_table(DEADLINES).unwrap().len().unwrap(), 0);
+    });
 }

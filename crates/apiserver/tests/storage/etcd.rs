@@ -1,6 +1,7 @@
 //! The store in etcd, alone and below the watch cache, against an etcd of its own.
 
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use crate::conformance::{ROOT, Subject, events, object};
 use crate::etcd_server::Etcd;
 use apiserver::storage::{
-    Key, Prefix, Store, StoreError,
+    Item, Key, ListQuery, Prefix, Store, StoreError, Ttl,
     cache::{At, Cache, Extractor, Freshness, Limits, ListRequest},
     etcd::{EtcdOptions, EtcdStore, EtcdTls},
 };
@@ -127,4 +128,66 @@ async fn two_servers_on_one_etcd_see_each_other() {
         assert!(listed.revision >= revision);
         assert_eq!(listed.entries.len(), number + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_no_text_is_passed_over() {
+    let etcd = Etcd::start().await;
+    let mut raw = etcd_client::Client::connect([etcd.url()], None).await.unwrap().kv_client();
+    let store = store(&etcd).await;
+    let subject = Subject { store: store.clone(), folder: "/registry/things".into() };
+    let a = subject.create("a", "1").await;
+    for end in [&b"b\xff"[..], b"b\xff\xfe", b"\xff"] {
+        raw.put([b"/registry/things/", end].concat(), r#"{"metadata":{}}"#, None).await.unwrap();
+    }
+    let c = subject.create("c", "1").await;
+    let keys = |items: &[Item]| items.iter().map(|item| item.key.clone()).collect::<Vec<_>>();
+    let both = [subject.key("a"), subject.key("c")];
+    assert_eq!(keys(&subject.list(None).await), both);
+    assert_eq!(keys(&subject.list(Some(c)).await), both);
+    let mut query = ListQuery { limit: NonZeroUsize::new(1), ..ListQuery::all(subject.prefix()) };
+    let mut paged = Vec::new();
+    loop {
+        let page = store.list(&query).await.unwrap();
+        paged.extend(keys(&page.items));
+        if page.remaining == 0 {
+            break;
+        }
+        query.start_after = page.items.last().map(|item| item.key.clone());
+        query.revision = Some(page.revision);
+    }
+    assert_eq!(paged, both);
+
+    let mut from_the_past = subject.watch(a).await;
+    let cache = Cache::new(store.clone(), subject.prefix(), Extractor::default(), Limits::default());
+    let consistent = ListRequest {
+        scope: subject.prefix(),
+        selector: None,
+        start_after: None,
+        limit: None,
+        at: At::Newest(Freshness::Consistent),
+    };
+    assert_eq!(cache.list(&consistent).await.unwrap().entries.len(), 2);
+    raw.put(b"/registry/things/\xfe".to_vec(), "late", None).await.unwrap();
+    let c2 = subject.update("c", c, "2").await;
+    let listed = cache.list(&consistent).await.unwrap();
+    assert_eq!((listed.revision, listed.entries.len()), (c2, 2));
+    let seen: Vec<_> = events(&mut from_the_past, 2).await.iter().map(|event| event.revision).collect();
+    assert_eq!(seen, [c, c2]);
+    assert_eq!(store.unreadable().count(), 4, "each is named once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_with_a_time_to_live_do_not_wait_for_each_others_time_outs() {
+    let mut etcd = Etcd::start().await;
+    let options = EtcdOptions { timeout: Duration::from_secs(1), ..EtcdOptions::new(vec![etcd.url()]) };
+    let store = EtcdStore::connect(&options).await.unwrap();
+    etcd.stop();
+    let begin = Instant::now();
+    let keys: Vec<_> = (0..10).map(|number| Key::from(format!("/registry/events/{number}"))).collect();
+    let writes = keys.iter().map(|key| store.create(key, object(""), Some(Ttl::seconds(60))));
+    for written in futures::future::join_all(writes).await {
+        assert!(matches!(written, Err(StoreError::Unavailable { .. })), "{written:?}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
 }

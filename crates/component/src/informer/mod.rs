@@ -5,6 +5,7 @@
 //! behind produces the same events as keeping up. Handlers run on the informer's task and must
 //! only note keys. Managed fields are dropped on arrival.
 
+mod lenient;
 mod reflector;
 mod slim;
 mod store;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::Daemon;
+pub(crate) use lenient::register;
 pub use store::{IndexFn, ObjectKey, Store};
 
 /// What an informer can hold: a type of k8s-openapi, or a slim struct (see [`crate::slim_resource`]).
@@ -83,6 +85,8 @@ struct Shared<T> {
     metadata_only: bool,
     /// The copy.
     store: Store<T>,
+    /// What could not be decoded.
+    passed_over: lenient::Named,
     /// Told of every event, in order of registration.
     handlers: Mutex<Vec<Handler<T>>>,
     /// Whether the first list has been applied.
@@ -111,6 +115,7 @@ impl<T: Item> Informer<T> {
             query: query.finish(),
             metadata_only: T::metadata_api(),
             store: Store::default(),
+            passed_over: Mutex::default(),
             handlers: Mutex::default(),
             synced: watch::Sender::new(false),
         };

@@ -1,21 +1,27 @@
 //! The task behind an informer: list, then watch, for ever.
 
+use std::collections::BTreeSet;
+
 use futures::TryStreamExt;
 use kube::{Client, core::WatchEvent};
 use rand::Rng;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Item, Shared};
+use super::{
+    Item, ObjectKey, Shared,
+    lenient::{Lenient, Unreadable},
+};
 use crate::backoff::Backoff;
 
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
 struct List<T> {
     metadata: ListMeta,
     // A Go server writes an empty list as `null`.
-    items: Option<Vec<T>>,
+    items: Option<Vec<Lenient<T>>>,
 }
 
 #[derive(Deserialize)]
@@ -65,8 +71,10 @@ async fn list<T: Item>(client: &Client, shared: &Shared<T>) -> Result<Next, Fail
     let fail = |error| Failure { error, next: Next::List };
     let request = request(shared, &[], METADATA_LIST).map_err(|error| fail(kube::Error::HttpError(error)))?;
     let list: List<T> = client.request(request).await.map_err(fail)?;
-    let objects = list.items.unwrap_or_default().into_iter().map(trim).collect();
-    shared.dispatch(shared.store.replace(objects));
+    let (objects, unreadable) = split(list.items.unwrap_or_default());
+    unreadable.iter().for_each(|object| object.pass_over(&shared.path, &shared.passed_over));
+    let kept: BTreeSet<ObjectKey> = unreadable.into_iter().map(|object| object.key).collect();
+    shared.dispatch(shared.store.replace(objects, kept));
     shared.synced.send_replace(true);
     Ok(Next::Watch(list.metadata.resource_version))
 }
@@ -87,7 +95,7 @@ async fn watch<T: Item>(
     ];
     let request = request(shared, &parameters, METADATA)
         .map_err(|error| Failure { error: kube::Error::HttpError(error), next: Next::List })?;
-    let stream = client.request_events::<T>(request).await.map_err(|error| after(error, &version))?;
+    let stream = client.request_events::<Lenient<T>>(request).await.map_err(|error| after(error, &version))?;
     let mut stream = std::pin::pin!(stream);
     loop {
         let event = match stream.try_next().await {
@@ -97,15 +105,25 @@ async fn watch<T: Item>(
         };
         backoff.reset();
         let changed = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+            WatchEvent::Added(Lenient::Readable(object)) | WatchEvent::Modified(Lenient::Readable(object)) => {
                 let object = trim(object);
                 remember(&mut version, object.meta().resource_version.as_ref());
                 shared.store.apply(object)
             }
-            WatchEvent::Deleted(object) => {
+            WatchEvent::Deleted(Lenient::Readable(object)) => {
                 let object = trim(object);
                 remember(&mut version, object.meta().resource_version.as_ref());
                 shared.store.remove(object)
+            }
+            WatchEvent::Added(Lenient::Unreadable(object)) | WatchEvent::Modified(Lenient::Unreadable(object)) => {
+                remember(&mut version, object.version.as_ref());
+                object.pass_over(&shared.path, &shared.passed_over);
+                None
+            }
+            WatchEvent::Deleted(Lenient::Unreadable(object)) => {
+                remember(&mut version, object.version.as_ref());
+                shared.passed_over.lock().remove(&object.key);
+                shared.store.remove_key(&object.key)
             }
             WatchEvent::Bookmark(bookmark) => {
                 version = bookmark.metadata.resource_version;
@@ -115,6 +133,18 @@ async fn watch<T: Item>(
         };
         shared.dispatch(changed.into_iter().collect());
     }
+}
+
+/// What can be read and what cannot.
+fn split<T: Item>(items: Vec<Lenient<T>>) -> (Vec<T>, Vec<Unreadable>) {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(items.len()), Vec::new());
+    for item in items {
+        match item {
+            Lenient::Readable(object) => readable.push(trim(object)),
+            Lenient::Unreadable(object) => unreadable.push(object),
+        }
+    }
+    (readable, unreadable)
 }
 
 /// What to do after an error: 410 (expired) and refusals need a new list, a lost connection does not.

@@ -133,9 +133,15 @@ impl<T: Resource> Store<T> {
         removed.map(|_| Event::Deleted(Arc::new(last)))
     }
 
-    /// Makes the store equal to `objects`; the events that lead there.
-    pub(super) fn replace(&self, objects: Vec<T>) -> Vec<Event<T>> {
-        let present: BTreeSet<ObjectKey> = objects.iter().map(ObjectKey::of).collect();
+    /// Removes an object of which only the name is known; the event carries the state before.
+    pub(super) fn remove_key(&self, key: &ObjectKey) -> Option<Event<T>> {
+        self.inner.write().remove(key).map(Event::Deleted)
+    }
+
+    /// Makes the store equal to `objects`, and leaves alone what is `kept`; the events that lead there.
+    pub(super) fn replace(&self, objects: Vec<T>, kept: BTreeSet<ObjectKey>) -> Vec<Event<T>> {
+        let mut present = kept;
+        present.extend(objects.iter().map(ObjectKey::of));
         let gone: Vec<ObjectKey> =
             self.inner.read().objects.keys().filter(|key| !present.contains(*key)).cloned().collect();
         let mut events: Vec<Event<T>> =
@@ -202,6 +208,8 @@ mod tests {
         Pod { metadata, ..Pod::default() }
     }
 
+    const NOTHING: BTreeSet<ObjectKey> = BTreeSet::new();
+
     fn node(pod: &Pod) -> Vec<String> {
         pod.metadata.labels.iter().flatten().map(|(_, node)| node.clone()).collect()
     }
@@ -218,9 +226,11 @@ mod tests {
     #[test]
     fn a_snapshot_and_deltas_produce_the_same_events() {
         let store = Store::default();
-        let events = store.replace(vec![pod("a", "x", "1", "n"), pod("a", "y", "2", "n"), pod("b", "z", "3", "m")]);
+        let events =
+            store.replace(vec![pod("a", "x", "1", "n"), pod("a", "y", "2", "n"), pod("b", "z", "3", "m")], NOTHING);
         assert_eq!(names(&events), ["+a/x", "+a/y", "+b/z"]);
-        let events = store.replace(vec![pod("a", "y", "2", "n"), pod("b", "z", "4", "m"), pod("c", "w", "5", "n")]);
+        let events =
+            store.replace(vec![pod("a", "y", "2", "n"), pod("b", "z", "4", "m"), pod("c", "w", "5", "n")], NOTHING);
         assert_eq!(names(&events), ["-a/x", "~b/z", "+c/w"]);
     }
 

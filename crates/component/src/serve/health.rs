@@ -15,16 +15,22 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::{certificates, tls};
-use crate::Daemon;
+use crate::{Daemon, informer};
 
 /// Says whether a part is well, and if not, why.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// A daemon's checks and metrics, filled in while it is put together.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Health {
     checks: Arc<Mutex<Vec<(&'static str, Check)>>>,
     registry: Arc<Mutex<Registry>>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl fmt::Debug for Health {
@@ -34,10 +40,12 @@ impl fmt::Debug for Health {
 }
 
 impl Health {
-    /// No checks: always healthy.
+    /// No checks: always healthy. Metrics of what every daemon has.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let mut registry = Registry::default();
+        informer::register(&mut registry);
+        Self { checks: Arc::default(), registry: Arc::new(Mutex::new(registry)) }
     }
 
     /// Adds a check.

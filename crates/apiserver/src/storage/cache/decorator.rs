@@ -7,8 +7,8 @@ use futures::{FutureExt, future::BoxFuture, stream};
 
 use super::{At, Cache, Freshness, Shared, change::Recorded};
 use crate::storage::{
-    Event, Item, Key, ListQuery, Page, Prefix, ProgressRequest, Result, Revision, Store, StoreError, Ttl, Watch,
-    WatchBatch,
+    Event, Item, Key, ListQuery, Page, Prefix, ProgressRequest, Result, Revision, Store, StoreError, Ttl, Unreadable,
+    Watch, WatchBatch,
 };
 
 impl Store for Cache {
@@ -64,6 +64,10 @@ impl Store for Cache {
 
     fn current_revision(&self) -> BoxFuture<'_, Result<Revision>> {
         self.shared.store.current_revision()
+    }
+
+    fn unreadable(&self) -> &Unreadable {
+        self.shared.store.unreadable()
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {

@@ -1,11 +1,14 @@
 //! Keeps one cache equal to the store: list, then watch, and again from the start when the history was lost.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::{Shared, entry::Entry};
+use super::{
+    Shared,
+    objects::{Objects, Value},
+};
 use crate::storage::{Event, Item, Key, ListQuery, Result, Revision, StoreError, WatchBatch};
 
 /// How many objects are listed at a time while a cache fills.
@@ -39,12 +42,12 @@ async fn follow(shared: &Shared) -> StoreError {
 }
 
 async fn fill_and_follow(shared: &Shared) -> Result<()> {
-    let (entries, revision) = load(shared).await?;
-    debug!(prefix = shared.prefix.as_str(), %revision, objects = entries.len(), "watch cache filled");
+    let (objects, revision) = load(shared).await?;
+    debug!(prefix = shared.prefix.as_str(), %revision, objects = objects.entries().len(), "watch cache filled");
     let sleepers = {
         let mut state = shared.state.write();
         let before = state.revision();
-        state.reset(entries, revision);
+        state.reset(objects, revision);
         shared.audience.tell_all(before, revision)
     };
     shared.progressed(revision);
@@ -52,51 +55,56 @@ async fn fill_and_follow(shared: &Shared) -> Result<()> {
     let mut watch = shared.store.watch(&shared.prefix, revision).await?;
     shared.follow_progress(watch.progress());
     while let Some(batch) = watch.next().await {
-        apply(shared, batch?)?;
+        apply(shared, batch?);
     }
     Ok(())
 }
 
 /// Everything below the prefix as of one revision.
-async fn load(shared: &Shared) -> Result<(BTreeMap<Key, Arc<Entry>>, Revision)> {
+async fn load(shared: &Shared) -> Result<(Objects, Revision)> {
     let mut query = ListQuery { limit: LIST_PAGE, ..ListQuery::all(shared.prefix.clone()) };
-    let mut entries = BTreeMap::new();
+    let mut objects = Objects::default();
     loop {
         let page = shared.store.list(&query).await?;
         query.revision = Some(page.revision);
         query.start_after = page.items.last().map(|item| item.key.clone());
         for item in page.items {
-            entries.insert(item.key.clone(), Arc::new(shared.extractor.entry(item)?));
+            objects.set(item.key.clone(), read(shared, item));
         }
         if page.remaining == 0 {
-            return Ok((entries, page.revision));
+            objects.keep_readable(shared.state.read().objects());
+            return Ok((objects, page.revision));
         }
     }
 }
 
 /// Takes over what a watch told.
-fn apply(shared: &Shared, batch: WatchBatch) -> Result<()> {
-    let prepared = batch.events.into_iter().map(|event| prepare(shared, event)).collect::<Result<Vec<_>>>()?;
+fn apply(shared: &Shared, batch: WatchBatch) {
+    let prepared: Vec<_> = batch.events.into_iter().map(|event| prepare(shared, event)).collect();
     let sleepers = {
         let mut state = shared.state.write();
         let changes: Vec<_> =
-            prepared.into_iter().filter_map(|(key, current, revision)| state.apply(key, current, revision)).collect();
+            prepared.into_iter().filter_map(|(key, value, revision)| state.apply(key, value, revision)).collect();
         state.advance(batch.revision);
         shared.audience.tell(&changes)
     };
     shared.progressed(batch.revision);
     sleepers.wake();
-    Ok(())
 }
 
-fn prepare(shared: &Shared, event: Event) -> Result<(Key, Option<Arc<Entry>>, Revision)> {
+fn prepare(shared: &Shared, event: Event) -> (Key, Value, Revision) {
     let Event { key, revision, created, value, .. } = event;
-    let entry = match value {
-        Some(value) => {
-            let item = Item { key: key.clone(), value, revision, created };
-            Some(Arc::new(shared.extractor.entry(item)?))
-        }
-        None => None,
+    let value = match value {
+        None => Value::Gone,
+        Some(value) => read(shared, Item { key: key.clone(), value, revision, created }),
     };
-    Ok((key, entry, revision))
+    (key, value, revision)
+}
+
+/// What the cache makes of an item.
+fn read(shared: &Shared, item: Item) -> Value {
+    match shared.readable(item) {
+        Ok(entry) => Value::Object(Arc::new(entry)),
+        Err(error) => Value::Unreadable(error),
+    }
 }

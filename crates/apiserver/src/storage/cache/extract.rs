@@ -63,11 +63,11 @@ impl Extractor {
     /// The cached form of a stored value.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when the value is not a JSON object with `metadata`.
+    /// [`StoreError::Unreadable`] when the value is not a JSON object with `metadata`.
     pub fn entry(&self, item: Item) -> Result<Entry, StoreError> {
         match self.header(&item.value) {
             Ok(header) => Ok(Entry::new(item, header)),
-            Err(cause) => Err(StoreError::corrupt("read object", format!("{}: {cause}", item.key))),
+            Err(cause) => Err(StoreError::unreadable(item.key.as_str(), cause)),
         }
     }
 

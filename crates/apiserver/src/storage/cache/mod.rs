@@ -11,6 +11,7 @@ mod decorator;
 mod driver;
 mod entry;
 mod extract;
+mod objects;
 mod select;
 mod state;
 mod watcher;
@@ -163,7 +164,7 @@ impl Cache {
     /// The form in which the cache would hold a value, for answering a write.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when the value is not a JSON object with `metadata`.
+    /// [`StoreError::Unreadable`] when the value is not a JSON object with `metadata`.
     pub fn entry(&self, item: Item) -> Result<Entry> {
         self.shared.extractor.entry(item)
     }
@@ -171,7 +172,8 @@ impl Cache {
     /// One object.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::FutureRevision`] when the revision asked for does not come about.
+    /// [`StoreError::NotFound`]; [`StoreError::Unreadable`]; [`StoreError::FutureRevision`] when the revision asked for
+    /// does not come about.
     pub async fn get(&self, key: &Key, freshness: Freshness) -> Result<Arc<Entry>> {
         match freshness {
             Freshness::Consistent => self.consistent(key).await,
@@ -185,15 +187,20 @@ impl Cache {
         let shared = &self.shared;
         let current = shared.store.revision_at_hand();
         if current.is_some_and(|revision| shared.progress.borrow().has_seen(revision)) {
-            return self.lookup(key);
+            match self.lookup(key) {
+                // What the store itself has passed over is not known here.
+                Err(StoreError::NotFound { .. }) if shared.store.unreadable().count() > 0 => {}
+                found => return found,
+            }
         }
         let item = shared.store.get(key).await?;
-        let known = shared.state.read().get(key).filter(|entry| entry.revision() == item.revision).cloned();
-        known.map_or_else(|| self.entry(item).map(Arc::new), Ok)
+        let known =
+            shared.state.read().objects().get(key).ok().filter(|entry| entry.revision() == item.revision).cloned();
+        known.map_or_else(|| shared.readable(item).map(Arc::new), Ok)
     }
 
     fn lookup(&self, key: &Key) -> Result<Arc<Entry>> {
-        self.shared.state.read().get(key).cloned().ok_or_else(|| StoreError::NotFound { key: key.clone() })
+        self.shared.state.read().objects().get(key).cloned()
     }
 
     async fn cached(&self, key: &Key, revision: Revision) -> Result<Arc<Entry>> {
@@ -247,7 +254,7 @@ impl Cache {
             let mut remaining = page.remaining;
             let mut items = page.items.into_iter();
             for item in items.by_ref() {
-                let entry = Arc::new(self.entry(item)?);
+                let Ok(entry) = self.shared.readable(item).map(Arc::new) else { continue };
                 if span.selector.is_none_or(|selector| selector.matches(&entry)) {
                     entries.push(entry);
                 }
@@ -345,6 +352,14 @@ impl Progress {
 }
 
 impl Shared {
+    /// The cached form of a value; one that has none is named.
+    fn readable(&self, item: Item) -> Result<Entry> {
+        let (key, revision) = (item.key.clone(), item.revision);
+        self.extractor.entry(item).inspect_err(|error| {
+            self.store.unreadable().pass_over(key.as_str(), revision, error);
+        })
+    }
+
     /// The cache has seen everything up to here.
     fn progressed(&self, revision: Revision) {
         self.progress.send_replace(Progress { revision: Some(revision), failure: None });

@@ -10,6 +10,7 @@ use std::{
 use super::{
     change::{Change, Frames, Recorded},
     entry::Entry,
+    objects::{Objects, Value},
     select::Selector,
 };
 use crate::storage::{Key, Prefix, Revision, StoreError};
@@ -51,7 +52,7 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct State {
     /// The objects as of `revision`.
-    entries: BTreeMap<Key, Arc<Entry>>,
+    objects: Objects,
     /// The last changes, oldest first.
     history: VecDeque<Slot>,
     /// The size of what `history` alone keeps alive.
@@ -96,7 +97,7 @@ pub(super) struct Delta {
 impl State {
     pub fn new(limits: Limits) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            objects: Objects::default(),
             history: VecDeque::new(),
             history_bytes: 0,
             reaches_back_to: Revision::ZERO,
@@ -109,27 +110,25 @@ impl State {
         self.revision
     }
 
-    pub fn get(&self, key: &Key) -> Option<&Arc<Entry>> {
-        self.entries.get(key)
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Replaces everything by a state that was listed. The history before is no longer known.
-    pub fn reset(&mut self, entries: BTreeMap<Key, Arc<Entry>>, revision: Revision) {
-        self.entries = entries;
+    pub fn reset(&mut self, objects: Objects, revision: Revision) {
+        self.objects = objects;
         self.history.clear();
         self.history_bytes = 0;
         self.reaches_back_to = revision;
         self.revision = revision;
     }
 
-    /// The next change: `current` is what the key holds now. Answers what has to be told, if anything.
-    pub fn apply(&mut self, key: Key, current: Option<Arc<Entry>>, revision: Revision) -> Option<Arc<Recorded>> {
-        let previous = match &current {
-            Some(entry) => self.entries.insert(key, entry.clone()),
-            None => self.entries.remove(&key),
-        };
+    /// The next change: what the key holds now. Answers what has to be told, if anything.
+    pub fn apply(&mut self, key: Key, value: Value, revision: Revision) -> Option<Arc<Recorded>> {
         self.revision = revision;
-        if current.is_none() && previous.is_none() {
+        let readable = !matches!(value, Value::Unreadable(_));
+        let (previous, current) = self.objects.set(key, value);
+        if !readable || (current.is_none() && previous.is_none()) {
             return None;
         }
         let recorded = Arc::new(Recorded { revision, current, previous });
@@ -185,7 +184,10 @@ impl State {
     fn range(&self, span: &Span<'_>) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
         let only = span.selector.and_then(Selector::only).filter(|key| span.contains(key));
         if let Some(key) = only {
-            return self.entries.range::<str, _>((Bound::Included(key.as_str()), Bound::Included(key.as_str())));
+            return self
+                .objects
+                .entries()
+                .range::<str, _>((Bound::Included(key.as_str()), Bound::Included(key.as_str())));
         }
         let end = span.scope.end();
         let start = match span.start_after {
@@ -194,7 +196,7 @@ impl State {
         };
         let beyond = matches!(start, Bound::Excluded(key) if key >= end.as_str());
         let bounds = if beyond { (Bound::Included(""), Bound::Excluded("")) } else { (start, Bound::Excluded(&*end)) };
-        self.entries.range::<str, _>(bounds)
+        self.objects.entries().range::<str, _>(bounds)
     }
 
     /// The index of the first change after a revision.

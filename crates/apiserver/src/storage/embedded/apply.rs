@@ -124,7 +124,7 @@ impl<'t> Tables<'t> {
             }
             Command::Delete { key, expected } => {
                 let (latest, before) = self.expect(key, *expected)?;
-                self.remove(latest, &before)
+                self.remove(key, latest, Some(&before))
             }
             Command::Expire => self.expire(),
             Command::Compact(revision) => self.compact(*revision),
@@ -161,9 +161,8 @@ impl<'t> Tables<'t> {
         Ok(Revision(revision))
     }
 
-    fn remove(&mut self, latest: Latest, before: &Item) -> Result<Revision> {
-        let key = &before.key;
-        self.write(&Record { created: 0, previous: latest.revision, key: key.as_str(), value: &[] }, Some(before))?;
+    fn remove(&mut self, key: &Key, latest: Latest, before: Option<&Item>) -> Result<Revision> {
+        self.write(&Record { created: 0, previous: latest.revision, key: key.as_str(), value: &[] }, before)?;
         self.set_deadline(key, latest.deadline, 0)?;
         self.set_latest(key, Latest { revision: self.revision, created: 0, deadline: 0 })?;
         Ok(Revision(self.revision))
@@ -200,16 +199,25 @@ impl<'t> Tables<'t> {
     }
 
     fn expire(&mut self) -> Result<Revision> {
-        let mut due: Vec<Key> = Vec::new();
+        let mut due: Vec<(u64, Key)> = Vec::new();
         let failed = |error| storage("read deadlines", error);
         for stored in self.deadlines.range(..(self.now + 1, "")).map_err(failed)?.take(SWEEP_CHUNK) {
-            due.push(stored.map_err(failed)?.0.value().1.into());
+            let (stored, ()) = stored.map(|(key, value)| (key, value.value())).map_err(failed)?;
+            let (deadline, key) = stored.value();
+            due.push((deadline, key.into()));
         }
-        for key in due {
-            if let Some(latest) = read_latest(&self.index, &key)?.filter(|latest| latest.is_live())
-                && let Some(item) = read_item(&self.records, latest.revision)?
-            {
-                self.remove(latest, &item)?;
+        for (deadline, key) in due {
+            match read_latest(&self.index, &key)?.filter(|latest| latest.deadline == deadline) {
+                Some(latest) => {
+                    // What cannot be read ends all the same.
+                    let item = match read_item(&self.records, latest.revision) {
+                        Err(StoreError::Unreadable { .. }) => None,
+                        item => item?,
+                    };
+                    self.remove(&key, latest, item.as_ref())?;
+                }
+                // It ends later, or has ended: there must be nothing left to do for ever.
+                None => self.set_deadline(&key, deadline, 0)?,
             }
         }
         Ok(Revision(self.revision))
@@ -234,11 +242,12 @@ impl<'t> Tables<'t> {
         let failed = |error| storage("sweep", error);
         for stored in self.records.range(swept + 1..=compacted).map_err(failed)? {
             let (revision, stored) = stored.map_err(failed)?;
-            let record = Record::decode(stored.value())?;
+            let (revision, stored) = (revision.value(), stored.value());
+            let Ok(record) = Record::decode(revision, stored) else { continue };
             let deleted = (!record.is_live()).then(|| Key::from(record.key));
-            gone.push((revision.value(), record.previous, deleted));
+            gone.push((revision, record.previous, deleted));
             if gone.len() == SWEEP_CHUNK {
-                up_to = revision.value();
+                up_to = revision;
                 break;
             }
         }

@@ -25,7 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Watch, error::Cause, feed::Feed,
+    Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Unreadable, Watch, error::Cause,
+    feed::Feed,
 };
 use apply::Command;
 use read::{Reads, blocking};
@@ -158,6 +159,10 @@ impl Store for EmbeddedStore {
 
     fn revision_at_hand(&self) -> Option<Revision> {
         self.feed.revision()
+    }
+
+    fn unreadable(&self) -> &Unreadable {
+        self.reads.unreadable()
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {

@@ -11,7 +11,9 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use super::schema::{
     INDEX, Latest, META, META_COMPACTED, META_REVISION, RECORDS, Record, read_item, read_latest, read_meta, storage,
 };
-use crate::storage::{Item, Key, ListQuery, Page, Result, Revision, StoreError, WatchBatch, feed::Backfill};
+use crate::storage::{
+    Item, Key, ListQuery, Page, Result, Revision, StoreError, Unreadable, WatchBatch, feed::Backfill,
+};
 
 /// How much of the history is read at a time: records, and bytes of their values.
 const HISTORY_CHUNK: (usize, usize) = (512, 1 << 20);
@@ -19,6 +21,7 @@ const HISTORY_CHUNK: (usize, usize) = (512, 1 << 20);
 /// The readers' side of the database.
 pub struct Reads {
     database: Database,
+    unreadable: Unreadable,
 }
 
 /// One committed state.
@@ -61,7 +64,7 @@ impl Snapshot {
         }
         while version > revision {
             version = match self.records.get(version).map_err(|error| storage("read record", error))? {
-                Some(stored) => Record::decode(stored.value())?.previous,
+                Some(stored) => Record::decode(version, stored.value())?.previous,
                 None => 0,
             };
         }
@@ -72,7 +75,23 @@ impl Snapshot {
 impl Reads {
     /// Reads of this database.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, unreadable: Unreadable::default() }
+    }
+
+    /// Where what is passed over is named.
+    pub fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
+    }
+
+    /// What was read; nothing when it has to be passed over.
+    fn readable<T>(&self, name: &str, revision: u64, read: Result<Option<T>>) -> Result<Option<T>> {
+        match read {
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.unreadable.pass_over(name, Revision(revision), &error);
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// The database itself, for the writer.
@@ -117,11 +136,15 @@ impl Reads {
         }
         let range = snapshot.index.range::<&str>((start, Bound::Excluded(end.as_str())));
         for stored in range.map_err(|error| storage("list", error))? {
-            let latest = Latest::decode(stored.map_err(|error| storage("list", error))?.1.value());
-            let Some(version) = snapshot.version_at(latest, revision)? else { continue };
+            let (key, latest) = stored.map_err(|error| storage("list", error))?;
+            let (key, latest) = (key.value(), Latest::decode(latest.value()));
+            let version = self.readable(key, latest.revision, snapshot.version_at(latest, revision))?;
+            let Some(version) = version else { continue };
             if page.items.len() < limit {
-                page.items.extend(read_item(&snapshot.records, version)?);
-            } else if version == latest.revision || read_item(&snapshot.records, version)?.is_some() {
+                page.items.extend(self.readable(key, version, read_item(&snapshot.records, version))?);
+            } else if version == latest.revision
+                || self.readable(key, version, read_item(&snapshot.records, version))?.is_some()
+            {
                 page.remaining += 1;
             }
         }
@@ -145,12 +168,15 @@ impl Reads {
         let range = snapshot.records.range(after.0 + 1..=up_to.0).map_err(|error| storage("read history", error))?;
         for stored in range {
             let (revision, stored) = stored.map_err(|error| storage("read history", error))?;
-            let record = Record::decode(stored.value())?;
-            let before = read_item(&snapshot.records, record.previous)?;
-            batch.events.push(record.event(revision.value(), before.as_ref()));
+            let (revision, stored) = (revision.value(), stored.value());
+            let name = format!("record {revision}");
+            let record = self.readable(&name, revision, Record::decode(revision, stored).map(Some))?;
+            let Some(record) = record else { continue };
+            let before = self.readable(record.key, record.previous, read_item(&snapshot.records, record.previous))?;
+            batch.events.push(record.event(revision, before.as_ref()));
             bytes += record.value.len();
             if batch.events.len() >= HISTORY_CHUNK.0 || bytes >= HISTORY_CHUNK.1 {
-                batch.revision = Revision(revision.value());
+                batch.revision = Revision(revision);
                 break;
             }
         }

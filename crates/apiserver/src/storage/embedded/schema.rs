@@ -92,9 +92,10 @@ impl<'a> Record<'a> {
     /// From what is stored.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it was not made by [`Record::encode`].
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, StoreError> {
-        Self::parse(bytes).ok_or_else(|| StoreError::corrupt("read record", "a record does not have its shape"))
+    /// [`StoreError::Unreadable`] when it was not made by [`Record::encode`].
+    pub fn decode(revision: u64, bytes: &'a [u8]) -> Result<Self, StoreError> {
+        let damaged = || StoreError::unreadable(format!("record {revision}"), "it does not have the shape of a record");
+        Self::parse(bytes).ok_or_else(damaged)
     }
 
     fn parse(bytes: &'a [u8]) -> Option<Self> {
@@ -146,10 +147,10 @@ impl<'a> Record<'a> {
 /// The value that was written at a revision; `None` when there is no such record, or it is a deletion.
 ///
 /// # Errors
-/// When the file cannot be read or is damaged.
+/// When the file cannot be read; [`StoreError::Unreadable`] when only this record cannot.
 pub fn read_item(records: &impl ReadableTable<u64, &'static [u8]>, revision: u64) -> Result<Option<Item>, StoreError> {
     let Some(stored) = records.get(revision).map_err(|error| storage("read record", error))? else { return Ok(None) };
-    let record = Record::decode(stored.value())?;
+    let record = Record::decode(revision, stored.value())?;
     Ok(record.is_live().then(|| record.item(revision)))
 }
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use etcd_client::{Event as EtcdEvent, EventType, KeyValue, WatchClient, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Event as EtcdEvent, EventType, KeyValue, WatchOptions, WatchResponse, WatchStream};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -16,7 +16,7 @@ use tracing::{debug, info};
 
 use super::Reads;
 use crate::storage::{
-    Event, EventKind, Key, Result, Revision, StoreError, WatchBatch,
+    Event, EventKind, Result, Revision, StoreError, WatchBatch,
     feed::{Backfill, Feed},
 };
 
@@ -46,7 +46,7 @@ async fn follow(reads: &Arc<Reads>, feed: &Feed) -> Result<()> {
         Some(revision) => revision,
         None => start(reads, feed).await?,
     };
-    let mut changes = Changes::open(reads.watch.clone(), position).await?;
+    let mut changes = Changes::open(reads.clone(), position).await?;
     loop {
         match changes.next().await {
             Ok(Some(batch)) => feed.publish(batch.events, batch.revision),
@@ -69,16 +69,18 @@ async fn start(reads: &Reads, feed: &Feed) -> Result<Revision> {
 
 /// One watch of all keys, until it breaks.
 struct Changes {
+    reads: Arc<Reads>,
     stream: WatchStream,
     after: Revision,
 }
 
 impl Changes {
-    async fn open(mut client: WatchClient, after: Revision) -> Result<Self> {
+    async fn open(reads: Arc<Reads>, after: Revision) -> Result<Self> {
+        let mut client = reads.watch.clone();
         let first = i64::try_from(after.next().0).unwrap_or(i64::MAX);
         let options = WatchOptions::new().with_all_keys().with_prev_key().with_start_revision(first);
         let stream = client.watch("", Some(options)).await.map_err(|error| StoreError::unavailable("watch", error))?;
-        Ok(Self { stream, after })
+        Ok(Self { reads, stream, after })
     }
 
     /// The next changes; `None` when etcd has ended the stream.
@@ -89,9 +91,9 @@ impl Changes {
             if response.canceled() {
                 return Err(self.canceled(&response));
             }
-            let events = response.events().iter().map(event).collect::<Result<Vec<_>>>()?;
-            if let Some(last) = events.last() {
-                return Ok(Some(WatchBatch { revision: last.revision, events }));
+            if let Some(last) = response.events().last().and_then(EtcdEvent::kv) {
+                let events = response.events().iter().filter_map(|event| self.event(event)).collect();
+                return Ok(Some(WatchBatch { revision: revision(last.mod_revision()), events }));
             }
         }
     }
@@ -101,6 +103,26 @@ impl Changes {
             0 => StoreError::unavailable("watch", response.cancel_reason().to_owned()),
             oldest => StoreError::Compacted { requested: self.after, oldest: revision(oldest) },
         }
+    }
+
+    /// A change, unless its key is no text.
+    fn event(&self, event: &EtcdEvent) -> Option<Event> {
+        let kv = event.kv()?;
+        let previous = event.prev_kv();
+        let deleted = event.event_type() == EventType::Delete;
+        let kind = match (deleted, kv.create_revision() == kv.mod_revision()) {
+            (true, _) => EventKind::Deleted,
+            (false, true) => EventKind::Created,
+            (false, false) => EventKind::Modified,
+        };
+        Some(Event {
+            key: self.reads.readable_key(kv)?,
+            revision: revision(kv.mod_revision()),
+            kind,
+            created: revision(previous.map_or(kv.create_revision(), KeyValue::create_revision)),
+            value: (!deleted).then(|| Bytes::copy_from_slice(kv.value())),
+            previous: previous.map(|previous| Bytes::copy_from_slice(previous.value())),
+        })
     }
 }
 
@@ -132,7 +154,7 @@ impl History {
                     return Ok(batch);
                 }
                 Ok(None) => {}
-                Err(error @ (StoreError::Compacted { .. } | StoreError::Corrupt { .. })) => return Err(error),
+                Err(error @ StoreError::Compacted { .. }) => return Err(error),
                 Err(error) => debug!(%error, "cannot read etcd's history, trying again"),
             }
             self.open = None;
@@ -144,7 +166,7 @@ impl History {
     async fn attempt(&mut self) -> Result<Option<WatchBatch>> {
         let changes = match &mut self.open {
             Some(changes) => changes,
-            None => self.open.insert(Changes::open(self.reads.watch.clone(), self.after).await?),
+            None => self.open.insert(Changes::open(self.reads.clone(), self.after).await?),
         };
         changes.next().await
     }
@@ -159,31 +181,4 @@ impl Backfill for Reads {
 /// A revision as etcd counts it.
 pub fn revision(revision: i64) -> Revision {
     Revision(revision.unsigned_abs())
-}
-
-/// A key of etcd's.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] when it is not text.
-pub fn key(kv: &KeyValue) -> Result<Key> {
-    kv.key_str().map(Key::from).map_err(|error| StoreError::corrupt("read key", error))
-}
-
-fn event(event: &EtcdEvent) -> Result<Event> {
-    let kv = event.kv().ok_or_else(|| StoreError::corrupt("watch", "an event without a key"))?;
-    let previous = event.prev_kv();
-    let deleted = event.event_type() == EventType::Delete;
-    let kind = match (deleted, kv.create_revision() == kv.mod_revision()) {
-        (true, _) => EventKind::Deleted,
-        (false, true) => EventKind::Created,
-        (false, false) => EventKind::Modified,
-    };
-    Ok(Event {
-        key: key(kv)?,
-        revision: revision(kv.mod_revision()),
-        kind,
-        created: revision(previous.map_or(kv.create_revision(), KeyValue::create_revision)),
-        value: (!deleted).then(|| Bytes::copy_from_slice(kv.value())),
-        previous: previous.map(|previous| Bytes::copy_from_slice(previous.value())),
-    })
 }

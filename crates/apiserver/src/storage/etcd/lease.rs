@@ -7,10 +7,10 @@ use std::{
 };
 
 use etcd_client::LeaseClient;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::call::{Repeat, call};
-use crate::storage::{Result, Ttl};
+use crate::storage::{Result, StoreError, Ttl};
 
 /// A lease is granted for longer than the time to live by this part of it, within which it is shared; upstream's value.
 const SHARED_PART: u32 = 20;
@@ -42,7 +42,9 @@ impl Leases {
 
     /// A lease that lives at least as long as asked.
     pub async fn for_ttl(&self, ttl: Ttl) -> Result<i64> {
-        let mut by_ttl = self.by_ttl.lock().await;
+        // While etcd does not answer, those who wait must not wait for each other's time-outs.
+        let locked = timeout(self.limit, self.by_ttl.lock()).await;
+        let mut by_ttl = locked.map_err(|elapsed| StoreError::unavailable("grant lease", elapsed))?;
         let now = Instant::now();
         let needed = now + Duration::from_secs(ttl.as_seconds().into());
         by_ttl.retain(|_, lease| lease.ends > now);

@@ -4,7 +4,7 @@ mod call;
 mod follow;
 mod lease;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use etcd_client::{
@@ -17,8 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::{
-    Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Watch, embedded::MAX_VALUE,
-    feed::Feed,
+    Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Unreadable, Watch,
+    embedded::MAX_VALUE, feed::Feed,
 };
 use call::{Failure, Repeat, call, is_lease_gone, is_out_of_range, is_too_large};
 use follow::revision;
@@ -95,6 +95,7 @@ struct Reads {
     kv: KvClient,
     watch: WatchClient,
     limit: Duration,
+    unreadable: Unreadable,
 }
 
 /// What a key has to hold for a write to happen.
@@ -118,6 +119,7 @@ impl EtcdStore {
             kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE),
             watch: client.watch_client().max_decoding_message_size(MAX_MESSAGE),
             limit: options.timeout,
+            unreadable: Unreadable::default(),
         });
         let leases = Leases::new(client.lease_client(), options.timeout);
         let feed = Arc::new(Feed::default());
@@ -211,7 +213,7 @@ fn outcome(operation: &'static str, key: &Key, expected: Revision, response: &Tx
         if let TxnOpResponse::Get(mut answer) = answer
             && let Some(kv) = answer.take_kvs().into_iter().next()
         {
-            return Err(StoreError::Conflict { expected, current: Box::new(item(kv)?) });
+            return Err(StoreError::Conflict { expected, current: Box::new(item(key.clone(), kv)) });
         }
     }
     Err(StoreError::NotFound { key: key.clone() })
@@ -222,10 +224,10 @@ fn header_revision(operation: &'static str, header: Option<&etcd_client::Respons
     Ok(revision(header.revision()))
 }
 
-fn item(kv: KeyValue) -> Result<Item> {
-    let key = follow::key(&kv)?;
+/// What was found at a key.
+fn item(key: Key, kv: KeyValue) -> Item {
     let (written, created) = (revision(kv.mod_revision()), revision(kv.create_revision()));
-    Ok(Item { key, value: kv.into_key_value().1.into(), revision: written, created })
+    Item { key, value: kv.into_key_value().1.into(), revision: written, created }
 }
 
 impl Reads {
@@ -240,9 +242,11 @@ impl Reads {
     async fn get(&self, key: &Key) -> Result<Item> {
         let answer = self.range("get", key.as_str().as_bytes(), GetOptions::new()).await;
         let kvs = answer.map_err(|failure| failure.into_error("get"))?.take_kvs();
-        kvs.into_iter().next().map_or_else(|| Err(StoreError::NotFound { key: key.clone() }), item)
+        let found = kvs.into_iter().next().map(|kv| item(key.clone(), kv));
+        found.ok_or_else(|| StoreError::NotFound { key: key.clone() })
     }
 
+    /// As many readable values as were asked for, although etcd counts the others too.
     async fn list(&self, query: &ListQuery) -> Result<Page> {
         let start = match &query.start_after {
             Some(key) if key.as_str() >= query.prefix.as_str() => format!("{key}\0"),
@@ -252,24 +256,53 @@ impl Reads {
             let revision = self.current_revision().await?;
             return Ok(Page { items: Vec::new(), revision: query.revision.unwrap_or(revision), remaining: 0 });
         }
-        let limit = query.limit.map_or(0, NonZeroUsize::get);
-        let mut options =
-            GetOptions::new().with_range(query.prefix.end()).with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        if let Some(revision) = query.revision {
+        let (mut items, mut start, mut at) = (Vec::new(), start.into_bytes(), query.revision);
+        loop {
+            let wanted = query.limit.map_or(0, |limit| limit.get() - items.len());
+            let mut answer = self.part(&start, &query.prefix, wanted, at).await?;
+            let revision = at.map_or_else(|| header_revision("list", answer.header()), Ok)?;
+            let kvs = answer.take_kvs();
+            let remaining = answer.count().unsigned_abs().saturating_sub(kvs.len() as u64);
+            start = kvs.last().map(|last| [last.key(), b"\0"].concat()).unwrap_or_default();
+            items.extend(kvs.into_iter().filter_map(|kv| self.readable(kv)));
+            if remaining == 0 || start.is_empty() || query.limit.is_some_and(|limit| items.len() >= limit.get()) {
+                return Ok(Page { items, revision, remaining });
+            }
+            at = Some(revision);
+        }
+    }
+
+    /// What etcd has from a key on up to the end of a folder, at most so many unless that is zero.
+    async fn part(&self, start: &[u8], prefix: &Prefix, limit: usize, at: Option<Revision>) -> Result<GetResponse> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut options = GetOptions::new().with_range(prefix.end()).with_limit(limit);
+        if let Some(revision) = at {
             options = options.with_revision(i64::try_from(revision.0).unwrap_or(i64::MAX));
         }
-        let mut answer = match (self.range("list", start.as_bytes(), options).await, query.revision) {
-            (Ok(answer), _) => answer,
+        match (self.range("list", start, options).await, at) {
+            (Ok(answer), _) => Ok(answer),
             (Err(Failure::Refused(error)), Some(requested)) if is_out_of_range(&error) => {
-                return Err(self.out_of_range(requested).await);
+                Err(self.out_of_range(requested).await)
             }
-            (Err(failure), _) => return Err(failure.into_error("list")),
-        };
-        let current = header_revision("list", answer.header())?;
-        let kvs = answer.take_kvs();
-        let remaining = answer.count().unsigned_abs().saturating_sub(kvs.len() as u64);
-        let items = kvs.into_iter().map(item).collect::<Result<_>>()?;
-        Ok(Page { items, revision: query.revision.unwrap_or(current), remaining })
+            (Err(failure), _) => Err(failure.into_error("list")),
+        }
+    }
+
+    /// An item, unless its key is no text.
+    fn readable(&self, kv: KeyValue) -> Option<Item> {
+        self.readable_key(&kv).map(|key| item(key, kv))
+    }
+
+    /// A key, unless it is no text.
+    fn readable_key(&self, kv: &KeyValue) -> Option<Key> {
+        match kv.key_str() {
+            Ok(text) => Some(Key::from(text)),
+            Err(error) => {
+                let name = kv.key().escape_ascii().to_string();
+                self.unreadable.pass_over(&name, revision(kv.mod_revision()), &error);
+                None
+            }
+        }
     }
 
     /// What is wrong with a revision that etcd does not serve.
@@ -354,6 +387,10 @@ impl Store for EtcdStore {
 
     fn current_revision(&self) -> BoxFuture<'_, Result<Revision>> {
         self.reads.current_revision().boxed()
+    }
+
+    fn unreadable(&self) -> &Unreadable {
+        &self.reads.unreadable
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<()>> {
