@@ -9,11 +9,11 @@ use api_types::{
     coordination::{Lease, LeaseSpec},
     meta::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{Client, api::PostParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::flags::LeaderElectionFlags;
+use crate::{api::Api, flags::LeaderElectionFlags};
 
 /// A candidate for one lease.
 #[derive(Clone)]

@@ -12,6 +12,7 @@
 //! | [`serve`] | accept loop (HTTP/1 + HTTP/2, TLS, upgrades), certificates, health and metrics |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod api;
 pub mod backoff;
 pub mod client;
 pub mod daemon;

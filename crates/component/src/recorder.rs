@@ -15,13 +15,13 @@ use api_types::{
     meta::{ObjectMeta, Time},
 };
 use kube::{
-    Api, Client,
+    Client,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::Daemon;
+use crate::{Daemon, api::Api};
 
 const QUEUED: usize = 1000;
 const REMEMBERED: usize = 4096;

@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 
 use api_types::{
+    codec::FromJson,
     core::ObjectReference,
     meta::{ObjectMeta, OwnerReference},
     selector::label::Selector,
 };
+use component::api::Api;
 use kube::{
-    Api, Resource,
+    Resource,
     api::{Patch, PatchParams},
 };
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::slim::orphans_of;
@@ -124,7 +125,7 @@ pub enum AdoptError {
 /// When it may not, or the server cannot be asked.
 pub async fn recheck_owner<K>(owners: &Api<K>, owner: &OwnerReference) -> Result<(), AdoptError>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: Resource + FromJson,
 {
     let live = owners
         .get_opt(&owner.name)
@@ -143,7 +144,7 @@ where
 /// When the object cannot be patched.
 pub async fn adopt<K>(objects: &Api<K>, object: &ObjectMeta, owner: &OwnerReference) -> Result<(), AdoptError>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: Resource + FromJson,
 {
     let patch = json!({"metadata": {"uid": object.uid, "ownerReferences": [owner]}});
     patch_references(objects, object, &patch)
@@ -158,7 +159,7 @@ where
 /// When the object cannot be patched.
 pub async fn release<K>(objects: &Api<K>, object: &ObjectMeta, owner_uid: &str) -> Result<(), kube::Error>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: Resource + FromJson,
 {
     let references = json!([{"$patch": "delete", "uid": owner_uid}]);
     let patch = json!({"metadata": {"uid": object.uid, "ownerReferences": references}});
@@ -174,7 +175,7 @@ async fn patch_references<K>(
     patch: &serde_json::Value,
 ) -> Result<(), kube::Error>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: Resource + FromJson,
 {
     let name = object.name.as_deref().unwrap_or_default();
     objects.patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(drop)

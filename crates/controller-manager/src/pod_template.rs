@@ -1,6 +1,7 @@
 //! Pods from templates, and the hash that names a template.
 
 use api_types::{
+    codec::ToJson,
     core::{Pod, PodTemplateSpec},
     meta::{ObjectMeta, OwnerReference},
 };
@@ -32,7 +33,7 @@ pub fn pod_from_template(template: &PodTemplateSpec, namespace: &str, owner: &Ow
 #[must_use]
 pub fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     let mut hash = Fnv::default();
-    hash.write(serde_json::to_string(template).unwrap_or_default().as_bytes());
+    hash.write(&template.to_json());
     if let Some(collisions) = collisions {
         hash.write(&collisions.to_le_bytes());
     }

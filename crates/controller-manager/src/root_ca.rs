@@ -7,10 +7,11 @@ use api_types::{
     meta::ObjectMeta,
 };
 use component::{
+    api::Api,
     informer::{Informer, ObjectKey, Scope},
     queue::{Outcome, WorkQueue},
 };
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::{context::Context, controllers::Run, namespace, write};
 

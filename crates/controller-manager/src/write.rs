@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use api_types::codec::ToJson;
 use component::queue::Outcome;
 use kube::api::{PatchParams, PostParams};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The name that managed fields carry.
@@ -74,12 +74,8 @@ pub fn settle_races<E: Into<anyhow::Error>>(result: Result<Outcome, E>) -> Resul
 
 /// A merge patch that turns the status `old` into `new`, of the object with this uid only.
 #[must_use]
-pub fn status_patch<S: Serialize>(uid: Option<&str>, old: &S, new: &S) -> Value {
-    json!({"metadata": {"uid": uid}, "status": overwrite(&to_value(old), to_value(new))})
-}
-
-fn to_value<S: Serialize>(value: &S) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
+pub fn status_patch<S: ToJson>(uid: Option<&str>, old: &S, new: &S) -> Value {
+    json!({"metadata": {"uid": uid}, "status": overwrite(&old.to_tree(), new.to_tree())})
 }
 
 /// All of `new`, and `null` for what only `old` has.
@@ -92,12 +88,15 @@ fn overwrite(old: &Value, new: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use api_types::{apps::ReplicaSetStatus, codec::FromJson};
+
     use super::*;
 
     #[test]
     fn a_status_patch_removes_what_is_gone() {
-        let old = json!({"replicas": 2, "readyReplicas": 1, "conditions": []});
-        let new = json!({"replicas": 1});
+        let status = |tree| ReplicaSetStatus::from_tree(&tree).unwrap();
+        let old = status(json!({"replicas": 2, "readyReplicas": 1, "conditions": []}));
+        let new = status(json!({"replicas": 1}));
         let expected = json!({
             "metadata": {"uid": "u"},
             "status": {"replicas": 1, "readyReplicas": null, "conditions": null},

@@ -5,12 +5,13 @@ use api_types::{
     jiff::Timestamp,
     meta::{ObjectMeta, Time},
 };
+use component::api::Api;
 use component::recorder::{EventType, Recorder};
 use kube::{
-    Api, Client,
+    Client,
     api::{Patch, PatchParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::model::Pod;
 
@@ -63,7 +64,7 @@ impl Binder {
             },
         };
         let (pods, parameters) = (self.pods(pod), PostParams::default());
-        match pods.create_subresource::<Binding, Value>("binding", &name, &parameters, &binding).await {
+        match pods.create_subresource("binding", &name, &parameters, &binding).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 return Err(BindError::Moot(status.message.clone()));

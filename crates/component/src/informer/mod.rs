@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+use api_types::codec::FromJson;
 use kube::{Client, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -27,8 +28,8 @@ pub(crate) use lenient::register;
 pub use store::{IndexFn, ObjectKey, Store};
 
 /// What an informer can hold: a type of k8s-openapi, or a slim struct (see [`crate::slim_resource`]).
-pub trait Item: Resource + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
-impl<T: Resource + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Item for T {}
+pub trait Item: Resource + FromJson + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
+impl<T: Resource + FromJson + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Item for T {}
 
 /// A change of the collection.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Slim structs: only the fields that a daemon reads.
 
 /// Makes `$slim`, a struct with a field `metadata: ObjectMeta`, stand for `$full` on the wire:
-/// implements [`kube::Resource`] for it.
+/// implements [`kube::Resource`] and [`FromJson`](api_types::codec::FromJson) for it.
 ///
 /// ```
 /// use component::slim_resource;
@@ -15,6 +15,8 @@
 #[macro_export]
 macro_rules! slim_resource {
     ($slim:ty => $full:ty) => {
+        ::api_types::read_by_serde!($slim);
+
         impl ::kube::Resource for $slim {
             type DynamicType = ();
             type Scope = <$full as ::kube::Resource>::Scope;

@@ -14,11 +14,12 @@ use api_types::{
     selector::label::Selector,
 };
 use component::{
+    api::Api,
     informer::{Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
     recorder::{EventType, Recorder},
 };
-use kube::{Api, Client, api::Patch};
+use kube::{Client, api::Patch};
 
 use self::{
     plan::{OldPods, Scale, Strategy},

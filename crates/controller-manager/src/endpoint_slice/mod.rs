@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use api_types::{core::Service, discovery::EndpointSlice};
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
 use kube::{
-    Api, Client,
+    Client,
     api::{DeleteParams, Preconditions},
 };
 

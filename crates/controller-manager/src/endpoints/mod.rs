@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use api_types::core::{Endpoints, Service};
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
-use kube::{Api, Client, api::DeleteParams};
+use kube::{Client, api::DeleteParams};
 
 use crate::{context::Context, controllers::Run, service_endpoints, slim::Pod, write};
 

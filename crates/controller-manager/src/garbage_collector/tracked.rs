@@ -25,6 +25,8 @@ pub(super) struct Tracked {
     pub metadata: ObjectMeta,
 }
 
+api_types::read_by_serde!(Tracked);
+
 fn reduced<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let metadata = ObjectMeta::deserialize(deserializer)?;
     Ok(ObjectMeta {

@@ -5,12 +5,13 @@ mod plan;
 
 use std::{sync::Arc, time::Duration};
 
-use api_types::{core::Namespace, jiff::Timestamp};
+use api_types::{codec::ToJson, core::Namespace, jiff::Timestamp};
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
-use kube::{Api, Client, api::Patch};
+use kube::{Client, api::Patch};
 use serde_json::json;
 
 use self::plan::Found;
@@ -124,11 +125,10 @@ impl Controller {
             finalizers.retain(|finalizer| finalizer != FINALIZER);
         }
         let path = format!("/api/v1/namespaces/{name}/finalize");
-        let body =
-            serde_json::to_vec(&live).map_err(kube::Error::SerdeError).map_err(failed("encoding the namespace"))?;
-        let request = http::Request::put(path).header(http::header::CONTENT_TYPE, "application/json").body(body);
+        let request =
+            http::Request::put(path).header(http::header::CONTENT_TYPE, "application/json").body(live.to_json());
         let request = request.map_err(kube::Error::HttpError).map_err(failed("finalizing the namespace"))?;
-        match self.client.request::<serde_json::Value>(request).await {
+        match self.client.request_text(request).await {
             Err(error) if write::code(&error) == Some(404) => Ok(()),
             result => result.map(drop).map_err(failed("finalizing the namespace")),
         }

@@ -5,12 +5,13 @@ mod plan;
 use std::sync::Arc;
 
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
     recorder::{EventType, Recorder},
 };
 use ipnet::IpNet;
-use kube::{Api, Client, api::Patch};
+use kube::{Client, api::Patch};
 use parking_lot::Mutex;
 use serde_json::json;
 

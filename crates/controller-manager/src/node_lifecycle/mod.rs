@@ -12,11 +12,12 @@ use api_types::{
     meta::Time,
 };
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey, Scope},
     queue::{Outcome, WorkQueue},
     recorder::{EventType, Recorder},
 };
-use kube::{Api, Client, api::Patch};
+use kube::{Client, api::Patch};
 use parking_lot::Mutex;
 use serde_json::json;
 

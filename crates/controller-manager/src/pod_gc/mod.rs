@@ -6,11 +6,12 @@ mod plan;
 use std::{fmt, sync::Arc, time::Duration};
 
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
 use kube::{
-    Api, Client,
+    Client,
     api::{DeleteParams, Patch, Preconditions},
 };
 

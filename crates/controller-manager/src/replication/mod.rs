@@ -9,12 +9,13 @@ use std::{sync::Arc, time::Duration};
 
 use api_types::{apps::ReplicaSet, core, core::ReplicationController, jiff::Timestamp};
 use component::{
+    api::Api,
     informer::{Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
     recorder::{EventType, Recorder},
 };
 use kube::{
-    Api, Client,
+    Client,
     api::{DeleteParams, Preconditions},
 };
 

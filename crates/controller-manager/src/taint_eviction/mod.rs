@@ -6,12 +6,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use api_types::jiff::Timestamp;
 use component::{
+    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
     recorder::{EventType, Recorder},
 };
 use kube::{
-    Api, Client,
+    Client,
     api::{DeleteParams, Patch, Preconditions},
 };
 use parking_lot::Mutex;

@@ -1,6 +1,6 @@
 //! Finding the pod that logs and exec mean: `NAME`, `pod/NAME`, `deployment/NAME`…
 
-use api_types::core::Pod;
+use api_types::{codec::FromJson, core::Pod, meta::LabelSelector};
 use serde_json::Value;
 
 use crate::{
@@ -33,7 +33,7 @@ pub async fn find(api: &Api, argument: &str) -> Result<Pod> {
 }
 
 async fn get(api: &Api, name: &str) -> Result<Pod> {
-    parse(api.get(&format!("/api/v1/namespaces/{}/pods/{name}", api.namespace)).await?)
+    parse(&api.get(&format!("/api/v1/namespaces/{}/pods/{name}", api.namespace)).await?)
 }
 
 /// The pods that a label selector selects, running ones first.
@@ -44,14 +44,14 @@ pub async fn select(api: &Api, selector: &str) -> Result<Vec<Pod>> {
     let query = super::query(&[("labelSelector", Some(selector))]);
     let mut list = api.get(&format!("/api/v1/namespaces/{}/pods?{query}", api.namespace)).await?;
     let Value::Array(items) = list["items"].take() else { return Ok(Vec::new()) };
-    let mut pods = items.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let mut pods = items.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let running = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
     pods.sort_by_key(|pod| !running(pod));
     Ok(pods)
 }
 
-fn parse(object: Value) -> Result<Pod> {
-    serde_json::from_value(object).map_err(|error| Error::usage(format!("the server sent no pod: {error}")))
+fn parse(object: &Value) -> Result<Pod> {
+    Pod::from_tree(object).map_err(|error| Error::usage(format!("the server sent no pod: {error}")))
 }
 
 /// The label selector of a workload or a service, as text.
@@ -67,7 +67,7 @@ pub fn selector(object: &Value) -> Option<String> {
                 .join(","),
         );
     }
-    let selector: api_types::meta::LabelSelector = serde_json::from_value(selector.clone()).ok()?;
+    let selector = LabelSelector::from_tree(selector).ok()?;
     let parsed = api_types::selector::label::Selector::from_label_selector(Some(&selector)).ok()?;
     Some(parsed.to_string())
 }

@@ -2,11 +2,11 @@
 
 use api_types::{
     apps::{Deployment, ReplicaSet},
+    codec::{FromJson, ToJson},
     jiff::Timestamp,
 };
 use clap::{Args, Subcommand};
 use futures::{AsyncBufReadExt, TryStreamExt};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{pods, query};
@@ -127,7 +127,7 @@ async fn follow(api: &Api, target: &Target, watch: bool) -> Result<()> {
     let mut said = String::new();
     loop {
         let object = api.get(&target.path(Some(&api.namespace))).await?;
-        if report(&parse(object.clone())?, &mut said)? || !watch {
+        if report(&parse(&object)?, &mut said)? || !watch {
             return Ok(());
         }
         let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
@@ -136,11 +136,9 @@ async fn follow(api: &Api, target: &Target, watch: bool) -> Result<()> {
         let url = format!("{collection}?watch=true&resourceVersion={version}&fieldSelector=metadata.name%3D{name}");
         let mut lines = api.stream(&url, "application/json").await?.lines();
         while let Some(line) = lines.try_next().await.map_err(|error| Error::Unreachable(error.to_string()))? {
-            let mut event: Value =
-                serde_json::from_str(&line).map_err(|error| Error::Unreachable(error.to_string()))?;
-            let mut object = event["object"].take();
+            let event: Value = serde_json::from_str(&line).map_err(|error| Error::Unreachable(error.to_string()))?;
             match event["type"].as_str() {
-                Some("ADDED" | "MODIFIED") if report(&parse(object.take())?, &mut said)? => return Ok(()),
+                Some("ADDED" | "MODIFIED") if report(&parse(&event["object"])?, &mut said)? => return Ok(()),
                 Some("DELETED") => return Err(Error::usage("object has been deleted")),
                 Some("ERROR") => break,
                 _ => {}
@@ -202,7 +200,7 @@ async fn revisions(api: &Api, target: &Target) -> Result<(Value, Vec<(i64, Repli
         let owned = owners.into_iter().any(|owner| owner["uid"] == object["metadata"]["uid"]);
         let revision = item["metadata"]["annotations"][REVISION].as_str().and_then(|revision| revision.parse().ok());
         if let (true, Some(revision)) = (owned, revision) {
-            revisions.push((revision, parse(item)?));
+            revisions.push((revision, parse(&item)?));
         }
     }
     revisions.sort_by_key(|(revision, _)| *revision);
@@ -214,7 +212,8 @@ async fn show_history(api: &Api, target: &Target, revision: Option<i64>) -> Resu
     if let Some(wanted) = revision {
         let (_, set) = find(&revisions, wanted)?;
         println!("{} with revision #{wanted}", target.display());
-        let template = set.spec.as_ref().map(|spec| json!(spec.template)).unwrap_or_default();
+        let template =
+            set.spec.as_ref().and_then(|spec| spec.template.as_ref()).map(ToJson::to_tree).unwrap_or_default();
         print!("{}", crate::output::render(&Format::Yaml, &template)?);
         return Ok(());
     }
@@ -245,7 +244,8 @@ async fn undo(api: &Api, target: &Target, flags: &Undo) -> Result<()> {
         (0, _) => return Err(Error::usage(format!("no rollout history found for {}", target.display()))),
         (wanted, known) => &find(known, wanted)?.1,
     };
-    let mut template = set.spec.as_ref().map(|spec| json!(spec.template)).unwrap_or_default();
+    let mut template =
+        set.spec.as_ref().and_then(|spec| spec.template.as_ref()).map(ToJson::to_tree).unwrap_or_default();
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
         labels.remove(TEMPLATE_HASH);
     }
@@ -280,8 +280,8 @@ async fn patch(
     print_result(&Format::Human, &target.resource, &after, &dry_run.say(said))
 }
 
-fn parse<T: DeserializeOwned>(object: Value) -> Result<T> {
-    serde_json::from_value(object).map_err(|error| Error::usage(format!("unexpected object: {error}")))
+fn parse<T: FromJson>(object: &Value) -> Result<T> {
+    T::from_tree(object).map_err(|error| Error::usage(format!("unexpected object: {error}")))
 }
 
 #[cfg(test)]
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn progress_is_told_as_kubectl_tells_it() {
         let deployment = |generation: i64, updated: i32, replicas: i32, available: i32| -> Deployment {
-            parse(json!({"metadata": {"name": "web", "generation": generation}, "spec": {"replicas": 3, "selector": {}, "template": {}},
+            parse(&json!({"metadata": {"name": "web", "generation": generation}, "spec": {"replicas": 3, "selector": {}, "template": {}},
                 "status": {"observedGeneration": 2, "updatedReplicas": updated, "replicas": replicas, "availableReplicas": available}}))
             .unwrap()
         };

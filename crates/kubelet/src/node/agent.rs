@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api_types::codec::ToJson;
 use api_types::core::{Node, NodeSpec, NodeStatus};
 use api_types::jiff::Timestamp;
 use api_types::meta::ObjectMeta;
+use component::api::Api;
 use component::informer::{Event, Informer};
 use component::recorder::EventType::{Normal, Warning};
 use ipnet::IpNet;
+use kube::Client;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -122,7 +124,7 @@ impl NodeAgent {
         if self.told.is_none() {
             self.update_labels(&nodes).await?;
         }
-        let mut value = json!({"status": status});
+        let mut value = json!({"status": status.to_tree()});
         // Two addresses of one type would be merged into one.
         if let Some(addresses) = value["status"]["addresses"].as_array_mut() {
             addresses.insert(0, json!({"$patch": "replace"}));

@@ -6,9 +6,9 @@ use api_types::coordination::{Lease, LeaseSpec};
 use api_types::core::Node;
 use api_types::jiff::Timestamp;
 use api_types::meta::{MicroTime, ObjectMeta, OwnerReference};
-use component::backoff::Backoff;
+use component::{api::Api, backoff::Backoff};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 
 const NAMESPACE: &str = "kube-node-lease";

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use api_types::core::Pod;
 use api_types::meta::OwnerReference;
-use component::Daemon;
 use component::informer::{Informer, ObjectKey};
 use component::queue::{Outcome, WorkQueue};
+use component::{Daemon, api::Api};
+use kube::Client;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use kube::{Api, Client};
 
 use crate::pod::{PodExt, annotations};
 use crate::workers::Workers;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::core::{Pod, PodStatus};
-use component::Daemon;
 use component::informer::{ObjectKey, Store};
 use component::queue::{Outcome, WorkQueue};
+use component::{Daemon, api::Api};
+use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::json;
 

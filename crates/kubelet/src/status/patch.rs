@@ -1,6 +1,6 @@
 //! The strategic merge patch that leads from one status to another: only what differs.
 
-use api_types::core::PodStatus;
+use api_types::{codec::ToJson, core::PodStatus};
 use serde_json::{Map, Value, json};
 
 /// Fields that the kubelet owns and may take away again.
@@ -43,8 +43,8 @@ pub(super) fn diff(from: &PodStatus, to: &PodStatus) -> Option<Value> {
 }
 
 fn object(status: &PodStatus) -> Map<String, Value> {
-    match serde_json::to_value(status) {
-        Ok(Value::Object(map)) => map,
+    match status.to_tree() {
+        Value::Object(map) => map,
         _ => Map::new(),
     }
 }

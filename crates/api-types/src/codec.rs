@@ -1,0 +1,102 @@
+//! Reading and writing JSON in one compiled place.
+//!
+//! Serde's code for a kind such as `Pod` is thousands of functions, and generic code is compiled anew in every crate that
+//! calls it. The methods of [`FromJson`] and [`ToJson`] are not generic: for the types listed here they are compiled once, in this crate, and
+//! a daemon that goes by them compiles no serialiser. Slim models of a few fields implement [`FromJson`] where they are.
+
+use serde::de::DeserializeOwned;
+pub use serde_json::Error;
+use serde_json::Value;
+
+use crate::{apps, coordination, core, discovery, meta};
+
+/// A type that can be read from JSON.
+pub trait FromJson: Sized {
+    /// Reads a value; unknown fields are skipped.
+    ///
+    /// # Errors
+    /// When the JSON is malformed or a field has another type.
+    fn from_json(json: &[u8]) -> Result<Self, Error>;
+
+    /// Reads a value from a JSON tree. By way of bytes: a deserialiser of trees would be compiled as well.
+    ///
+    /// # Errors
+    /// When a field has another type.
+    fn from_tree(tree: &Value) -> Result<Self, Error> {
+        Self::from_json(tree.to_string().as_bytes())
+    }
+}
+
+/// A type that can be written as JSON.
+pub trait ToJson {
+    /// The value in JSON.
+    fn to_json(&self) -> Vec<u8>;
+
+    /// The value as a JSON tree. By way of bytes, as [`FromJson::from_tree`].
+    fn to_tree(&self) -> Value {
+        serde_json::from_slice(&self.to_json()).unwrap_or_default()
+    }
+}
+
+/// Implements [`FromJson`] for a small model with serde, compiled where this stands.
+#[macro_export]
+macro_rules! read_by_serde {
+    ($type:ty) => {
+        impl $crate::codec::FromJson for $type {
+            fn from_json(json: &[u8]) -> ::std::result::Result<Self, $crate::codec::Error> {
+                $crate::codec::by_serde(json)
+            }
+        }
+    };
+}
+
+/// Reads a value with serde, compiled where this is called.
+///
+/// # Errors
+/// As [`FromJson::from_json`].
+pub fn by_serde<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json)
+}
+
+/// Implements both with serde, compiled here.
+macro_rules! compile {
+    ($($type:ty),+ $(,)?) => {$(
+        impl FromJson for $type {
+            fn from_json(json: &[u8]) -> Result<Self, Error> {
+                serde_json::from_slice(json)
+            }
+        }
+
+        impl ToJson for $type {
+            fn to_json(&self) -> Vec<u8> {
+                serde_json::to_vec(self).unwrap_or_default()
+            }
+        }
+    )+};
+}
+
+compile! {
+    apps::Deployment,
+    apps::DeploymentStatus,
+    apps::ReplicaSet,
+    apps::ReplicaSetStatus,
+    coordination::Lease,
+    core::Binding,
+    core::ConfigMap,
+    core::Endpoints,
+    core::Event,
+    core::Namespace,
+    core::Node,
+    core::NodeStatus,
+    core::Pod,
+    core::PodStatus,
+    core::PodTemplateSpec,
+    core::ReplicationController,
+    core::ReplicationControllerStatus,
+    core::Secret,
+    core::Service,
+    core::ServiceAccount,
+    discovery::EndpointSlice,
+    meta::LabelSelector,
+    meta::Status,
+}
