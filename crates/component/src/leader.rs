@@ -46,27 +46,31 @@ impl Candidate {
     /// leadership is lost, or released because `shutdown` was cancelled.
     pub async fn lead(self, shutdown: CancellationToken) -> impl Future<Output = ()> + Send {
         let mut observed = None;
-        loop {
-            match self.try_acquire(&mut observed).await {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(error) => tracing::info!(lease = self.name, "acquiring: {error}"),
+        let renewed = loop {
+            let asked = Instant::now();
+            match tokio::time::timeout(self.timing.renew_deadline, self.try_acquire(&mut observed)).await {
+                Ok(Ok(true)) => break asked,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::info!(lease = self.name, "acquiring: {error}"),
+                Err(_) => tracing::info!(lease = self.name, "acquiring: no answer"),
             }
             tokio::time::sleep(self.timing.retry_period.mul_f64(1.0 + rand::random::<f64>() * 0.2)).await;
-        }
+        };
         tracing::info!(lease = self.name, identity = self.identity, "became leader");
-        self.renew_until_lost(observed, shutdown)
+        self.renew_until_lost(observed, renewed, shutdown)
     }
 
-    async fn renew_until_lost(self, mut observed: Option<Observed>, shutdown: CancellationToken) {
-        let mut renewed = Instant::now();
+    async fn renew_until_lost(self, mut observed: Option<Observed>, mut renewed: Instant, shutdown: CancellationToken) {
         while renewed.elapsed() < self.timing.renew_deadline {
             if shutdown.run_until_cancelled(tokio::time::sleep(self.timing.retry_period)).await.is_none() {
                 self.release(observed).await;
                 return;
             }
-            match tokio::time::timeout(self.timing.renew_deadline, self.try_acquire(&mut observed)).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+            // Others count from when this request arrived: an answer that comes late renews for less long, and one that
+            // comes too late is not waited for.
+            let (asked, left) = (Instant::now(), self.timing.renew_deadline.saturating_sub(renewed.elapsed()));
+            match tokio::time::timeout(left, self.try_acquire(&mut observed)).await {
+                Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) => tracing::warn!(lease = self.name, "renewing: {error}"),
                 Err(_) => {}
