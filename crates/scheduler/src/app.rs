@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -15,11 +16,16 @@ use component::{
     serve::health::Health,
 };
 
-use crate::{binder::Binder, metrics::Metrics, scheduler::Scheduler};
+use crate::{
+    binder::Binder,
+    config::{self, Backoff, ConfigError, Configuration, default_profiles},
+    framework::Profiles,
+    metrics::Metrics,
+    scheduler::Scheduler,
+};
 
 /// Flags that upstream has retired, or that mean nothing here.
 pub const RETIRED: RetiredFlags = &[
-    ("config", "the default profile is always used"),
     ("authentication-kubeconfig", "the health port asks for no credentials"),
     ("authorization-kubeconfig", "the health port asks for no credentials"),
     ("authorization-always-allow-paths", "the health port asks for no credentials"),
@@ -56,25 +62,86 @@ pub struct Flags {
     /// HTTPS port for health and metrics; 0 turns it off
     #[arg(long, default_value_t = 10259, value_name = "PORT")]
     pub secure_port: u16,
-    /// Pods that name this scheduler are this one's
+    /// Pods that name this scheduler are this one's; the configuration's profiles go before it
     #[arg(long, default_value = "default-scheduler", value_name = "NAME")]
     pub scheduler_name: String,
+    /// A file with a KubeSchedulerConfiguration; it goes before the flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The name of the lease.
+const LEASE: &str = "kube-scheduler";
+
+/// Flags and configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The API server.
+    pub client: ClientFlags,
+    /// Leader election.
+    pub leader: LeaderElectionFlags,
+    /// Name of the lease.
+    pub lease: String,
+    /// Who decides about which pods.
+    pub profiles: Profiles,
+    /// How long a pod waits after a failed attempt.
+    pub backoff: Backoff,
+}
+
+impl Config {
+    /// Reads the configuration, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read or makes no sense.
+    pub fn new(flags: &Flags) -> Result<Self, ConfigError> {
+        let mut own = Self {
+            client: flags.client.clone(),
+            leader: flags.leader.clone(),
+            lease: LEASE.to_owned(),
+            profiles: default_profiles(&flags.scheduler_name),
+            backoff: Backoff::default(),
+        };
+        if let Some(path) = &flags.config {
+            own.take(config::load(path)?);
+        }
+        Ok(own)
+    }
+
+    fn take(&mut self, file: Configuration) {
+        self.profiles = file.profiles;
+        self.backoff = file.backoff;
+        if file.kubeconfig.is_some() {
+            self.client.kubeconfig = file.kubeconfig;
+        }
+        let (flags, file) = (&mut self.leader, file.leader_election);
+        flags.enabled = file.leader_elect.unwrap_or(flags.enabled);
+        flags.lease_duration = file.lease_duration.unwrap_or(flags.lease_duration);
+        flags.renew_deadline = file.renew_deadline.unwrap_or(flags.renew_deadline);
+        flags.retry_period = file.retry_period.unwrap_or(flags.retry_period);
+        if let Some(namespace) = file.resource_namespace {
+            flags.namespace = namespace;
+        }
+        if let Some(name) = file.resource_name {
+            self.lease = name;
+        }
+    }
 }
 
 /// Binds the health port, waits for leadership in the background, and schedules.
 ///
 /// # Errors
-/// When the kubeconfig does not load or the port is taken.
+/// When the configuration or the kubeconfig does not load, or the port is taken.
 pub async fn start(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
-    let client = component::client::connect(&flags.client).await?;
+    let config = Config::new(&flags)?;
+    let client = component::client::connect(&config.client).await?;
     let health = Health::new();
     let metrics = Metrics::new(&health);
     if flags.secure_port != 0 {
         health.serve_tls("kube-scheduler", SocketAddr::new(flags.bind_address, flags.secure_port), &daemon).await?;
     }
     daemon.ready();
-    if flags.leader.enabled {
-        let candidate = Candidate::new(client.clone(), "kube-scheduler", &flags.leader);
+    if config.leader.enabled {
+        let candidate = Candidate::new(client.clone(), &config.lease, &config.leader);
         let leading = candidate.lead(daemon.shutdown.clone()).await;
         let shutdown = daemon.shutdown.clone();
         daemon.spawn(async move {
@@ -83,16 +150,17 @@ pub async fn start(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
             shutdown.cancel();
         });
     }
-    run(&flags, client, metrics, &daemon).await;
+    run(config, client, metrics, &daemon).await;
     Ok(())
 }
 
 /// Starts informers and the loop.
-async fn run(flags: &Flags, client: kube::Client, metrics: Metrics, daemon: &Daemon) {
-    let recorder = Recorder::new(client.clone(), &flags.scheduler_name, "", daemon);
+pub async fn run(config: Config, client: kube::Client, metrics: Metrics, daemon: &Daemon) {
+    let name = config.profiles.keys().next().cloned().unwrap_or_default();
+    let recorder = Recorder::new(client.clone(), &name, "", daemon);
     let informers = Informers::new();
     let binder = Binder::new(client.clone(), recorder);
-    let scheduler = Arc::new(Scheduler::new(&flags.scheduler_name, binder, metrics));
+    let scheduler = Arc::new(Scheduler::new(config.profiles, config.backoff, binder, metrics));
     scheduler.follow(&informers);
     informers.start(&client, daemon);
     informers.synced().await;

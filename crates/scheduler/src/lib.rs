@@ -1,6 +1,6 @@
 //! The scheduler: `pop → filter → score → assume → bind`.
 //!
-//! [`framework`] holds the decision, which is pure; [`cache`] what is known of the cluster;
+//! [`framework`] holds the decision, which is pure; [`cache`] and [`directory`] what is known of the cluster;
 //! [`queue`] the pods that wait; [`scheduler`] the loop that joins them; [`binder`] the writes.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub mod app;
 pub mod binder;
 pub mod cache;
+pub mod config;
+pub mod directory;
 pub mod framework;
 pub mod metrics;
 pub mod model;
@@ -16,6 +18,8 @@ pub mod plugins;
 pub mod queue;
 pub mod resources;
 pub mod scheduler;
+#[cfg(test)]
+mod testing;
 
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.

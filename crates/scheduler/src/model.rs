@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    core::{ContainerPort, NodeAffinity, Taint, Toleration},
-    meta::{ObjectMeta, Time},
+    core::{
+        ContainerPort, NodeAffinity, PodAffinityTerm, Taint, Toleration, TopologySpreadConstraint,
+        WeightedPodAffinityTerm,
+    },
+    meta::{LabelSelector, ObjectMeta, Time},
     pod::{ContainerView, Held, PodView, ResourceList},
 };
 use component::slim_resource;
@@ -36,8 +39,10 @@ pub struct PodSpec {
     pub priority: Option<i32>,
     /// Labels that the node must have.
     pub node_selector: Option<Box<BTreeMap<String, String>>>,
-    /// Node affinity.
+    /// Which nodes and pods it wants near or far.
     pub affinity: Option<Box<Affinity>>,
+    /// How it is to be spread among its like.
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Taints that it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Containers that run together.
@@ -56,12 +61,26 @@ pub struct PodSpec {
 #[derive(Clone, Debug, Deserialize)]
 pub struct SchedulingGate {}
 
-/// Affinity to nodes; affinity to pods is not considered yet.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Affinity to nodes, to pods, and against pods.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Affinity {
-    /// Required and preferred terms.
+    /// Nodes.
     pub node_affinity: Option<NodeAffinity>,
+    /// Pods to be near to.
+    pub pod_affinity: Option<PodAffinity>,
+    /// Pods to be far from.
+    pub pod_anti_affinity: Option<PodAffinity>,
+}
+
+/// Affinity to pods or against them: both look alike.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodAffinity {
+    /// What must be.
+    pub required_during_scheduling_ignored_during_execution: Vec<PodAffinityTerm>,
+    /// What would be nice.
+    pub preferred_during_scheduling_ignored_during_execution: Vec<WeightedPodAffinityTerm>,
 }
 
 /// A container.
@@ -202,6 +221,18 @@ impl Pod {
         !matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 
+    /// Who schedules it.
+    #[must_use]
+    pub fn scheduler_name(&self) -> &str {
+        self.spec.scheduler_name.as_deref().unwrap_or("default-scheduler")
+    }
+
+    /// The node that it is on; `None` while unscheduled.
+    #[must_use]
+    pub fn node_name(&self) -> Option<&str> {
+        self.spec.node_name.as_deref().filter(|node| !node.is_empty())
+    }
+
     /// The uid; empty only in tests.
     #[must_use]
     pub fn uid(&self) -> &str {
@@ -245,4 +276,61 @@ pub struct NodeSpec {
 pub struct NodeStatus {
     /// For pods, after what the system keeps.
     pub allocatable: ResourceList,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Namespace {
+    /// Name and labels.
+    pub metadata: ObjectMeta,
+}
+slim_resource!(Namespace => api_types::core::Namespace);
+
+/// A service.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Service {
+    /// Name.
+    pub metadata: ObjectMeta,
+    /// What it selects.
+    #[serde(default)]
+    pub spec: LabelsSelected,
+}
+slim_resource!(Service => api_types::core::Service);
+
+/// A replication controller.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ReplicationController {
+    /// Name.
+    pub metadata: ObjectMeta,
+    /// What it selects.
+    #[serde(default)]
+    pub spec: LabelsSelected,
+}
+slim_resource!(ReplicationController => api_types::core::ReplicationController);
+
+/// A selector that is a map of labels.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LabelsSelected {
+    /// All of them.
+    pub selector: BTreeMap<String, String>,
+}
+
+/// A replica set.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ReplicaSet {
+    /// Name.
+    pub metadata: ObjectMeta,
+    /// What it selects.
+    #[serde(default)]
+    pub spec: ReplicaSetSpec,
+}
+slim_resource!(ReplicaSet => api_types::apps::ReplicaSet);
+
+/// What a replica set selects.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSetSpec {
+    /// The selector.
+    pub selector: Option<LabelSelector>,
 }

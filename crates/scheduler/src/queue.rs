@@ -1,6 +1,8 @@
 //! Pods that wait: ready ones by priority, failed ones for their back-off, rejected ones for a
 //! change in the cluster that may help.
 
+mod log;
+
 use std::{
     cmp::Ordering,
     collections::{BTreeSet, HashMap},
@@ -12,16 +14,14 @@ use component::informer::ObjectKey;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
+use self::log::Log;
 use crate::{
     cache::PodInfo,
-    framework::{ClusterEvent, PLUGINS},
+    config::Backoff,
+    framework::{Candidate, Change, Hint, Profiles},
     model::Pod,
 };
 
-/// Back-off after the first failed attempt; upstream's `podInitialBackoffSeconds`.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest; upstream's `podMaxBackoffSeconds`.
-const LAST_BACKOFF: Duration = Duration::from_secs(10);
 /// A rejected pod is tried again after this long even if nothing seems to have changed; upstream's
 /// `podMaxInUnschedulablePodsDuration`.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub struct Waiting {
     /// The newest state.
     pub pod: Arc<Pod>,
-    /// The sums made of it, once.
+    /// What counts of it, once.
     pub info: Arc<PodInfo>,
     /// Attempts so far.
     pub attempts: u32,
@@ -70,10 +70,15 @@ enum Place {
     Active,
     /// Until this time.
     BackingOff(Instant),
-    /// For one of these plugins' changes, at most until this time.
+    /// For a change that helps against these plugins, at most until this time.
     Unschedulable { rejected_by: Vec<&'static str>, until: Instant },
-    /// With the scheduling loop now. What has happened in the cluster since.
-    InFlight(Vec<ClusterEvent>),
+    /// With the scheduling loop now.
+    InFlight {
+        /// Where what has happened in the cluster since begins in the log.
+        since: u64,
+        /// The pod as the loop saw it.
+        seen: Arc<Pod>,
+    },
 }
 
 /// See the module.
@@ -85,12 +90,19 @@ pub struct SchedulingQueue {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Who decides about pods, and is asked whether a change helps one.
+    profiles: Arc<Profiles>,
+    backoff: Backoff,
     /// Every pod that is not placed, and where it waits.
     pods: HashMap<ObjectKey, (Waiting, Place)>,
     /// The line.
     active: BTreeSet<Rank>,
+    /// The rejected ones: most changes concern few of all that wait.
+    unschedulable: BTreeSet<ObjectKey>,
     /// Who comes back when: pods that back off, and rejected ones' longest wait.
     timers: BTreeSet<(Instant, ObjectKey)>,
+    /// What has happened since the first of the pods that are with the loop was taken.
+    log: Log,
     /// Numbers arrivals.
     sequence: u64,
 }
@@ -110,17 +122,21 @@ impl State {
         Rank { priority, sequence: waiting.sequence, key: key.clone() }
     }
 
-    /// Takes a pod out of the line and off the clock, wherever it waits.
+    /// Takes a pod out of wherever it waits.
     fn detach(&mut self, key: &ObjectKey) -> Option<(Waiting, Place)> {
         let (waiting, place) = self.pods.remove(key)?;
         match &place {
             Place::Active => {
                 self.active.remove(&Self::rank(&waiting, key));
             }
-            Place::BackingOff(until) | Place::Unschedulable { until, .. } => {
+            Place::BackingOff(until) => {
                 self.timers.remove(&(*until, key.clone()));
             }
-            Place::InFlight(_) => {}
+            Place::Unschedulable { until, .. } => {
+                self.unschedulable.remove(key);
+                self.timers.remove(&(*until, key.clone()));
+            }
+            Place::InFlight { since, .. } => self.log.close(*since),
         }
         Some((waiting, place))
     }
@@ -130,35 +146,48 @@ impl State {
             Place::Active => {
                 self.active.insert(Self::rank(&waiting, &key));
             }
-            Place::BackingOff(until) | Place::Unschedulable { until, .. } => {
+            Place::BackingOff(until) => {
                 self.timers.insert((*until, key.clone()));
             }
-            Place::InFlight(_) => {}
+            Place::Unschedulable { until, .. } => {
+                self.unschedulable.insert(key.clone());
+                self.timers.insert((*until, key.clone()));
+            }
+            Place::InFlight { .. } => {}
         }
         self.pods.insert(key, (waiting, place));
     }
 
     fn set(&mut self, key: ObjectKey, pod: Arc<Pod>, info: Arc<PodInfo>) {
+        if let Some((waiting, Place::InFlight { .. })) = self.pods.get_mut(&key) {
+            // The loop is told of it when it brings the pod back.
+            (waiting.pod, waiting.info) = (pod, info);
+            return;
+        }
         let Some((mut waiting, place)) = self.detach(&key) else {
             self.sequence += 1;
             let waiting = Waiting { pod, info, attempts: 0, sequence: self.sequence };
             self.attach(key, waiting, Place::Active);
             return;
         };
-        let changed = waiting.info != info
-            || waiting.pod.spec.tolerations != pod.spec.tolerations
-            || waiting.pod.spec.node_selector != pod.spec.node_selector;
-        waiting.pod = pod;
+        let old = std::mem::replace(&mut waiting.pod, pod);
         waiting.info = info;
         let place = match place {
-            Place::Unschedulable { .. } if changed => Place::Active,
-            Place::InFlight(mut events) if changed => {
-                events.push(ClusterEvent::PodChanged);
-                Place::InFlight(events)
+            Place::Unschedulable { rejected_by, .. }
+                if self.hint(&waiting, &rejected_by, &own_change(&old, &waiting.pod)) == Hint::Queue =>
+            {
+                Place::Active
             }
             place => place,
         };
         self.attach(key, waiting, place);
+    }
+
+    fn hint(&self, waiting: &Waiting, rejected_by: &[&'static str], change: &Change) -> Hint {
+        let name = waiting.pod.scheduler_name();
+        let candidate = Candidate { pod: &waiting.pod, info: &waiting.info };
+        // Nobody decides about a pod whose profile is gone.
+        self.profiles.get(name).map_or(Hint::Skip, |profile| profile.hint(candidate, rejected_by, change))
     }
 
     fn wake_due(&mut self, now: Instant) -> Option<Instant> {
@@ -180,47 +209,65 @@ impl State {
         let rank = self.active.pop_first()?;
         let (waiting, place) = self.pods.get_mut(&rank.key)?;
         waiting.attempts += 1;
-        *place = Place::InFlight(Vec::new());
+        *place = Place::InFlight { since: self.log.open(), seen: Arc::clone(&waiting.pod) };
         Some((rank.key, waiting.clone()))
     }
 
-    /// Brings back the rejected pods that `event` may help.
-    fn wake(&mut self, event: ClusterEvent) {
-        let mut woken = Vec::new();
-        for (key, (waiting, place)) in &mut self.pods {
-            match place {
-                Place::InFlight(events) if !events.contains(&event) => events.push(event),
-                Place::Unschedulable { rejected_by, .. } if helps(event, rejected_by) => {
-                    woken.push((key.clone(), backoff(waiting.attempts)));
-                }
-                _ => {}
+    /// Brings back the rejected pods that a change may help; whether there were any.
+    fn wake(&mut self, change: Change) -> bool {
+        let helped = |key: &&ObjectKey| match self.pods.get(*key) {
+            Some((waiting, Place::Unschedulable { rejected_by, .. })) => {
+                self.hint(waiting, rejected_by, &change) == Hint::Queue
             }
-        }
+            _ => false,
+        };
+        let woken: Vec<ObjectKey> = self.unschedulable.iter().filter(helped).cloned().collect();
         let now = Instant::now();
-        for (key, backoff) in woken {
-            if let Some((waiting, place)) = self.detach(&key) {
-                let back_at = match place {
-                    Place::Unschedulable { until, .. } => until - LONGEST_WAIT + backoff,
-                    _ => now,
-                };
-                let place = if back_at <= now { Place::Active } else { Place::BackingOff(back_at) };
-                self.attach(key, waiting, place);
-            }
+        for key in &woken {
+            let Some((waiting, place)) = self.detach(key) else { continue };
+            let back_at = match place {
+                Place::Unschedulable { until, .. } => until - LONGEST_WAIT + self.backoff(waiting.attempts),
+                _ => now,
+            };
+            let place = if back_at <= now { Place::Active } else { Place::BackingOff(back_at) };
+            self.attach(key.clone(), waiting, place);
         }
+        self.log.note(change);
+        !woken.is_empty()
+    }
+
+    fn backoff(&self, attempts: u32) -> Duration {
+        let doubled = self.backoff.first.saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
+        doubled.min(self.backoff.last)
+    }
+
+    /// Where a pod waits after an attempt that began at `since`.
+    fn place_after(&self, waiting: &Waiting, since: u64, seen: &Arc<Pod>, retry: Retry) -> Place {
+        let now = Instant::now();
+        let back_at = now + self.backoff(waiting.attempts);
+        let Retry::Rejected(rejected_by) = retry else { return Place::BackingOff(back_at) };
+        let changed = !Arc::ptr_eq(seen, &waiting.pod);
+        let own = changed.then(|| own_change(seen, &waiting.pod));
+        let helps = |change: &Change| self.hint(waiting, &rejected_by, change) == Hint::Queue;
+        if self.log.since(since).any(helps) || own.is_some_and(|own| helps(&own)) {
+            return Place::BackingOff(back_at);
+        }
+        Place::Unschedulable { rejected_by, until: now + LONGEST_WAIT }
     }
 }
 
-fn backoff(attempts: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1))).min(LAST_BACKOFF)
-}
-
-fn helps(event: ClusterEvent, rejected_by: &[&'static str]) -> bool {
-    let plugins = PLUGINS.iter().map(|row| row.plugin).filter(|plugin| rejected_by.contains(&plugin.name()));
-    // A pod that nobody rejected found no node at all.
-    rejected_by.is_empty() || plugins.into_iter().any(|plugin| plugin.requeue_on().contains(&event))
+fn own_change(old: &Arc<Pod>, new: &Arc<Pod>) -> Change {
+    Change::Own { old: Arc::clone(old), new: Arc::clone(new) }
 }
 
 impl SchedulingQueue {
+    /// An empty queue of pods that these profiles decide about.
+    #[must_use]
+    pub fn new(profiles: Arc<Profiles>, backoff: Backoff) -> Self {
+        let state = State { profiles, backoff, ..State::default() };
+        Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
     /// An unplaced pod is new, or has changed.
     pub fn set(&self, key: ObjectKey, pod: Arc<Pod>, info: Arc<PodInfo>) {
         self.state.lock().set(key, pod, info);
@@ -233,24 +280,25 @@ impl SchedulingQueue {
     }
 
     /// Something changed in the cluster.
-    pub fn wake(&self, event: ClusterEvent) {
-        self.state.lock().wake(event);
-        self.changed.notify_one();
+    pub fn wake(&self, change: Change) {
+        if self.state.lock().wake(change) {
+            self.changed.notify_one();
+        }
     }
 
-    /// An attempt failed. Does nothing if the pod has been removed meanwhile.
-    pub fn retry(&self, key: &ObjectKey, retry: Retry) {
-        let mut state = self.state.lock();
-        let Some((waiting, Place::InFlight(events))) = state.detach(key) else { return };
-        let now = Instant::now();
-        let place = match retry {
-            Retry::Rejected(rejected_by) if !events.iter().any(|event| helps(*event, &rejected_by)) => {
-                Place::Unschedulable { rejected_by, until: now + LONGEST_WAIT }
-            }
-            Retry::Rejected(_) | Retry::Failed => Place::BackingOff(now + backoff(waiting.attempts)),
-        };
-        state.attach(key.clone(), waiting, place);
-        drop(state);
+    /// An attempt failed. Does nothing if the pod has been removed meanwhile, even if another has come in its place.
+    pub fn retry(&self, key: &ObjectKey, attempt: &Waiting, retry: Retry) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let Some((waiting, Place::InFlight { since, seen })) = state.pods.get(key) else { return };
+        if waiting.pod.uid() != attempt.pod.uid() {
+            return;
+        }
+        let place = state.place_after(waiting, *since, seen, retry);
+        if let Some((waiting, _)) = state.detach(key) {
+            state.attach(key.clone(), waiting, place);
+        }
+        drop(guard);
         self.changed.notify_one();
     }
 
@@ -284,7 +332,7 @@ impl SchedulingQueue {
         let mut counts = (0, 0, 0);
         for (_, place) in state.pods.values() {
             match place {
-                Place::Active | Place::InFlight(_) => counts.0 += 1,
+                Place::Active | Place::InFlight { .. } => counts.0 += 1,
                 Place::BackingOff(_) => counts.1 += 1,
                 Place::Unschedulable { .. } => counts.2 += 1,
             }
@@ -294,75 +342,4 @@ impl SchedulingQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn add(queue: &SchedulingQueue, name: &str, priority: i32) {
-        let mut pod = Pod::default();
-        pod.spec.priority = Some(priority);
-        let info = Arc::new(PodInfo::of(&pod));
-        queue.set(ObjectKey::new("ns", name), Arc::new(pod), info);
-    }
-
-    async fn pop(queue: &SchedulingQueue) -> String {
-        queue.pop().await.0.name
-    }
-
-    async fn is_silent(queue: &SchedulingQueue, seconds: u64) -> bool {
-        tokio::time::timeout(Duration::from_secs(seconds), queue.pop()).await.is_err()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn priority_then_age() {
-        let queue = SchedulingQueue::default();
-        for (name, priority) in [("low", 0), ("high", 9), ("low2", 0)] {
-            add(&queue, name, priority);
-        }
-        assert_eq!([pop(&queue).await, pop(&queue).await, pop(&queue).await], ["high", "low", "low2"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rejected_pod_waits_for_a_change_that_helps() {
-        let queue = SchedulingQueue::default();
-        add(&queue, "a", 0);
-        pop(&queue).await;
-        queue.retry(&ObjectKey::new("ns", "a"), Retry::Rejected(vec!["NodeName"]));
-        queue.wake(ClusterEvent::PodGone);
-        assert!(is_silent(&queue, 60).await);
-        queue.wake(ClusterEvent::NodeChanged);
-        assert_eq!(pop(&queue).await, "a");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_change_during_the_attempt_counts() {
-        let queue = SchedulingQueue::default();
-        add(&queue, "a", 0);
-        pop(&queue).await;
-        queue.wake(ClusterEvent::NodeChanged);
-        queue.retry(&ObjectKey::new("ns", "a"), Retry::Rejected(vec!["NodeName"]));
-        let start = Instant::now();
-        assert_eq!(pop(&queue).await, "a");
-        assert_eq!(start.elapsed().as_secs(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever() {
-        let queue = SchedulingQueue::default();
-        add(&queue, "a", 0);
-        pop(&queue).await;
-        queue.retry(&ObjectKey::new("ns", "a"), Retry::Rejected(vec!["NodeName"]));
-        let start = Instant::now();
-        assert_eq!(pop(&queue).await, "a");
-        assert_eq!(start.elapsed(), LONGEST_WAIT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_removed_pod_does_not_come_back() {
-        let queue = SchedulingQueue::default();
-        add(&queue, "a", 0);
-        pop(&queue).await;
-        queue.remove(&ObjectKey::new("ns", "a"));
-        queue.retry(&ObjectKey::new("ns", "a"), Retry::Failed);
-        assert!(is_silent(&queue, 1000).await);
-    }
-}
+mod tests;

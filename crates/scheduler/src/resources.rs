@@ -16,6 +16,30 @@ const ASSUMED_MILLI_CPU: i64 = 100;
 /// The same for memory: upstream's `DefaultMemoryRequest`, 200 MiB.
 const ASSUMED_MEMORY: i64 = 200 << 20;
 
+/// A resource that a plugin looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceName {
+    /// `cpu`.
+    Cpu,
+    /// `memory`.
+    Memory,
+    /// `ephemeral-storage`.
+    EphemeralStorage,
+    /// Extended resources and huge pages.
+    Other(Box<str>),
+}
+
+impl From<&str> for ResourceName {
+    fn from(name: &str) -> Self {
+        match name {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "ephemeral-storage" => Self::EphemeralStorage,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
 /// An amount of every resource. The common ones are fields; the rest is a short sorted list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amounts {
@@ -57,6 +81,17 @@ impl Amounts {
     #[must_use]
     pub fn other(&self, name: &str) -> i64 {
         self.others.binary_search_by(|(known, _)| (**known).cmp(name)).map_or(0, |at| self.others[at].1)
+    }
+
+    /// The amount of a resource.
+    #[must_use]
+    pub fn amount(&self, name: &ResourceName) -> i64 {
+        match name {
+            ResourceName::Cpu => self.milli_cpu,
+            ResourceName::Memory => self.memory,
+            ResourceName::EphemeralStorage => self.ephemeral_storage,
+            ResourceName::Other(name) => self.other(name),
+        }
     }
 
     /// Applies `combine` to each resource of both.

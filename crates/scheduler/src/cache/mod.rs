@@ -1,13 +1,21 @@
-//! What the scheduler knows of the cluster: nodes and what their pods take.
+//! What the scheduler knows of the cluster: nodes and their pods.
 //!
 //! Updated event by event, so that a decision costs nothing per pod already placed. A placement is
 //! *assumed* here before it is written; the watch confirms it, or [`Cache::forget`] takes it back.
+//! Decisions read a [`Snapshot`].
 
 mod node_info;
+mod pod_info;
+mod snapshot;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-pub use node_info::{NodeInfo, PodInfo};
+pub use node_info::{Group, NodeInfo};
+pub use pod_info::{Kin, PodInfo, PodTerms, Term, Terms};
+pub use snapshot::Snapshot;
 
 use crate::model::{Node, Pod};
 
@@ -15,14 +23,14 @@ use crate::model::{Node, Pod};
 #[derive(Debug, Default)]
 pub struct Cache {
     /// Dense, so that a decision is a walk over a slice. Holds nodes that were seen, and nodes that
-    /// pods name but that are not here (yet, or any more).
-    nodes: Vec<NodeInfo>,
+    /// pods name but that are not here (yet, or any more). Shared with the snapshot until they change.
+    nodes: Vec<Arc<NodeInfo>>,
     /// Position in `nodes` by name.
     index: HashMap<Arc<str>, usize>,
     /// Where each pod is counted, by uid.
     placed: HashMap<Box<str>, Placed>,
-    /// Nodes that are really there.
-    present: usize,
+    /// Positions that have changed since the snapshot was brought up to date.
+    changed: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -33,59 +41,39 @@ struct Placed {
 }
 
 impl Cache {
-    /// Every node that is there.
-    pub fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
-        self.nodes.iter().filter(|node| node.is_present())
+    /// Brings the one snapshot of this cache up to date.
+    pub fn refresh(&mut self, snapshot: &mut Snapshot) {
+        snapshot.truncate(self.nodes.len());
+        for position in std::mem::take(&mut self.changed) {
+            if let Some(node) = self.nodes.get(position) {
+                snapshot.put(position, node);
+            }
+        }
     }
 
-    /// The node at a position, if it is there; positions go up to [`Cache::positions`].
-    #[must_use]
-    pub fn at(&self, position: usize) -> Option<&NodeInfo> {
-        self.nodes.get(position).filter(|node| node.is_present())
-    }
-
-    /// How many positions there are.
-    #[must_use]
-    pub fn positions(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// How many nodes are there.
-    #[must_use]
-    pub fn node_count(&self) -> usize {
-        self.present
-    }
-
-    /// One node.
-    #[must_use]
-    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
-        self.index.get(name).and_then(|at| self.at(*at))
+    fn change(&mut self, position: usize) -> &mut NodeInfo {
+        self.changed.insert(position);
+        Arc::make_mut(&mut self.nodes[position])
     }
 
     /// A node is new or has changed.
     pub fn set_node(&mut self, node: &Node) {
         let position = self.position(node.metadata.name.as_deref().unwrap_or_default());
-        if !self.nodes[position].is_present() {
-            self.present += 1;
-        }
-        self.nodes[position].set(node);
+        self.change(position).set(node);
     }
 
     /// A node is gone. Its pods stay counted until they go, too.
     pub fn remove_node(&mut self, name: &str) {
         let Some(&position) = self.index.get(name) else { return };
-        if self.nodes[position].is_present() {
-            self.present -= 1;
-            self.nodes[position].unset();
-        }
+        self.change(position).unset();
         self.drop_if_empty(position);
     }
 
-    /// The API shows a pod on a node. Confirms or corrects what was assumed.
-    pub fn set_pod(&mut self, pod: &Pod, node: &str) {
+    /// The API shows a pod on a node. Confirms or corrects what was assumed; whether anything that counts is different
+    /// from what was known.
+    pub fn set_pod(&mut self, pod: &Pod, node: &str) -> bool {
         if !pod.is_active() {
-            self.remove_pod(pod.uid());
-            return;
+            return self.remove_pod(pod.uid());
         }
         let info = Arc::new(PodInfo::of(pod));
         if let Some(placed) = self.placed.get_mut(pod.uid())
@@ -93,19 +81,21 @@ impl Cache {
             && *placed.pod == *info
         {
             placed.assumed = false;
-            return;
+            return false;
         }
         self.remove_pod(pod.uid());
         self.place(pod.uid(), node, info, false);
+        true
     }
 
-    /// A pod is gone, or over.
-    pub fn remove_pod(&mut self, uid: &str) {
-        let Some(placed) = self.placed.remove(uid) else { return };
+    /// A pod is gone, or over; whether it was counted.
+    pub fn remove_pod(&mut self, uid: &str) -> bool {
+        let Some(placed) = self.placed.remove(uid) else { return false };
         if let Some(&position) = self.index.get(&placed.node) {
-            self.nodes[position].remove_pod(&placed.pod);
+            self.change(position).remove_pod(&placed.pod);
             self.drop_if_empty(position);
         }
+        true
     }
 
     /// Counts a pod on a node before the API shows it there.
@@ -115,17 +105,27 @@ impl Cache {
         }
     }
 
-    /// The write of an assumed placement failed. Harmless when the API has shown it meanwhile.
-    pub fn forget(&mut self, uid: &str) {
-        if self.placed.get(uid).is_some_and(|placed| placed.assumed) {
+    /// The write of an assumed placement failed; whether it was still assumed. Harmless when the API has shown it
+    /// meanwhile.
+    pub fn forget(&mut self, uid: &str) -> bool {
+        let assumed = self.placed.get(uid).is_some_and(|placed| placed.assumed);
+        if assumed {
             self.remove_pod(uid);
         }
+        assumed
+    }
+
+    /// How many nodes are there.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_present()).count()
     }
 
     fn place(&mut self, uid: &str, node: &str, pod: Arc<PodInfo>, assumed: bool) {
         let position = self.position(node);
-        self.nodes[position].add_pod(&pod);
-        let node = self.nodes[position].shared_name();
+        let info = self.change(position);
+        info.add_pod(&pod);
+        let node = info.shared_name();
         self.placed.insert(uid.into(), Placed { node, pod, assumed });
     }
 
@@ -135,7 +135,8 @@ impl Cache {
         }
         let info = NodeInfo::absent(name);
         self.index.insert(info.shared_name(), self.nodes.len());
-        self.nodes.push(info);
+        self.nodes.push(Arc::new(info));
+        self.changed.insert(self.nodes.len() - 1);
         self.nodes.len() - 1
     }
 
@@ -147,6 +148,7 @@ impl Cache {
         self.index.remove(removed.name());
         if let Some(moved) = self.nodes.get(position) {
             self.index.insert(moved.shared_name(), position);
+            self.changed.insert(position);
         }
     }
 }
@@ -169,7 +171,16 @@ mod tests {
     }
 
     fn used(cache: &Cache, name: &str) -> i64 {
-        cache.node(name).map_or(-1, |node| node.requested().milli_cpu)
+        cache.index.get(name).map_or(-1, |at| cache.nodes[*at].requested().milli_cpu)
+    }
+
+    fn shown(snapshot: &Snapshot) -> Vec<String> {
+        let mut nodes: Vec<String> =
+            snapshot.nodes().map(|node| format!("{}:{}", node.name(), node.pod_count())).collect();
+        nodes.sort();
+        assert_eq!(nodes.len(), snapshot.node_count());
+        assert!(snapshot.nodes().all(|node| snapshot.node(node.name()).is_some()));
+        nodes
     }
 
     #[test]
@@ -181,7 +192,7 @@ mod tests {
         assert_eq!(used(&cache, "n"), 1000);
         cache.set_pod(&pending, "n");
         assert_eq!(used(&cache, "n"), 1000);
-        cache.forget("u");
+        assert!(!cache.forget("u"));
         assert_eq!(used(&cache, "n"), 1000, "the API has shown it");
         cache.set_pod(&pod("u", "Succeeded"), "n");
         assert_eq!(used(&cache, "n"), 0);
@@ -192,23 +203,80 @@ mod tests {
         let mut cache = Cache::default();
         cache.set_node(&node("n"));
         cache.assume("u", "n", &Arc::new(PodInfo::of(&pod("u", "Pending"))));
-        cache.forget("u");
+        assert!(cache.forget("u"));
         assert_eq!(used(&cache, "n"), 0);
     }
 
     #[test]
     fn a_node_that_goes_takes_no_other_with_it() {
-        let mut cache = Cache::default();
+        let (mut cache, mut snapshot) = (Cache::default(), Snapshot::default());
         for name in ["a", "b", "c"] {
             cache.set_node(&node(name));
         }
         cache.set_pod(&pod("u", "Running"), "a");
+        cache.refresh(&mut snapshot);
+        assert_eq!(shown(&snapshot), ["a:1", "b:0", "c:0"]);
         cache.remove_node("a");
-        assert_eq!(cache.node_count(), 2);
-        assert!(cache.node("a").is_none());
+        cache.refresh(&mut snapshot);
+        assert_eq!(shown(&snapshot), ["b:0", "c:0"]);
         cache.remove_pod("u");
-        assert_eq!(cache.positions(), 2);
+        cache.refresh(&mut snapshot);
+        assert_eq!((shown(&snapshot).len(), snapshot.positions()), (2, 2));
         cache.set_pod(&pod("v", "Running"), "c");
         assert_eq!((used(&cache, "b"), used(&cache, "c")), (0, 1000));
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was_until_it_is_refreshed() {
+        let (mut cache, mut snapshot) = (Cache::default(), Snapshot::default());
+        cache.set_node(&node("a"));
+        cache.set_node(&node("b"));
+        cache.refresh(&mut snapshot);
+        cache.set_pod(&pod("u", "Running"), "a");
+        cache.remove_node("b");
+        cache.set_node(&node("c"));
+        assert_eq!(shown(&snapshot), ["a:0", "b:0"]);
+        cache.refresh(&mut snapshot);
+        assert_eq!(shown(&snapshot), ["a:1", "c:0"]);
+        // What is removed and comes again before the next look.
+        cache.remove_pod("u");
+        cache.remove_node("a");
+        cache.set_node(&node("a"));
+        cache.refresh(&mut snapshot);
+        assert_eq!(shown(&snapshot), ["a:0", "c:0"]);
+    }
+
+    #[test]
+    fn only_what_has_changed_is_taken_over() {
+        let (mut cache, mut snapshot) = (Cache::default(), Snapshot::default());
+        for name in ["a", "b"] {
+            cache.set_node(&node(name));
+        }
+        cache.refresh(&mut snapshot);
+        cache.set_pod(&pod("u", "Running"), "b");
+        assert_eq!(cache.changed.len(), 1);
+        cache.refresh(&mut snapshot);
+        assert!(cache.changed.is_empty());
+    }
+
+    #[test]
+    fn pods_are_listed_by_what_they_want() {
+        let mut cache = Cache::default();
+        cache.set_node(&node("a"));
+        let term = serde_json::json!([{"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "web"}}}]);
+        let json = serde_json::json!({"metadata": {"uid": "u", "namespace": "ns", "labels": {"app": "web"}},
+            "spec": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}}});
+        let shy: Pod = serde_json::from_value(json.clone()).unwrap();
+        cache.set_pod(&shy, "a");
+        cache.set_pod(&pod("v", "Running"), "a");
+        let groups =
+            |cache: &Cache| cache.nodes[0].groups().iter().map(|group| (group.pods, group.leaving)).collect::<Vec<_>>();
+        assert_eq!((cache.nodes[0].pods_with_terms().len(), groups(&cache)), (1, vec![(1, 0), (1, 0)]));
+        let mut going = json;
+        going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        cache.set_pod(&serde_json::from_value(going).unwrap(), "a");
+        assert_eq!(groups(&cache).iter().map(|(_, leaving)| leaving).sum::<usize>(), 1);
+        cache.remove_pod("u");
+        assert_eq!((cache.nodes[0].pods_with_terms().len(), groups(&cache)), (0, vec![(1, 0)]));
     }
 }

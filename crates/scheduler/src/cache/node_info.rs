@@ -1,48 +1,44 @@
-//! One node and the sum of its pods.
+//! One node and its pods, with their sums.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{
     core::Taint,
-    pod::{
-        host_ports::{HostPort, host_ports},
-        node_affinity::NodeView,
-    },
+    pod::{host_ports::HostPort, node_affinity::NodeView},
 };
 
+use super::{Kin, PodInfo};
 use crate::{
-    model::{Node, Pod},
-    resources::{Amounts, Requests, pod_slots},
+    model::Node,
+    resources::{Amounts, pod_slots},
 };
 
-/// What counts of a pod that is on a node, or shall be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PodInfo {
-    /// What it takes.
-    pub requests: Requests,
-    /// Ports on the host.
-    pub host_ports: Vec<HostPort>,
-}
-
-impl PodInfo {
-    /// Reads a pod.
-    #[must_use]
-    pub fn of(pod: &Pod) -> Self {
-        Self { requests: Requests::of(pod), host_ports: host_ports(pod) }
-    }
-}
-
-/// A node and the sum of its pods.
-#[derive(Debug)]
+/// A node and its pods. Cloning is cheap: a snapshot holds clones.
+#[derive(Clone, Debug)]
 pub struct NodeInfo {
     name: Arc<str>,
     /// `None` while only pods speak of the node.
-    node: Option<Described>,
+    node: Option<Arc<Described>>,
     requested: Amounts,
     scored_milli_cpu: i64,
     scored_memory: i64,
-    pods: usize,
+    pods: Vec<Arc<PodInfo>>,
+    /// Pods by what selectors read of them: few on a node differ.
+    groups: Vec<Group>,
+    /// Pods that have an affinity to other pods, or against them.
+    with_terms: Vec<Arc<PodInfo>>,
     host_ports: Vec<HostPort>,
+}
+
+/// Pods that selectors cannot tell apart.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What selectors read.
+    pub kin: Arc<Kin>,
+    /// How many there are.
+    pub pods: usize,
+    /// How many of them are on their way out.
+    pub leaving: usize,
 }
 
 #[derive(Debug)]
@@ -62,19 +58,29 @@ impl NodeInfo {
             requested: Amounts::default(),
             scored_milli_cpu: 0,
             scored_memory: 0,
-            pods: 0,
+            pods: Vec::new(),
+            groups: Vec::new(),
+            with_terms: Vec::new(),
             host_ports: Vec::new(),
         }
     }
 
+    /// A node without pods.
+    #[must_use]
+    pub fn of(node: &Node) -> Self {
+        let mut info = Self::absent(node.metadata.name.as_deref().unwrap_or_default());
+        info.set(node);
+        info
+    }
+
     pub(super) fn set(&mut self, node: &Node) {
-        self.node = Some(Described {
+        self.node = Some(Arc::new(Described {
             labels: node.metadata.labels.clone().unwrap_or_default(),
             taints: node.spec.taints.clone(),
             unschedulable: node.spec.unschedulable,
             allocatable: Amounts::offered(&node.status.allocatable),
             pod_slots: pod_slots(&node.status.allocatable),
-        });
+        }));
     }
 
     pub(super) fn unset(&mut self) {
@@ -85,26 +91,51 @@ impl NodeInfo {
         self.node.is_some()
     }
 
-    pub(super) fn shared_name(&self) -> Arc<str> {
+    /// The node's name, to be kept.
+    #[must_use]
+    pub fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
 
-    pub(super) fn add_pod(&mut self, pod: &PodInfo) {
+    /// Counts a pod.
+    pub fn add_pod(&mut self, pod: &Arc<PodInfo>) {
         self.requested.add(&pod.requests.asked);
         self.scored_milli_cpu += pod.requests.scored_milli_cpu;
         self.scored_memory += pod.requests.scored_memory;
-        self.pods += 1;
         self.host_ports.extend(pod.host_ports.iter().cloned());
+        self.pods.push(Arc::clone(pod));
+        if pod.terms.is_some() {
+            self.with_terms.push(Arc::clone(pod));
+        }
+        let leaving = usize::from(pod.leaving);
+        match self.groups.iter_mut().find(|group| group.kin == pod.kin) {
+            Some(group) => {
+                group.pods += 1;
+                group.leaving += leaving;
+            }
+            None => self.groups.push(Group { kin: Arc::clone(&pod.kin), pods: 1, leaving }),
+        }
     }
 
-    pub(super) fn remove_pod(&mut self, pod: &PodInfo) {
+    /// Takes back a pod that was counted.
+    pub fn remove_pod(&mut self, pod: &Arc<PodInfo>) {
+        let Some(at) = self.pods.iter().position(|own| Arc::ptr_eq(own, pod)) else { return };
+        self.pods.swap_remove(at);
+        self.with_terms.retain(|own| !Arc::ptr_eq(own, pod));
         self.requested.subtract(&pod.requests.asked);
         self.scored_milli_cpu -= pod.requests.scored_milli_cpu;
         self.scored_memory -= pod.requests.scored_memory;
-        self.pods -= 1;
         for port in &pod.host_ports {
             if let Some(at) = self.host_ports.iter().position(|taken| taken == port) {
                 self.host_ports.swap_remove(at);
+            }
+        }
+        if let Some(at) = self.groups.iter().position(|group| group.kin == pod.kin) {
+            let group = &mut self.groups[at];
+            group.pods -= 1;
+            group.leaving -= usize::from(pod.leaving);
+            if group.pods == 0 {
+                self.groups.swap_remove(at);
             }
         }
     }
@@ -120,6 +151,12 @@ impl NodeInfo {
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.node.as_ref().map_or(&NONE, |node| &node.labels)
+    }
+
+    /// The value of a label.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels().get(key).map(String::as_str)
     }
 
     /// What selectors read of the node.
@@ -165,10 +202,28 @@ impl NodeInfo {
         (self.scored_milli_cpu, self.scored_memory)
     }
 
+    /// Its pods.
+    #[must_use]
+    pub fn pods(&self) -> &[Arc<PodInfo>] {
+        &self.pods
+    }
+
+    /// Its pods by what selectors read of them.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Its pods that have an affinity to other pods, or against them.
+    #[must_use]
+    pub fn pods_with_terms(&self) -> &[Arc<PodInfo>] {
+        &self.with_terms
+    }
+
     /// How many pods it has.
     #[must_use]
     pub fn pod_count(&self) -> usize {
-        self.pods
+        self.pods.len()
     }
 
     /// Ports taken on the host.

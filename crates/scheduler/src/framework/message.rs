@@ -1,6 +1,6 @@
 //! The message of `FailedScheduling`.
 
-use super::Failure;
+use super::{Failure, Reason};
 
 /// Upstream's wording: `0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.`
 #[must_use]
@@ -9,7 +9,11 @@ pub fn unschedulable_message(failure: &Failure) -> String {
         return "no nodes available to schedule pods".to_owned();
     }
     // Upstream sorts the finished phrases, count first.
-    let mut phrases: Vec<String> = failure.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let phrase = |(reason, count): &(Reason, Option<usize>)| match count {
+        Some(count) => format!("{count} {reason}"),
+        None => reason.to_string(),
+    };
+    let mut phrases: Vec<String> = failure.reasons.iter().map(phrase).collect();
     phrases.sort_unstable();
     format!("0/{} nodes are available: {}.", failure.nodes, phrases.join(", "))
 }
@@ -17,18 +21,22 @@ pub fn unschedulable_message(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framework::Rejection;
 
     #[test]
     fn reasons_are_counted_and_sorted() {
-        let failure = Failure {
-            nodes: 3,
-            reasons: vec![("Insufficient cpu".into(), 2), ("node(s) were unschedulable".into(), 1)],
-            rejected_by: vec![],
-        };
+        let reasons = vec![("Insufficient cpu".into(), Some(2)), ("node(s) were unschedulable".into(), Some(1))];
+        let failure = Failure { nodes: 3, reasons, ..Failure::default() };
         assert_eq!(
             unschedulable_message(&failure),
             "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu."
         );
         assert_eq!(unschedulable_message(&Failure::default()), "no nodes available to schedule pods");
+    }
+
+    #[test]
+    fn what_holds_for_all_nodes_is_not_counted() {
+        let failure = Failure::everywhere(3, "NodeAffinity", Rejection::never_here("pod affinity terms conflict"));
+        assert_eq!(unschedulable_message(&failure), "0/3 nodes are available: pod affinity terms conflict.");
     }
 }

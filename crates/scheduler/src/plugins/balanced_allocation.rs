@@ -1,40 +1,86 @@
 //! A node whose CPU and memory would be used to the same degree is better.
 
-use crate::framework::{Candidate, ClusterEvent, MAX_SCORE, Normalize, Plugin, Prepared};
+use api_types::field::{FieldError, Path};
+use serde::Deserialize;
+
+use super::scored_resources::{ResourceSpec, Usage, Weighted, usage, weighted};
+use crate::{
+    cache::{NodeInfo, Snapshot},
+    framework::{Candidate, Change, FnScore, Hint, MAX_SCORE, Normalize, Plugin, Score},
+};
+
+/// `NodeResourcesBalancedAllocationArgs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Args {
+    /// Resources to balance.
+    resources: Option<Vec<ResourceSpec>>,
+}
 
 /// See the module.
 #[derive(Debug)]
-pub struct NodeResourcesBalancedAllocation;
+pub struct NodeResourcesBalancedAllocation {
+    resources: Vec<Weighted>,
+}
+
+impl NodeResourcesBalancedAllocation {
+    /// The plugin with its arguments.
+    ///
+    /// # Errors
+    /// When a resource has a weight: balance knows none.
+    pub fn new(args: Args, path: &Path) -> Result<Self, Vec<FieldError>> {
+        let given = args.resources.iter().flatten().enumerate();
+        let errors: Vec<FieldError> = given
+            .filter(|(_, own)| !(0..=1).contains(&own.weight))
+            .map(|(i, own)| {
+                let detail = format!("resource weight of {} should be 1", own.name);
+                FieldError::invalid(&path.child("resources").index(i).child("weight"), own.weight, detail)
+            })
+            .collect();
+        if errors.is_empty() { Ok(Self { resources: weighted(args.resources) }) } else { Err(errors) }
+    }
+
+    /// The standard deviation of the shares that would be used.
+    fn deviation(&self, shares: impl Iterator<Item = f64> + Clone) -> f64 {
+        let (count, sum) = shares.clone().fold((0.0, 0.0), |(count, sum), share| (count + 1.0, sum + share));
+        if count < 2.0 {
+            return 0.0;
+        }
+        let mean = sum / count;
+        (shares.map(|share| (share - mean).powi(2)).sum::<f64>() / count).sqrt()
+    }
+}
 
 impl Plugin for NodeResourcesBalancedAllocation {
     fn name(&self) -> &'static str {
         "NodeResourcesBalancedAllocation"
     }
 
-    fn requeue_on(&self) -> &'static [ClusterEvent] {
-        &[]
+    fn hint(&self, _: Candidate<'_>, _: &Change) -> Hint {
+        Hint::Skip
     }
 
-    fn prepare<'a>(&self, candidate: Candidate<'a>) -> Prepared<'a> {
+    fn pre_score<'a>(
+        &'a self,
+        candidate: Candidate<'a>,
+        _: &'a Snapshot,
+        _: &[&'a NodeInfo],
+    ) -> Option<Box<dyn Score + 'a>> {
         let asked = &candidate.info.requests.asked;
         // A best-effort pod changes no balance; upstream skips the plugin for it.
-        if asked.milli_cpu == 0 && asked.memory == 0 {
-            return Prepared::default();
+        if self.resources.iter().all(|resource| asked.amount(&resource.name) == 0) {
+            return None;
         }
-        Prepared::default().score(Normalize::Not, |node| {
-            let (room, used) = (node.allocatable(), node.requested());
-            let cpu = fraction(used.milli_cpu + asked.milli_cpu, room.milli_cpu);
-            let memory = fraction(used.memory + asked.memory, room.memory);
-            // The standard deviation of two numbers is half their distance.
-            let deviation = (cpu - memory).abs() / 2.0;
-            #[expect(clippy::cast_possible_truncation, reason = "between 0 and 100")]
-            let score = ((1.0 - deviation) * MAX_SCORE as f64) as i64;
+        Some(Box::new(FnScore(Normalize::Not, move |node: &NodeInfo| {
+            let usages = self.resources.iter().filter_map(|resource| usage(&resource.name, node, candidate.info));
+            #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "between 0 and 100")]
+            let score = ((1.0 - self.deviation(usages.map(share))) * MAX_SCORE as f64) as i64;
             score
-        })
+        })))
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share; its first digits matter")]
-fn fraction(used: i64, room: i64) -> f64 {
-    if room <= 0 { 1.0 } else { (used as f64 / room as f64).min(1.0) }
+fn share(usage: Usage) -> f64 {
+    (usage.used as f64 / usage.room as f64).min(1.0)
 }

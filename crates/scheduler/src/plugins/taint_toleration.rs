@@ -1,40 +1,59 @@
 //! Nodes repel pods that do not tolerate their taints; a `PreferNoSchedule` taint repels gently.
 
-use api_types::{core::Taint, pod::tolerations::tolerated};
+use api_types::pod::tolerations::{NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHEDULE, tolerated, untolerated};
 
-use crate::framework::{Candidate, ClusterEvent, Normalize, Plugin, Prepared};
+use crate::{
+    cache::{NodeInfo, Snapshot},
+    framework::{Candidate, Change, FnScore, Hint, Normalize, Plugin, PreFilter, Rejection, Score},
+    model::Node,
+};
 
 /// See the module.
 #[derive(Debug)]
 pub struct TaintToleration;
+
+/// Effects that keep pods away.
+const REPELS: [&str; 2] = [NO_SCHEDULE, NO_EXECUTE];
 
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
         "TaintToleration"
     }
 
-    fn requeue_on(&self) -> &'static [ClusterEvent] {
-        &[ClusterEvent::NodeChanged, ClusterEvent::PodChanged]
+    fn hint(&self, candidate: Candidate<'_>, change: &Change) -> Hint {
+        let tolerations = &candidate.pod.spec.tolerations;
+        let repelled = |node: &Node| untolerated(&node.spec.taints, tolerations, &REPELS).is_some();
+        match change {
+            Change::Node { old, new: Some(new) } => {
+                Hint::when(!repelled(new) && old.as_ref().is_none_or(|old| repelled(old)))
+            }
+            Change::Own { old, new } => Hint::when(old.spec.tolerations != new.spec.tolerations),
+            _ => Hint::Skip,
+        }
     }
 
-    fn prepare<'a>(&self, candidate: Candidate<'a>) -> Prepared<'a> {
+    fn pre_filter<'a>(&'a self, candidate: Candidate<'a>, _: &'a Snapshot) -> Result<PreFilter<'a>, Rejection> {
         let tolerations = &candidate.pod.spec.tolerations;
-        let repels = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-        let discourages = |taint: &&Taint| taint.effect == "PreferNoSchedule";
-        Prepared::default()
-            .filter(move |node| {
-                match node.taints().iter().filter(repels).find(|taint| !tolerated(tolerations, taint)) {
-                    None => Ok(()),
-                    Some(taint) => {
-                        let value = taint.value.as_deref().unwrap_or_default();
-                        Err(vec![format!("node(s) had untolerated taint {{{}: {value}}}", taint.key).into()])
-                    }
-                }
-            })
-            .score(Normalize::HighestWorst, move |node| {
-                let intolerable =
-                    node.taints().iter().filter(discourages).filter(|taint| !tolerated(tolerations, taint)).count();
-                i64::try_from(intolerable).unwrap_or(i64::MAX)
-            })
+        Ok(PreFilter::each(move |node: &NodeInfo| match untolerated(node.taints(), tolerations, &REPELS) {
+            None => Ok(()),
+            Some(taint) => {
+                let value = taint.value.as_deref().unwrap_or_default();
+                Err(Rejection::never_here(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)))
+            }
+        }))
+    }
+
+    fn pre_score<'a>(
+        &'a self,
+        candidate: Candidate<'a>,
+        _: &'a Snapshot,
+        _: &[&'a NodeInfo],
+    ) -> Option<Box<dyn Score + 'a>> {
+        let tolerations = &candidate.pod.spec.tolerations;
+        Some(Box::new(FnScore(Normalize::HighestWorst, move |node: &NodeInfo| {
+            let discourages = node.taints().iter().filter(|taint| taint.effect == PREFER_NO_SCHEDULE);
+            let intolerable = discourages.filter(|taint| !tolerated(tolerations, taint)).count();
+            i64::try_from(intolerable).unwrap_or(i64::MAX)
+        })))
     }
 }

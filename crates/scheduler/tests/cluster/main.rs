@@ -1,0 +1,6 @@
+//! The scheduler against the real API server, in this process.
+#![allow(clippy::unwrap_used)]
+
+mod binder;
+mod harness;
+mod placement;
