@@ -42,7 +42,7 @@ async fn one_leads_until_it_lets_go() {
     let first = lease(&client).await;
     assert_eq!((first.lease_duration_seconds, first.lease_transitions), (Some(15), Some(0)));
     let next = Candidate::new(client.clone(), LEASE, &timing);
-    let next = tokio::spawn(async move { next.lead(CancellationToken::new()).await });
+    let next = tokio::spawn(next.lead(CancellationToken::new()));
     // The one renews, the other waits.
     soon("renewing", async {
         while lease(&client).await.renew_time <= first.renew_time {
@@ -86,7 +86,7 @@ async fn a_leader_that_is_cut_off_steps_down_before_another_leads() {
     wire.hold();
     let held = Instant::now();
     let next = Candidate::new(server.client(), LEASE, &timing);
-    let next = tokio::spawn(async move { next.lead(CancellationToken::new()).await });
+    let next = tokio::spawn(next.lead(CancellationToken::new()));
     soon("stepping down", leading).await;
     assert!(held.elapsed() < Duration::from_millis(3_500), "it led for {:?} without a renewal", held.elapsed());
     assert!(!next.is_finished(), "two have led");

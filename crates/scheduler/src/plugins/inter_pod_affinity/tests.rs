@@ -49,11 +49,11 @@ fn check(cluster: &mut Cluster, spec: Value, expected: [&str; 3]) {
 #[test]
 fn near_and_far() {
     let (zone, host) = (term("zone", "db"), term("kubernetes.io/hostname", "db"));
-    check(&mut cluster(), near(required(&[zone.clone()])), ["yes", "yes", NOT_NEAR]);
-    check(&mut cluster(), near(required(&[host.clone()])), ["yes", NOT_NEAR, NOT_NEAR]);
+    check(&mut cluster(), near(required(std::slice::from_ref(&zone))), ["yes", "yes", NOT_NEAR]);
+    check(&mut cluster(), near(required(std::slice::from_ref(&host))), ["yes", NOT_NEAR, NOT_NEAR]);
     check(&mut cluster(), near(required(&[zone.clone(), host.clone()])), ["yes", NOT_NEAR, NOT_NEAR]);
     check(&mut cluster(), near(required(&[zone.clone(), term("zone", "cache")])), [NOT_NEAR; 3]);
-    check(&mut cluster(), far(required(&[zone.clone()])), [NEAR, NEAR, "yes"]);
+    check(&mut cluster(), far(required(std::slice::from_ref(&zone))), [NEAR, NEAR, "yes"]);
     check(&mut cluster(), far(required(&[host])), [NEAR, "yes", "yes"]);
     check(&mut cluster(), far(required(&[term("zone", "cache")])), ["yes"; 3]);
 }
