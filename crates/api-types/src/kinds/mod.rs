@@ -14,6 +14,7 @@ mod namespace;
 mod node;
 mod pod;
 mod replica_set;
+mod replicated;
 mod replication_controller;
 mod secret;
 mod service;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::replicated::{self, Counts};
 use crate::{
     apps::{ReplicaSet, ReplicaSetSpec},
     core::PodTemplateSpec,
@@ -13,18 +14,9 @@ use crate::{
 };
 
 impl Kind for ReplicaSet {
-    const COLUMNS: &'static [Column] = &[
-        Column::NAME,
-        Column::integer("Desired", "How many pods are wanted."),
-        Column::integer("Current", "How many pods there are."),
-        Column::integer("Ready", "How many pods are ready."),
-        Column::AGE,
-        Column::text("Containers", "Names of each container in the template.").wide(),
-        Column::text("Images", "Images referenced by each container in the template.").wide(),
-        Column::text("Selector", "Labels of the pods that are counted.").wide(),
-    ];
+    const COLUMNS: &'static [Column] = replicated::COLUMNS;
 
-    const SELECTABLE: &'static [SelectableField] = &[SelectableField::integer("status.replicas")];
+    const SELECTABLE: &'static [SelectableField] = replicated::SELECTABLE;
 
     fn set_defaults(&mut self) {
         let spec = self.spec.get_or_insert_default();
@@ -53,30 +45,15 @@ impl Kind for ReplicaSet {
     }
 
     fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
-        let Some(status) = &self.status else { return Vec::new() };
-        let counts = [
-            ("replicas", Some(status.replicas)),
-            ("fullyLabeledReplicas", status.fully_labeled_replicas),
-            ("readyReplicas", status.ready_replicas),
-            ("availableReplicas", status.available_replicas),
-        ];
-        template::non_negative(&Path::new("status"), &counts)
+        self.status.as_ref().map(|status| Counts::from(status).validate()).unwrap_or_default()
     }
 
     fn cells(&self) -> Vec<Value> {
         let spec = self.spec.as_ref();
-        let status = self.status.as_ref();
-        let (containers, images) = table::containers_and_images(spec.and_then(|spec| spec.template.as_ref()));
-        vec![
-            self.metadata.name.clone().into(),
-            spec.and_then(|spec| spec.replicas).unwrap_or_default().into(),
-            status.map_or(0, |status| status.replicas).into(),
-            status.and_then(|status| status.ready_replicas).unwrap_or_default().into(),
-            table::age(self.metadata.creation_timestamp.as_ref()).into(),
-            containers.into(),
-            images.into(),
-            spec.map_or_else(|| table::NONE.to_owned(), |spec| table::selector(&spec.selector)).into(),
-        ]
+        let counts = self.status.as_ref().map(Counts::from).unwrap_or_default();
+        let template = spec.and_then(|spec| spec.template.as_ref());
+        let selector = spec.map_or_else(|| table::NONE.to_owned(), |spec| table::selector(&spec.selector));
+        replicated::cells(&self.metadata, spec.and_then(|spec| spec.replicas), &counts, template, selector)
     }
 }
 
