@@ -100,7 +100,7 @@ impl App {
         let store = open(&config.store).await?;
         let pools = resources::pools(&store, &config.resources, config.services);
         let rests = resources::serve(&store, &config.resources, &pools);
-        let registry = Arc::new(Registry::new(store.clone(), rests, config.admission));
+        let registry = Registry::new(store.clone(), rests, |handle| config.admission.build(handle));
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         store.unreadable().register(&mut metrics);

@@ -31,6 +31,14 @@ impl TestServer {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(flags: &[&str]) -> Self {
+        Self::start_configured(flags, |_| ()).await
+    }
+
+    /// Starts a server with further flags and a configuration that no flag can give, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_configured(flags: &[&str], configure: impl FnOnce(&mut Config)) -> Self {
         component::daemon::install_crypto_provider();
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let own = [
@@ -47,6 +55,7 @@ impl TestServer {
         if let Some(secure) = &mut config.secure {
             secure.address = anywhere;
         }
+        configure(&mut config);
         let daemon = Daemon::new();
         let app = App::build(config, daemon.clone()).await.expect("the server can be built");
         let addresses = app.addresses();

@@ -1,9 +1,9 @@
 //! Pods that name no service account run as `default`.
 
-use api_types::{Object, StatusError, core};
+use api_types::{StatusError, core::Pod, rows};
 use futures::future::BoxFuture;
 
-use super::{Attributes, Plugin};
+use crate::registry::{Operation, Review, admission::Plugin};
 
 pub(super) struct ServiceAccount;
 
@@ -11,25 +11,19 @@ pub(super) struct ServiceAccount;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 impl Plugin for ServiceAccount {
-    fn name(&self) -> &'static str {
-        "ServiceAccount"
+    /// Upstream's plugin changes pods only when they are created, too.
+    fn concerns(&self, review: &Review<'_>) -> bool {
+        let door = &review.door;
+        door.operation == Operation::Create && door.subresource.is_empty() && door.row.is(&rows::PODS)
     }
 
-    fn admit<'a>(
-        &'a self,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut dyn Object,
-    ) -> BoxFuture<'a, Result<(), StatusError>> {
-        if attributes.creates_pod()
-            && let Some(pod) = object.downcast_mut::<core::Pod>()
-        {
-            default_account(pod);
-        }
-        Box::pin(async { Ok(()) })
+    fn admit<'a>(&'a self, review: &'a mut Review<'_>) -> BoxFuture<'a, Result<(), StatusError>> {
+        let result = review.expect_mut("Pod").map(default_account);
+        Box::pin(async move { Ok(result?) })
     }
 }
 
-fn default_account(pod: &mut core::Pod) {
+fn default_account(pod: &mut Pod) {
     if pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MIRROR)) {
         return;
     }

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 pub use network::PortRange;
 
 use crate::{
-    admission::Admission,
+    admission,
     filters::{AlwaysAllow, Anonymous, Authentication, Authorizer, Limits, TokenFile},
     handlers::KubeletTls,
     resources,
@@ -75,7 +75,7 @@ pub struct Config {
     /// Deadline of requests.
     pub timeout: Duration,
     /// Admission plugins.
-    pub admission: Admission,
+    pub admission: admission::Settings,
     /// How resources are stored.
     pub resources: resources::Settings,
     /// Addresses of services.
@@ -236,16 +236,13 @@ fn authorizer(flags: &Flags, mistakes: &mut Mistakes) -> Arc<dyn Authorizer> {
 }
 
 /// Old lists of plugins name ones that have gone, which does no harm.
-fn admission(flags: &Flags) -> Admission {
+fn admission(flags: &Flags) -> admission::Settings {
     const NO_PLUGIN: [&str; 1] = ["AlwaysAdmit"];
-    let admission = Admission::default().without(&flags.disable_admission_plugins);
-    let known: Vec<&str> = admission.names().collect();
-    for name in &flags.enable_admission_plugins {
-        if !known.contains(&name.as_str()) && !NO_PLUGIN.contains(&name.as_str()) {
-            tracing::warn!("admission plugin {name} is not known and left out");
-        }
+    let known: Vec<&str> = admission::names().chain(NO_PLUGIN).collect();
+    for name in flags.enable_admission_plugins.iter().filter(|name| !known.contains(&name.as_str())) {
+        tracing::warn!("admission plugin {name} is not known and left out");
     }
-    admission
+    admission::Settings { disabled: flags.disable_admission_plugins.clone(), more: Vec::new() }
 }
 
 fn kubelet(flags: &Flags, mistakes: &mut Mistakes) -> KubeletTls {

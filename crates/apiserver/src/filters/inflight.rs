@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::status::StatusError;
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Filter, Next};
 use crate::{
@@ -28,6 +28,10 @@ impl Default for Limits {
     }
 }
 
+/// A place among the requests that run at once, among a request's extensions. Whoever works for the request holds it, so
+/// that it is not given to others when the client has gone and the work goes on.
+pub type Place = Arc<OwnedSemaphorePermit>;
+
 pub(super) struct InFlight {
     reading: Arc<Semaphore>,
     mutating: Arc<Semaphore>,
@@ -40,16 +44,18 @@ impl InFlight {
 }
 
 impl Filter for InFlight {
-    fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
+    fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
         if request.info.long_running() {
             return next.run(request);
         }
         let places = if request.info.verb.mutates() { &self.mutating } else { &self.reading };
-        let Ok(place) = places.try_acquire() else {
+        let Ok(place) = places.clone().try_acquire_owned() else {
             return Box::pin(async {
                 respond::error(&StatusError::too_many_requests("too many requests, please try again later", 1))
             });
         };
+        let place = Place::new(place);
+        request.http.extensions_mut().insert(place.clone());
         let answer = next.run(request);
         Box::pin(async move {
             let response = answer.await;

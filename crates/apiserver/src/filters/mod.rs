@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 
 pub use authentication::{Anonymous, Authentication, TokenFile, TokenFileError};
 pub use authorization::{AlwaysAllow, Authorizer, Decision};
-pub use inflight::Limits;
+pub use inflight::{Limits, Place};
 pub use observation::Metrics;
 
 use crate::{request::Request, serving::Response};

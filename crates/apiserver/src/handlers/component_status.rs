@@ -4,22 +4,26 @@ use std::time::Duration;
 
 use api_types::{
     GroupResource, Object, Resource, StatusError,
-    core::{Binding, ComponentCondition, ComponentStatus},
+    core::{ComponentCondition, ComponentStatus},
     meta::ObjectMeta,
 };
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Answer, Api, Call, body, create::bind, write};
+use super::{
+    Answer, Api,
+    create::{bind, read_binding},
+};
 use crate::{
+    registry::{Door, Operation, Target},
     request::{Form, Request, ResourcePath, Verb},
     serving::respond,
 };
 
 pub(super) async fn answer(api: &Api, row: &Resource, place: ResourcePath, request: Request) -> Answer {
     match (&*row.plural, request.info.verb, place.name.as_str()) {
-        ("bindings", Verb::Create, "") => bind_named(api, place, request).await,
+        ("bindings", Verb::Create, "") => bind_named(api, row, place, request).await,
         ("componentstatuses", Verb::List, "") => {
             let statuses = join_all(COMPONENTS.iter().map(|component| probe(api, component))).await;
             list(row, &request, &statuses)
@@ -34,14 +38,11 @@ pub(super) async fn answer(api: &Api, row: &Resource, place: ResourcePath, reque
 }
 
 /// `POST …/bindings` names the pod in the body.
-async fn bind_named(api: &Api, place: ResourcePath, mut request: Request) -> Answer {
-    let json = body::read_json(&mut request).await?;
-    let write = write(&request, "CreateOptions")?;
-    let binding: Binding =
-        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    let pod = binding.metadata.name.clone().unwrap_or_default();
-    let call = Call { api, rest: api.registry.core("pods")?, place };
-    bind(&call, &write, &pod, binding, request.accept.encoding).await
+async fn bind_named(api: &Api, row: &Resource, place: ResourcePath, request: Request) -> Answer {
+    let sent = read_binding(request).await?;
+    let pod = sent.binding.metadata.name.clone().unwrap_or_default();
+    let target = Target { namespace: &place.namespace, name: &pod };
+    bind(api, Door { operation: Operation::Create, row, subresource: "", target }, sent).await
 }
 
 /// A part of the control plane.

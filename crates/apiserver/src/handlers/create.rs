@@ -1,15 +1,17 @@
 //! POST to a collection, and to `/binding`.
 
 use api_types::{
-    GroupResource, StatusError, core,
+    GroupResource, Object, StatusError, core,
     field::{FieldError, Path},
 };
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{Answer, Call, body, table, with_warnings, write};
+use super::{Answer, Api, Call, body, table, with_warnings, write};
 use crate::{
-    registry::{Change, Changed, Made, Part, Stored, Target, Write, Written, decode::decode},
+    registry::{
+        Change, Changed, Door, Made, Operation, Part, Review, Stored, Written, decode::decode, review::decode_as,
+    },
     request::{Accept, Encoding, Form, Request},
     serving::{Response, respond},
 };
@@ -40,37 +42,54 @@ fn object_answer(accept: Accept, code: StatusCode, written: &Written) -> Result<
     Ok(respond::object(code, accept.encoding, json))
 }
 
-/// Puts a pod on a node.
-pub(super) async fn binding(call: &Call<'_>, mut request: Request) -> Answer {
-    let json = body::read_json(&mut request).await?;
-    let write = write(&request, "CreateOptions")?;
-    let binding: core::Binding =
-        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    bind(call, &write, &call.place.name, binding, request.accept.encoding).await
-}
-
 /// What a write answers that leads to no object of its own.
 pub(super) fn done(encoding: Encoding) -> Response {
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     respond::object(StatusCode::CREATED, encoding, Bytes::from_static(status))
 }
 
-/// Puts a pod on a node as a binding says.
-pub(super) async fn bind(
-    call: &Call<'_>,
-    write: &Write<'_>,
-    pod: &str,
-    binding: core::Binding,
-    encoding: Encoding,
-) -> Answer {
+/// Puts a pod on a node.
+pub(super) async fn binding(call: &Call<'_>, request: Request) -> Answer {
+    let door = Door {
+        operation: Operation::Create,
+        row: &call.rest.row,
+        subresource: Part::Binding.subresource(),
+        target: call.target(),
+    };
+    let binding = read_binding(request).await?;
+    bind(call.api, door, binding).await
+}
+
+/// A binding that was sent, and who sends it.
+pub(super) struct SentBinding {
+    request: Request,
+    pub binding: core::Binding,
+}
+
+pub(super) async fn read_binding(mut request: Request) -> Result<SentBinding, StatusError> {
+    let json = body::read_json(&mut request).await?;
+    let binding = serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+    Ok(SentBinding { request, binding })
+}
+
+/// Puts a pod on a node as a binding says that came by this door.
+pub(super) async fn bind(api: &Api, door: Door<'_>, sent: SentBinding) -> Answer {
+    let write = write(&sent.request, "CreateOptions")?;
+    let registry = &api.registry;
+    let mut object: Box<dyn Object> = Box::new(sent.binding);
+    registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
+    let binding: &core::Binding = object.expect_ref("Binding")?;
     let named = binding.metadata.name.as_deref().unwrap_or_default();
-    if !named.is_empty() && named != pod {
+    if !named.is_empty() && named != door.target.name {
         return Err(StatusError::bad_request("name in URL does not match name in Binding object"));
     }
-    let node = check_target(pod, &binding.target)?;
-    let target = Target { namespace: &call.place.namespace, name: pod };
-    call.registry().update(call.rest, write, target, Part::Binding, &Bind { node, binding: &binding }).await?;
-    Ok(done(encoding))
+    check_target(door.target.name, &binding.target)?;
+    registry.validate(&Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
+    let binding: &core::Binding = object.expect_ref("Binding")?;
+    let node = check_target(door.target.name, &binding.target)?;
+    let change = Bind { node, binding };
+    registry.update(registry.core("pods")?, &write.reviewed(), door.target, Part::Binding, &change).await?;
+    Ok(done(sent.request.accept.encoding))
 }
 
 fn check_target<'b>(pod: &str, target: &'b core::ObjectReference) -> Result<&'b str, StatusError> {

@@ -2,16 +2,17 @@
 
 use std::num::NonZeroUsize;
 
-use api_types::{StatusError, meta::DeleteOptions, policy::Eviction};
+use api_types::{Object, StatusError, meta::DeleteOptions, policy::Eviction};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{StatusCode, header};
 
 use super::{Answer, Call, body, create, selection, with_warnings, write};
 use crate::{
     registry::{
-        Deleted, DryRun, Target, Write, WriteOptions,
+        Deleted, Door, DryRun, Operation, Review, Target, Write, WriteOptions,
         decode::{BodyType, Header},
         deletion::DeleteRequest,
+        review::decode_as,
     },
     request::{Query, Request},
     serving::respond,
@@ -47,12 +48,13 @@ async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), Statu
         check_kind(&Header::read(&json)?)?;
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?
     };
-    let dry_run = dry_run(&options)?;
+    let dry_run = dry_run(Some(&options))?;
     Ok((options, dry_run))
 }
 
-fn dry_run(options: &DeleteOptions) -> Result<DryRun, StatusError> {
-    DryRun::parse(options.dry_run.iter().flatten().map(String::as_str), "DeleteOptions")
+fn dry_run(options: Option<&DeleteOptions>) -> Result<DryRun, StatusError> {
+    let values = options.and_then(|options| options.dry_run.as_ref()).into_iter().flatten();
+    DryRun::parse(values.map(String::as_str), "DeleteOptions")
 }
 
 /// Who sends something else than options means something else than to delete.
@@ -112,14 +114,23 @@ pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
     let mut write = write(&request, "CreateOptions")?;
     let eviction: Eviction =
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    if eviction.metadata.name.as_deref().unwrap_or_default() != call.place.name {
-        return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let options = eviction.delete_options.unwrap_or_default();
-    if dry_run(&options)? == DryRun::All {
+    if dry_run(eviction.delete_options.as_ref())? == DryRun::All {
         write.options.dry_run = DryRun::All;
     }
-    let wanted = DeleteRequest::new(options)?;
-    call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
+    let registry = call.registry();
+    let door =
+        Door { operation: Operation::Create, row: &call.rest.row, subresource: "eviction", target: call.target() };
+    let mut object: Box<dyn Object> = Box::new(eviction);
+    registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<Eviction>)).await?;
+    let named = object.meta().name.as_deref().unwrap_or_default();
+    if named != call.place.name {
+        return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    // Whether the pod is there is told first, as upstream has it.
+    registry.get_cached(call.rest, call.target()).await?;
+    registry.validate(&Review::other(door, &write, &mut object, decode_as::<Eviction>)).await?;
+    let eviction: &Eviction = object.expect_ref("Eviction")?;
+    let wanted = DeleteRequest::new(eviction.delete_options.clone().unwrap_or_default())?;
+    registry.delete(call.rest, &write.reviewed(), call.target(), &wanted).await?;
     Ok(create::done(request.accept.encoding))
 }

@@ -27,7 +27,7 @@ pub use connect::{KubeletClient, KubeletTls};
 pub use nonresource::NonResource;
 
 use crate::{
-    filters::Handler,
+    filters::{Handler, Place},
     registry::{Part, Registry, Rest, Target, Write, WriteOptions},
     request::{Request, ResourcePath, Verb},
     serving::{Response, respond},
@@ -67,7 +67,12 @@ impl Handler for Api {
     fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
         let mutates = request.info.verb.mutates();
         let daemon = self.daemon.clone();
-        let answer = async move { self.route(request).await.unwrap_or_else(|error| respond::error(&error)) };
+        let place = request.http.extensions().get::<Place>().cloned();
+        let answer = async move {
+            let response = self.route(request).await.unwrap_or_else(|error| respond::error(&error));
+            drop(place);
+            response
+        };
         if !mutates {
             return Box::pin(answer);
         }

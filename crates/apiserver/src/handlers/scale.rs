@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{Answer, Call, body, patch::PatchBody, write};
 use crate::{
-    registry::{Change, Changed, Part, Rest, Stored},
+    registry::{Change, Changed, Part, Rest, Stored, update::scale_of},
     request::{Request, Verb},
     serving::respond,
 };
@@ -30,16 +30,12 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     Ok(respond::object(StatusCode::OK, request.accept.encoding, scale_of(call.rest, &*object)?.encode().into()))
 }
 
-fn scale_of(rest: &Rest, object: &dyn Object) -> Result<Scale, StatusError> {
-    rest.strategy.scale(object)?.ok_or_else(|| StatusError::internal("object has no scale"))
-}
-
 enum Source {
     Whole(Vec<u8>),
     Patch(PatchBody),
 }
 
-/// Writes the replicas of a scale into the object.
+/// Makes the new scale of an object.
 struct SetScale<'a> {
     rest: &'a Rest,
     source: Source,
@@ -61,12 +57,8 @@ impl SetScale<'_> {
 
 impl Change for SetScale<'_> {
     fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
-        let scale = self.wanted(&scale_of(self.rest, &*current.object)?)?;
-        let mut new = current.object.clone_object();
-        let replicas = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-        self.rest.strategy.set_replicas(&mut *new, replicas)?;
-        new.meta_mut().resource_version = scale.metadata.resource_version;
-        Ok(new.into())
+        let scale: Box<dyn Object> = Box::new(self.wanted(&scale_of(self.rest, &*current.object)?)?);
+        Ok(scale.into())
     }
 
     fn create(&self) -> Result<Option<Changed>, StatusError> {

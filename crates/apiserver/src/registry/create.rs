@@ -3,15 +3,12 @@
 use api_types::{Object, StatusError, WrongType, field::FieldError, validation::meta::validate_object_meta};
 
 use super::{
-    Changed, DryRun, Made, Registry, Rest, Target, Write, Written, check_namespace, metadata,
+    Changed, Door, DryRun, Made, Operation, Registry, Rest, Review, Target, Write, Written, check_namespace, metadata,
     reservation::Reservation,
     strategy::{Part, now},
     update::track_fields,
 };
-use crate::{
-    admission::{Attributes, Operation},
-    storage::{Item, StoreError},
-};
+use crate::storage::{Item, StoreError};
 
 /// So many generated names are tried before the client is told that none was free; upstream's number.
 const NAME_ATTEMPTS: usize = 8;
@@ -29,6 +26,9 @@ impl Registry {
         new: impl Into<Changed>,
     ) -> Result<Written, StatusError> {
         let mut new = new.into();
+        check_namespace(&mut *new.object, namespace)?;
+        rest.row.ops.set_defaults(&mut *new.object)?;
+        self.admit_new(rest, write, &mut new.object).await?;
         check_namespace(&mut *new.object, namespace)?;
         let object = &new.object;
         let base = object.meta().generate_name.clone().filter(|base| !base.is_empty());
@@ -53,22 +53,24 @@ impl Registry {
         }
     }
 
+    /// The mutating side sees a new object as it was sent, before it has a name that is made up.
+    async fn admit_new(&self, rest: &Rest, write: &Write<'_>, object: &mut Box<dyn Object>) -> Result<(), StatusError> {
+        let (namespace, name) = names(&**object);
+        let door = door(rest, Target { namespace: &namespace, name: &name });
+        self.admit(&mut Review::object(door, write, object)).await
+    }
+
     async fn create_named(&self, rest: &Rest, write: &Write<'_>, mut new: Changed) -> Result<Written, StatusError> {
         let object = &mut new.object;
         metadata::stamp_new(object.meta_mut(), now());
-        rest.row.ops.set_defaults(&mut **object)?;
         rest.strategy.prepare_for_create(&mut **object)?;
-        let namespace = object.meta().namespace.clone().unwrap_or_default();
-        let name = object.meta().name.clone().unwrap_or_default();
+        let (namespace, name) = names(&**object);
         let target = Target { namespace: &namespace, name: &name };
-        let attributes =
-            Attributes { registry: self, rest, write, operation: Operation::Create, part: Part::Main, target };
-        self.admission.admit(&attributes, &mut **object).await?;
         let errors = validate_new(rest, &**object)?;
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), &name, &errors));
         }
-        self.admission.validate(&attributes, Some(&**object), None).await?;
+        self.validate(&Review::object(door(rest, target), write, object)).await?;
         for warning in rest.strategy.warnings(&**object)? {
             write.warn(warning);
         }
@@ -107,6 +109,16 @@ impl Registry {
             }
         }
     }
+}
+
+fn door<'a>(rest: &'a Rest, target: Target<'a>) -> Door<'a> {
+    Door { operation: Operation::Create, row: &rest.row, subresource: Part::Main.subresource(), target }
+}
+
+/// Namespace and name, each empty when there is none.
+fn names(object: &dyn Object) -> (String, String) {
+    let meta = object.meta();
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 fn validate_new(rest: &Rest, object: &dyn Object) -> Result<Vec<FieldError>, WrongType> {

@@ -4,12 +4,11 @@ use api_types::{Object, StatusError, meta};
 use bytes::Bytes;
 
 use super::{
-    DryRun, Registry, Rest, Stored, Target, Write,
+    Door, DryRun, Operation, Registry, Rest, Review, Stored, Target, Write,
     deletion::{DeleteRequest, Plan, plan},
     strategy::{DeleteAnswer, Part, now},
 };
 use crate::{
-    admission::{Attributes, Operation},
     managed_fields::{ManagedFields, put_together},
     storage::{Item, StoreError},
 };
@@ -40,9 +39,11 @@ impl Registry {
             let stored = rest.read(&item)?;
             let object = &*stored.object;
             request.check(rest.group_kind(), object.meta())?;
-            let attributes =
-                Attributes { registry: self, rest, write, operation: Operation::Delete, part: Part::Main, target };
-            self.admission.validate(&attributes, None, Some(object)).await?;
+            let door =
+                Door { operation: Operation::Delete, row: &rest.row, subresource: Part::Main.subresource(), target };
+            let mut review = Review::deletion(door, write, object, request);
+            self.admit(&mut review).await?;
+            self.validate(&review).await?;
             let result = match plan(&*rest.strategy, object, request, now())? {
                 Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item)?)),
                 Plan::Mark(marked) => self.mark(rest, write, &item, marked, &stored.managed).await,

@@ -6,6 +6,7 @@ use api_types::{
     jiff::{SignedDuration, Timestamp},
     meta::{DeleteOptions, ObjectMeta, Time},
 };
+use serde_json::{Map, Value};
 
 use super::strategy::{Dependents, Grace, Strategy};
 
@@ -64,6 +65,27 @@ impl DeleteRequest {
         // Negative periods are read as one second, as upstream has it.
         let grace = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
         Ok(Self { grace, uid, resource_version, propagation })
+    }
+
+    /// What of the request `DeleteOptions` say.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let propagation = self.propagation.map(|propagation| match propagation {
+            Propagation::Orphan => "Orphan",
+            Propagation::Background => "Background",
+            Propagation::Foreground => "Foreground",
+        });
+        let preconditions = [("uid", &self.uid), ("resourceVersion", &self.resource_version)];
+        let preconditions: Map<_, _> = preconditions
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.as_deref()?.into())))
+            .collect();
+        let mut options = Map::new();
+        let mut set = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
+        set("gracePeriodSeconds", self.grace.map(Value::from));
+        set("preconditions", (!preconditions.is_empty()).then_some(preconditions.into()));
+        set("propagationPolicy", propagation.map(Value::from));
+        options.into()
     }
 
     /// Whether the object is the one that is meant.

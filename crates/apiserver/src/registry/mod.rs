@@ -1,6 +1,7 @@
 //! What all resources have in common: reading, and writing with defaults, admission, validation, preconditions,
 //! finalizers and managed fields. What a kind does differently is in its [`strategy`].
 
+pub mod admission;
 mod create;
 pub mod decode;
 mod delete;
@@ -11,6 +12,7 @@ pub mod metadata;
 pub mod options;
 pub mod reservation;
 mod rest;
+pub mod review;
 pub mod strategy;
 pub mod update;
 
@@ -23,11 +25,12 @@ use parking_lot::Mutex;
 pub use delete::Deleted;
 pub use options::{DryRun, FieldValidation, WriteOptions};
 pub use rest::{Conversion, Rest, Stored, StoredAs};
+pub use review::{Door, Operation, Review};
 pub use strategy::{Part, Strategy, TypedStrategy};
 pub use update::{Change, Changed};
 
+use self::admission::{Admission, Handle};
 use crate::{
-    admission::Admission,
     request::User,
     storage::{
         Item, Store, StoreError,
@@ -60,13 +63,27 @@ pub struct Write<'a> {
     pub options: WriteOptions,
     /// What the client is to be warned of, in the order in which it came up.
     pub warnings: Mutex<Vec<String>>,
+    reviewed: Reviewed,
+}
+
+/// Whether admission has seen a request by the door that it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reviewed {
+    Yes,
+    No,
 }
 
 impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, warnings: Mutex::default() }
+        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No }
+    }
+
+    /// The same write after its door has reviewed it: what it does inside is not reviewed once more.
+    #[must_use]
+    pub fn reviewed(self) -> Self {
+        Self { reviewed: Reviewed::Yes, ..self }
     }
 
     /// Warns the client, once.
@@ -97,13 +114,36 @@ pub struct Written {
 }
 
 impl Registry {
-    /// A registry of these resources.
-    pub fn new(store: Arc<dyn Store>, resources: Vec<Arc<Rest>>, admission: Admission) -> Self {
+    /// A registry of these resources. Admission plugins are built with a way back to it.
+    pub fn new(
+        store: Arc<dyn Store>,
+        resources: Vec<Arc<Rest>>,
+        admission: impl FnOnce(&Handle) -> Admission,
+    ) -> Arc<Self> {
         let mut by_plural: HashMap<_, Vec<_>> = HashMap::new();
         for rest in resources {
             by_plural.entry(rest.row.plural.clone()).or_default().push(rest);
         }
-        Self { store, resources: by_plural, admission }
+        Arc::new_cyclic(|registry| {
+            let admission = admission(&Handle::new(registry.clone()));
+            Self { store, resources: by_plural, admission }
+        })
+    }
+
+    /// Runs the mutating side of admission, unless the request's door has.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn admit(&self, review: &mut Review<'_>) -> Result<(), StatusError> {
+        if review.is_done() { Ok(()) } else { self.admission.admit(review).await }
+    }
+
+    /// Runs the validating side of admission, unless the request's door has.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn validate(&self, review: &Review<'_>) -> Result<(), StatusError> {
+        if review.is_done() { Ok(()) } else { self.admission.validate(review).await }
     }
 
     /// The store.

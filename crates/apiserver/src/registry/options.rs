@@ -4,6 +4,7 @@ use api_types::{
     GroupResource, StatusError,
     field::{FieldError, Path},
 };
+use serde_json::{Value, json};
 
 use crate::request::Query;
 
@@ -47,6 +48,18 @@ pub enum FieldValidation {
     Strict,
 }
 
+impl FieldValidation {
+    /// The value of `fieldValidation`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Warn => "Warn",
+            Self::Strict => "Strict",
+        }
+    }
+}
+
 /// The options of one write.
 #[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
@@ -85,5 +98,11 @@ impl WriteOptions {
         }
         let dry_run = DryRun::parse(query.all("dryRun"), kind)?;
         Ok(Self { dry_run, field_validation, field_manager: field_manager.to_owned() })
+    }
+
+    /// What of the options is not the same for all writes, as `CreateOptions` and `UpdateOptions` have it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        json!({"fieldManager": self.field_manager, "fieldValidation": self.field_validation.as_str()})
     }
 }

@@ -2,26 +2,28 @@
 
 use api_types::{
     Object, StatusError, WrongType,
+    autoscaling::Scale,
     field::{FieldError, Path},
     validation::meta::{validate_object_meta, validate_object_meta_update},
 };
 use bytes::Bytes;
 
 use super::{
-    DryRun, Made, Registry, Rest, Stored, Target, Write, Written, check_namespace,
+    Door, DryRun, Made, Operation, Registry, Rest, Review, Stored, Target, Write, Written, check_namespace,
     deletion::may_be_removed,
     metadata,
+    review::decode_as,
     strategy::{AbsentUpdate, BlindUpdate, Part, now},
 };
 use crate::{
-    admission::{Attributes, Operation},
     managed_fields::{ManagedFields, Writer, on_update},
     storage::{Item, StoreError, cache::Freshness},
 };
 
 /// Makes the new object of the current one. It is asked again when somebody else has changed the object meanwhile.
 pub trait Change: Send + Sync {
-    /// The object as it is to be, with `metadata.resourceVersion` set if it insists on that version.
+    /// The object as it is to be, or its `Scale` where that is written, with `metadata.resourceVersion` set if it insists
+    /// on that version.
     ///
     /// # Errors
     /// When the change cannot be applied.
@@ -55,6 +57,13 @@ struct Update<'a> {
     write: &'a Write<'a>,
     target: Target<'a>,
     part: Part,
+}
+
+impl<'a> Update<'a> {
+    fn door(&self) -> Door<'a> {
+        let subresource = self.part.subresource();
+        Door { operation: Operation::Update, row: &self.rest.row, subresource, target: self.target }
+    }
 }
 
 /// Where the current object was read; the cache may be behind.
@@ -146,25 +155,64 @@ impl Registry {
         let stored = rest.read(item)?;
         let old = &*stored.object;
         let Changed { object: mut new, managed } = change.apply(&stored)?;
-        check_name(&*new, target)?;
-        check_namespace(&mut *new, target.namespace)?;
+        if part == Part::Scale {
+            new = self.scaled(update, new, old).await?;
+        }
+        check_names(&mut *new, target)?;
         check_preconditions(rest, &*new, old, target.name)?;
         metadata::carry_over(new.meta_mut(), old.meta());
         rest.row.ops.set_defaults(&mut *new)?;
+        if part != Part::Scale {
+            self.admit(&mut Review::object(update.door(), write, &mut new).with_old(old)).await?;
+            check_names(&mut *new, target)?;
+        }
         rest.strategy.prepare_for_update(part, &mut *new, old)?;
-        let attributes = Attributes { registry: self, rest, write, operation: Operation::Update, part, target };
-        self.admission.admit(&attributes, &mut *new).await?;
         let errors = validate_change(rest, part, &*new, old)?;
         if !errors.is_empty() {
             return Err(StatusError::invalid(rest.group_kind(), target.name, &errors));
         }
-        self.admission.validate(&attributes, Some(&*new), Some(old)).await?;
+        self.review_change(update, &mut new, old).await?;
         if part.is_specification() {
             for warning in rest.strategy.warnings(&*new)? {
                 write.warn(warning);
             }
         }
         self.store_changed(update, item, &stored, Changed { object: new, managed }).await
+    }
+
+    /// What becomes of an object through its `scale`: a `Scale` is reviewed, and its replicas are written.
+    async fn scaled(
+        &self,
+        update: Update<'_>,
+        mut scale: Box<dyn Object>,
+        old: &dyn Object,
+    ) -> Result<Box<dyn Object>, StatusError> {
+        let Update { rest, write, .. } = update;
+        let before = scale_of(rest, old)?;
+        let review = Review::other(update.door(), write, &mut scale, decode_as::<Scale>);
+        self.admit(&mut review.with_old(&before)).await?;
+        let scale = scale.expect_ref::<Scale>("Scale")?;
+        let mut new = old.clone_object();
+        let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
+        rest.strategy.set_replicas(&mut *new, replicas)?;
+        new.meta_mut().resource_version.clone_from(&scale.metadata.resource_version);
+        Ok(new)
+    }
+
+    /// The validating side sees what the mutating side has seen: a `Scale` where one was sent.
+    async fn review_change(
+        &self,
+        update: Update<'_>,
+        new: &mut Box<dyn Object>,
+        old: &dyn Object,
+    ) -> Result<(), StatusError> {
+        let Update { rest, write, part, .. } = update;
+        if part != Part::Scale {
+            return self.validate(&Review::object(update.door(), write, new).with_old(old)).await;
+        }
+        let (mut scale, before): (Box<dyn Object>, _) = (Box::new(scale_of(rest, &**new)?), scale_of(rest, old)?);
+        let review = Review::other(update.door(), write, &mut scale, decode_as::<Scale>);
+        self.validate(&review.with_old(&before)).await
     }
 
     async fn store_changed(
@@ -248,6 +296,19 @@ pub fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusE
         ))),
         _ => Ok(()),
     }
+}
+
+fn check_names(object: &mut dyn Object, target: Target<'_>) -> Result<(), StatusError> {
+    check_name(object, target)?;
+    check_namespace(object, target.namespace)
+}
+
+/// The `scale` of an object.
+///
+/// # Errors
+/// When the kind has none.
+pub fn scale_of(rest: &Rest, object: &dyn Object) -> Result<Scale, StatusError> {
+    rest.strategy.scale(object)?.ok_or_else(|| StatusError::internal("object has no scale"))
 }
 
 fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &str) -> Result<(), StatusError> {

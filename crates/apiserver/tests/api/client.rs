@@ -1,6 +1,10 @@
 //! A client that shows everything of an answer.
 
-use apiserver::testing::TestServer;
+use apiserver::{
+    Config,
+    registry::admission::{Handle, Plugin},
+    testing::TestServer,
+};
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, BodyStream, Full};
@@ -73,9 +77,21 @@ impl Api {
     }
 
     pub async fn start_with(flags: &[&str]) -> Self {
-        let server = TestServer::start_with(flags).await;
+        Self::of(TestServer::start_with(flags).await)
+    }
+
+    fn of(server: TestServer) -> Self {
         let client = legacy::Client::builder(TokioExecutor::new()).build_http();
         Self { server, client }
+    }
+
+    /// A server with one more admission plugin.
+    pub async fn start_admitting(
+        flags: &[&str],
+        plugin: impl FnOnce(Handle) -> Box<dyn Plugin> + Send + 'static,
+    ) -> Self {
+        let add = |config: &mut Config| config.admission.more.push(Box::new(plugin));
+        Self::of(TestServer::start_configured(flags, add).await)
     }
 
     async fn send(

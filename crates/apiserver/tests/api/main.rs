@@ -1,6 +1,7 @@
 //! The server as clients see it: in process, over real HTTP.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod admission;
 mod client;
 mod connect;
 mod deletion;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use api_types::{Object, core};
 use apiserver::{
-    admission::Admission,
     bootstrap::{loopback_user, own_options},
     config::{Config, Flags},
-    registry::{Registry, Write},
+    registry::{
+        Registry, Write,
+        admission::{Admission, Handle},
+    },
     resources::{
         self,
         service::{
@@ -177,7 +179,7 @@ async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
     let pools = resources::pools(&store, &config.resources, config.services);
     let served = resources::serve(&store, &config.resources, &pools);
-    let registry = Registry::new(store, served, Admission::default().without(&["NamespaceLifecycle".to_owned()]));
+    let registry = Registry::new(store, served, |_: &Handle| Admission::default());
     let held: core::Service = serde_json::from_value(service("a", json!({}))).unwrap();
     let held: Box<dyn Object> = Box::new(held);
     let user = loopback_user();

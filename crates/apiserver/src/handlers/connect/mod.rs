@@ -1,6 +1,7 @@
 //! Requests that are passed on to the kubelet of a pod: `log`, `exec`, `attach`.
 
 mod client;
+mod options;
 mod target;
 mod tunnel;
 
@@ -15,17 +16,35 @@ pub use client::{KubeletClient, KubeletTls};
 
 use super::{Answer, Call};
 use crate::{
-    registry::Target,
+    registry::{Door, Operation, Review, Target, Write, WriteOptions},
     request::Request,
     serving::{Body, BodyError, respond},
 };
 
 pub(super) async fn answer(call: &Call<'_>, request: Request) -> Answer {
+    review(call, &request).await?;
     let object = call.registry().get_object(call.rest, call.target()).await?;
     let Some(pod) = object.downcast_ref::<core::Pod>() else {
         return Err(StatusError::path_not_found());
     };
     if call.place.subresource == "log" { log(call, &request, pod).await } else { stream(call, request, pod).await }
+}
+
+/// Reading logs is no connection to upstream's plugins; but it leads into the cluster like the others, and a plugin knows
+/// the doors by their names.
+async fn review(call: &Call<'_>, request: &Request) -> Result<(), StatusError> {
+    let door = Door {
+        operation: Operation::Connect,
+        row: &call.rest.row,
+        subresource: &call.place.subresource,
+        target: call.target(),
+    };
+    let (_, _, kind) = door.kind();
+    let options = options::of(kind, &request.query)?;
+    let write = Write::new(&request.user, WriteOptions::default());
+    let mut review = Review::connection(door, &write, &options);
+    call.registry().admit(&mut review).await?;
+    call.registry().validate(&review).await
 }
 
 async fn log(call: &Call<'_>, request: &Request, pod: &core::Pod) -> Answer {
