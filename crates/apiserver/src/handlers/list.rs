@@ -19,7 +19,7 @@ use crate::{
     serving::{Body, respond},
     storage::{
         Key, Prefix, Revision, StoreError,
-        cache::{At, Freshness, ListBody, ListRequest, Listing},
+        cache::{At, Entry, Freshness, ListBody, ListRequest, Listing},
     },
 };
 
@@ -51,17 +51,14 @@ pub(super) async fn render(rest: &Rest, request: &Request, scope: &Prefix, listi
         }
         (Form::Object, None) => return Ok(objects(rest, request.accept.encoding, &meta, listing)),
         (Form::Object, Some(_)) => {
-            let items: Result<Vec<Bytes>, _> = listing.entries.iter().map(|entry| rest.present(entry)).collect();
-            join(&head(&rest.row.list_kind(), &rest.row.api_version(), &meta), &items?)
+            let items = listing.entries.iter().filter_map(|entry| rest.shown(entry.item(), rest.present(entry)));
+            join(&head(&rest.row.list_kind(), &rest.row.api_version(), &meta), &items.collect::<Vec<_>>())
         }
         (Form::Table, _) => table::of_list(rest, &listing.entries, &meta, table::IncludeObject::of(&request.query)?)?,
         (Form::MetadataList | Form::Metadata, _) => {
-            let items: Result<Vec<Bytes>, StatusError> = listing
-                .entries
-                .iter()
-                .map(|entry| table::metadata_of(&rest.present(entry)?).map(Bytes::from))
-                .collect();
-            join(&head("PartialObjectMetadataList", "meta.k8s.io/v1", &meta), &items?)
+            let partial = |entry: &Entry| table::metadata_of(&rest.present(entry)?).map(Bytes::from);
+            let items = listing.entries.iter().filter_map(|entry| rest.shown(entry.item(), partial(entry)));
+            join(&head("PartialObjectMetadataList", "meta.k8s.io/v1", &meta), &items.collect::<Vec<_>>())
         }
     };
     Ok(respond::object(StatusCode::OK, request.accept.encoding, json))

@@ -30,16 +30,19 @@ pub(super) async fn answer(rest: &Rest, meta: &ListMeta, entries: Vec<Arc<Entry>
     let schema = schema::of(&rest.row.group, &rest.row.version, &rest.row.kind);
     let mut writer = Writer { schema, encoder: Encoder::default(), json: BytesMut::new() };
     let mut size = 0;
+    let mut shown = Vec::with_capacity(entries.len());
     for turn in entries.chunks(TURN) {
         for entry in turn {
-            size += writer.size(entry).map_err(StatusError::internal)?;
+            let Some(own) = rest.shown(entry.item(), writer.size(entry)) else { continue };
+            size += own;
+            shown.push(entry.clone());
         }
         tokio::task::yield_now().await;
     }
     let (kind, api_version, metadata) = (rest.row.list_kind(), rest.row.api_version(), meta.to_json());
     let head = ListHead { api_version: &api_version, kind: &kind, metadata: metadata.as_bytes() };
     let (head, tail) = writer.encoder.list(&head, size).map_err(StatusError::internal)?;
-    let chunks = Chunks { head: Some(head), tail: Some(tail), entries: entries.into_iter(), writer };
+    let chunks = Chunks { head: Some(head), tail: Some(tail), entries: shown.into_iter(), writer };
     if size > SHORT {
         return Ok(respond::stream(Encoding::Protobuf, Body::stream(stream::iter(chunks))));
     }

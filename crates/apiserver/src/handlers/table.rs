@@ -108,8 +108,9 @@ pub(super) fn of_list(
     meta: &ListMeta,
     include: IncludeObject,
 ) -> Result<Bytes, StatusError> {
-    let rows: Result<Vec<Row>, _> = entries.iter().map(|entry| row(rest, entry.item(), include)).collect();
-    encode(rest, meta, rows?, Heading::Due)
+    let items = entries.iter().map(|entry| entry.item());
+    let rows = items.filter_map(|item| rest.shown(item, row(rest, item, include))).collect();
+    encode(rest, meta, rows, Heading::Due)
 }
 
 /// A Table of one object.
@@ -153,6 +154,14 @@ pub(super) fn bookmark(rest: &Rest, bookmark: &Bookmark, ends_initial_events: bo
 /// # Errors
 /// When the JSON has no metadata.
 pub(super) fn metadata_of(object: &[u8]) -> Result<Vec<u8>, StatusError> {
+    partial(object, "PartialObjectMetadata", "meta.k8s.io/v1")
+}
+
+/// An object in JSON, reduced to its metadata, under this kind.
+///
+/// # Errors
+/// When the JSON has no metadata.
+pub(super) fn partial(object: &[u8], kind: &str, api_version: &str) -> Result<Vec<u8>, StatusError> {
     #[derive(Deserialize)]
     struct Whole<'a> {
         #[serde(borrow)]
@@ -161,11 +170,11 @@ pub(super) fn metadata_of(object: &[u8]) -> Result<Vec<u8>, StatusError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Partial<'a> {
-        kind: &'static str,
-        api_version: &'static str,
+        kind: &'a str,
+        api_version: &'a str,
         metadata: &'a RawValue,
     }
     let whole: Whole<'_> = serde_json::from_slice(object).map_err(StatusError::internal)?;
-    let partial = Partial { kind: "PartialObjectMetadata", api_version: "meta.k8s.io/v1", metadata: whole.metadata };
+    let partial = Partial { kind, api_version, metadata: whole.metadata };
     serde_json::to_vec(&partial).map_err(StatusError::internal)
 }

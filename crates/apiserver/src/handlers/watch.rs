@@ -10,7 +10,7 @@ use crate::{
     serving::{Body, BodyError, Response, respond},
     storage::{
         Item, StoreError,
-        cache::{Bookmark, Bookmarks, Change, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
+        cache::{Bookmark, Bookmarks, Change, ChangeKind, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
     },
 };
 use api_types::{
@@ -137,7 +137,7 @@ fn run(
             shutdown.run_until_cancelled(next).await??
         };
         let pieces: Vec<Result<Bytes, BodyError>> = match next {
-            Ok(deliveries) => deliveries.iter().map(|delivery| Ok(frames.frame(delivery))).collect(),
+            Ok(deliveries) => deliveries.iter().filter_map(|delivery| frames.frame(delivery).map(Ok)).collect(),
             Err(error) => vec![Ok(encoded(frames.encoding, error_frame(&frames.rest.store_error("", &error))))],
         };
         Some((stream::iter(pieces), (watcher, frames, shutdown)))
@@ -146,19 +146,34 @@ fn run(
 }
 
 impl Frames {
-    fn frame(&mut self, delivery: &Delivery) -> Bytes {
+    /// What is sent; nothing about an object that cannot be shown.
+    fn frame(&mut self, delivery: &Delivery) -> Option<Bytes> {
+        let change = match delivery {
+            Delivery::Change(change) => change,
+            Delivery::Bookmark(bookmark) => return Some(encoded(self.encoding, self.bookmark(bookmark))),
+        };
         let as_stored = self.form == Form::Object && self.rest.stored_as.is_none();
-        match delivery {
-            Delivery::Change(change) if as_stored && self.encoding == Encoding::Protobuf => {
-                change.translated(in_protobuf)
+        let frame = match self.encoding {
+            Encoding::Protobuf if as_stored => {
+                change.translated(|line| Encoder::default().watch_frame(line)).map_err(StatusError::internal)
             }
-            Delivery::Change(change) if as_stored => change.frame(),
-            Delivery::Change(change) => {
-                let line = self.converted(change).unwrap_or_else(|error| error_frame(&error));
-                encoded(self.encoding, line)
-            }
-            Delivery::Bookmark(bookmark) => encoded(self.encoding, self.bookmark(bookmark)),
+            _ if as_stored => return Some(change.frame()),
+            encoding => self.converted(change).map(|line| encoded(encoding, line)),
+        };
+        self.rest.shown(change.entry.item(), frame).or_else(|| self.last_words(change))
+    }
+
+    /// That an object is gone is told all the same: the client may know an earlier version, which could be shown.
+    fn last_words(&self, change: &Change) -> Option<Bytes> {
+        if change.kind != ChangeKind::Deleted || self.form == Form::Table {
+            return None;
         }
+        let object = change.entry.json_at(change.revision);
+        let partial = match self.form {
+            Form::Object => table::partial(&object, &self.rest.row.kind, &self.rest.row.api_version()),
+            _ => table::metadata_of(&object),
+        };
+        Some(encoded(self.encoding, change.line(&partial.ok()?)))
     }
 
     fn bookmark(&mut self, bookmark: &Bookmark) -> Bytes {
@@ -183,12 +198,6 @@ impl Frames {
                 table::of_item(&self.rest, &item, self.include, heading)?.to_vec()
             }
         };
-        let mut frame = BytesMut::with_capacity(object.len() + 40);
-        frame.put_slice(b"{\"type\":\"");
-        frame.put_slice(change.kind.as_str().as_bytes());
-        frame.put_slice(b"\",\"object\":");
-        frame.put_slice(&object);
-        frame.put_slice(b"}\n");
-        Ok(frame.freeze())
+        Ok(change.line(&object))
     }
 }

@@ -1,6 +1,6 @@
 //! One resource as it is served: its row, its strategy, its place in the store and its cache.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use api_types::{GroupResource, Object, Resource, StatusError};
 use bytes::{Bytes, BytesMut};
@@ -170,6 +170,12 @@ impl Rest {
         let stored = self.read(item)?;
         let value = put_together(&stored.json, &stored.managed).map_err(StatusError::internal)?;
         with_revision(&value, item.revision).map_err(StatusError::internal)
+    }
+
+    /// What can be shown of an object; when it cannot be, others are shown without it.
+    pub fn shown<T>(&self, item: &Item, shown: Result<T, impl Display>) -> Option<T> {
+        let pass_over = |error| self.cache.store().unreadable().pass_over(item.key.as_str(), item.revision, &error);
+        shown.map_err(pass_over).ok()
     }
 
     /// A store's error about an object of this resource.

@@ -7,4 +7,5 @@ mod crash;
 mod embedded;
 mod etcd;
 mod etcd_server;
+mod unreadable;
 mod wakeups;

@@ -115,19 +115,36 @@ impl Change {
     }
 
     /// The watch event in the other encoding, which `translate` makes of a line of JSON. Shared as [`Self::frame`] is.
-    pub fn translated(&self, translate: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+    ///
+    /// # Errors
+    /// That of `translate`.
+    pub fn translated<E>(&self, translate: impl FnOnce(&[u8]) -> Result<Bytes, E>) -> Result<Bytes, E> {
         let Some(frames) = &self.frames else { return translate(&self.encode()) };
         let frames = frames.of(self.kind);
-        let json = || frames[JSON].get().cloned().unwrap_or_else(|| self.encode());
-        frames[OTHER].get_or_init(|| translate(&json())).clone()
+        if let Some(translated) = frames[OTHER].get() {
+            return Ok(translated.clone());
+        }
+        let json = frames[JSON].get().cloned().unwrap_or_else(|| self.encode());
+        let translated = translate(&json)?;
+        Ok(frames[OTHER].get_or_init(|| translated).clone())
+    }
+
+    /// The watch event with the object in another form: a line of JSON.
+    pub fn line(&self, object: &[u8]) -> Bytes {
+        self.around(object.len(), |out| out.put_slice(object))
     }
 
     fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.entry.json_size() + 40);
+        self.around(self.entry.json_size(), |out| self.entry.write_json(self.revision, out))
+    }
+
+    /// The line around an object of at most this size.
+    fn around(&self, size: usize, object: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut out = BytesMut::with_capacity(size + 40);
         out.put_slice(b"{\"type\":\"");
         out.put_slice(self.kind.as_str().as_bytes());
         out.put_slice(b"\",\"object\":");
-        self.entry.write_json(self.revision, &mut out);
+        object(&mut out);
         out.put_slice(b"}\n");
         out.freeze()
     }

@@ -133,8 +133,13 @@ impl Entry {
 
     /// The object as a client reads it.
     pub fn json(&self) -> Bytes {
+        self.json_at(self.item.revision)
+    }
+
+    /// The object as a client reads it, with another `metadata.resourceVersion` than its own.
+    pub fn json_at(&self, revision: Revision) -> Bytes {
         let mut out = BytesMut::with_capacity(self.json_size());
-        self.write_json(self.item.revision, &mut out);
+        self.write_json(revision, &mut out);
         out.freeze()
     }
 
