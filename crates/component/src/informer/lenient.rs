@@ -3,9 +3,10 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
+use api_types::codec::FromJson;
 use parking_lot::Mutex;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::ObjectKey;
@@ -40,10 +41,10 @@ pub(super) struct Unreadable {
 /// The versions of one collection's objects that have been named.
 pub(super) type Named = Mutex<HashMap<ObjectKey, Option<String>>>;
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+impl<'de, T: FromJson> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let decoded = serde_json::from_str(raw.get());
+        let decoded = T::from_json(raw.get().as_bytes());
         Ok(decoded.map_or_else(|error| Self::Unreadable(Unreadable::of(&raw, &error)), Self::Readable))
     }
 }

@@ -20,7 +20,6 @@ use std::{
 use api_types::codec::FromJson;
 use kube::{Client, Resource};
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::Daemon;
@@ -28,8 +27,8 @@ pub(crate) use lenient::register;
 pub use store::{IndexFn, ObjectKey, Store};
 
 /// What an informer can hold: a type of k8s-openapi, or a slim struct (see [`crate::slim_resource`]).
-pub trait Item: Resource + FromJson + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
-impl<T: Resource + FromJson + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Item for T {}
+pub trait Item: Resource + FromJson + Clone + Debug + Send + Sync + 'static {}
+impl<T: Resource + FromJson + Clone + Debug + Send + Sync + 'static> Item for T {}
 
 /// A change of the collection.
 #[derive(Clone, Debug)]

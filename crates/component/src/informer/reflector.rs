@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use api_types::codec::FromJson;
 use futures::TryStreamExt;
 use kube::{Client, core::WatchEvent};
 use rand::Rng;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{
     Item, ObjectKey, Shared,
@@ -17,7 +18,7 @@ const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=met
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "T: DeserializeOwned"))]
+#[serde(bound(deserialize = "T: FromJson"))]
 struct List<T> {
     metadata: ListMeta,
     // A Go server writes an empty list as `null`.
