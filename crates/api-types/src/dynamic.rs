@@ -1,6 +1,6 @@
 //! Objects of kinds that come at run time: metadata as every object has it, all else as a JSON tree.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,9 +9,10 @@ use crate::{
     field::FieldError,
     meta::ObjectMeta,
     object::{Column, Object, SelectableField},
-    resource::{KindOps, Text, WrongType, field_path, text},
+    resource::{ALL_VERBS, KindOps, Names, Ops, Resource, Scope, Text, WrongType, field_path, text},
     schema::Schema,
     table,
+    validation::names::dns1123_subdomain,
 };
 
 /// An object whose kind is no Rust type.
@@ -103,6 +104,27 @@ impl DynamicKind {
             selectable,
             schema: Schema::custom(schema),
             headings,
+        }
+    }
+
+    /// A namespaced row for this kind with all verbs and no subresources.
+    #[must_use]
+    pub fn row(self, plural: impl Into<Text>, singular: impl Into<Text>) -> Resource {
+        let api_version = self.api_version.clone();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        Resource {
+            group: group.to_owned().into(),
+            version: version.to_owned().into(),
+            kind: self.kind.clone(),
+            plural: plural.into(),
+            singular: singular.into(),
+            short_names: Names::Constant(&[]),
+            categories: Names::Constant(&[]),
+            scope: Scope::Namespaced,
+            verbs: ALL_VERBS,
+            name_rule: dns1123_subdomain,
+            subresources: Vec::new(),
+            ops: Ops::Owned(Arc::new(self)),
         }
     }
 

@@ -20,15 +20,13 @@ use crate::{
         self,
         kubernetes_service::{self, Advertised},
     },
+    catalogue::{ChangeError, Request, Served},
     config::{Config, StoreConfig},
-    discovery::Discovery,
     filters::{Chain, Metrics, Settings},
     handlers::{Api, KubeletClient, NonResource},
-    openapi::OpenApi,
     registry::Registry,
-    request::Request,
     resources::{
-        self,
+        self, Means,
         service::{Pools, repair},
     },
     serving::Response,
@@ -56,6 +54,9 @@ pub enum BuildError {
     /// The directory of the store cannot be made.
     #[error("cannot make the data directory")]
     DataDir(#[source] io::Error),
+    /// The table of resources contradicts itself.
+    #[error("the table of resources")]
+    Table(#[from] ChangeError),
     /// A certificate cannot be used.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
@@ -68,6 +69,7 @@ pub struct App {
     secure: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
     insecure: Option<TcpListener>,
     registry: Arc<Registry>,
+    served: Arc<Served>,
     pools: Pools,
     /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
     advertised: Option<Advertised>,
@@ -98,9 +100,6 @@ impl App {
             None => None,
         };
         let store = open(&config.store).await?;
-        let pools = resources::pools(&store, &config.resources, config.services);
-        let rests = resources::serve(&store, &config.resources, &pools);
-        let registry = Registry::new(store.clone(), rests, |handle| config.admission.build(handle));
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         store.unreadable().register(&mut metrics);
@@ -109,16 +108,20 @@ impl App {
         let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));
         let advertised = port.map(|port| Advertised { address: config.advertise, port, marks });
         let server_address = SocketAddr::new(config.advertise, port.unwrap_or(0)).to_string();
+        let pools = resources::pools(&store, &config.resources, config.services);
+        let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
+        let served = Arc::new(Served::new(&server_address, daemon.shutdown.clone()));
+        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet) };
+        served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
+        let registry = Registry::new(store.clone(), served.clone(), |handle| config.admission.build(handle));
         let non_resource = NonResource {
-            discovery: Discovery::new(resources::rows().iter().map(|row| &**row), &server_address),
-            openapi: OpenApi::new(resources::rows().iter().cloned(), component::KUBERNETES_VERSION),
+            served: served.clone(),
             metrics: Arc::new(Mutex::new(metrics)),
             store,
             started: started.subscribe(),
             shutdown: daemon.shutdown.clone(),
         };
-        let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
-        let api = Api { registry: registry.clone(), non_resource, kubelet, daemon: daemon.clone() };
+        let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
         let settings = Settings {
             authentication: config.authentication,
             authorizer: config.authorizer,
@@ -126,8 +129,8 @@ impl App {
             timeout: config.timeout,
             metrics: request_metrics,
         };
-        let service = Service(Arc::new(Chain::new(settings, api)));
-        Ok(Self { daemon, service, secure, insecure, registry, pools, advertised, started })
+        let service = Service { chain: Arc::new(Chain::new(settings, api)), served: served.clone() };
+        Ok(Self { daemon, service, secure, insecure, registry, served, pools, advertised, started })
     }
 
     /// Where the server listens.
@@ -139,7 +142,13 @@ impl App {
         }
     }
 
-    /// What is served.
+    /// What is served, which may be changed at any time.
+    #[must_use]
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
+    /// What reads and writes what is served.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
@@ -223,7 +232,10 @@ async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, BuildError> {
 
 /// The filters and handlers as the accept loop calls them.
 #[derive(Clone)]
-struct Service(Arc<Chain>);
+struct Service {
+    chain: Arc<Chain>,
+    served: Arc<Served>,
+}
 
 impl tower::Service<http::Request<Incoming>> for Service {
     type Response = Response;
@@ -235,7 +247,8 @@ impl tower::Service<http::Request<Incoming>> for Service {
     }
 
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
-        let chain = self.0.clone();
-        Box::pin(async move { Ok(chain.answer(Request::new(request)).await) })
+        let chain = self.chain.clone();
+        let request = Request::new(request, &self.served.load());
+        Box::pin(async move { Ok(chain.answer(request).await) })
     }
 }

@@ -1,6 +1,7 @@
 //! The Kubernetes API server: one table of resources over one store.
 //!
-//! The folders tell a request's story in order: [`filters`] (one ordered list) → [`handlers`] (one file a verb) →
+//! The folders tell a request's story in order: [`catalogue`] (where it goes) → [`filters`] (one ordered list) →
+//! [`handlers`] (one file a verb) →
 //! [`admission`] (one ordered list) → [`registry`] (generic) and [`resources`] (the table) → [`storage`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -11,6 +12,7 @@ use component::{daemon, flags};
 pub mod admission;
 mod app;
 pub mod bootstrap;
+pub mod catalogue;
 pub mod config;
 pub mod discovery;
 pub mod filters;
@@ -25,6 +27,7 @@ pub mod request;
 pub mod resources;
 pub mod serving;
 pub mod storage;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use app::{Addresses, App, BuildError};

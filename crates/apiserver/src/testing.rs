@@ -1,12 +1,15 @@
 //! The real server in this process, for tests of everything that talks to it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use clap::Parser;
 use component::Daemon;
 use kube::{Client, Config as ClientConfig};
 
-use crate::{App, Config, Flags};
+use crate::{App, Config, Flags, catalogue::Served, registry::Registry};
 
 /// A server with an embedded store in a directory of its own, on ports of its own, plain and TLS. It ends when it is
 /// dropped.
@@ -14,6 +17,8 @@ pub struct TestServer {
     address: SocketAddr,
     secure: SocketAddr,
     daemon: Daemon,
+    served: Arc<Served>,
+    registry: Arc<Registry>,
     _directory: tempfile::TempDir,
 }
 
@@ -61,10 +66,11 @@ impl TestServer {
         let addresses = app.addresses();
         let address = addresses.insecure.expect("the plain port was asked for");
         let secure = addresses.secure.expect("TLS is served by default");
+        let (served, registry) = (app.served().clone(), app.registry().clone());
         let mut ready = app.ready();
         app.spawn();
         ready.wait_for(|ready| *ready).await.expect("the server becomes ready");
-        Self { address, secure, daemon, _directory: directory }
+        Self { address, secure, daemon, served, registry, _directory: directory }
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -93,6 +99,18 @@ impl TestServer {
     pub fn client(&self) -> Client {
         let url = self.url().parse().expect("an address makes a URL");
         Client::try_from(ClientConfig::new(url)).expect("plain HTTP needs nothing else")
+    }
+
+    /// What is served, for tests that change it.
+    #[must_use]
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
+    /// What reads and writes what is served.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     /// Ends the server and waits for it.

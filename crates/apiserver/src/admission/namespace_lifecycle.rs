@@ -4,13 +4,13 @@
 use api_types::{StatusError, meta, rows};
 use futures::future::BoxFuture;
 
-use crate::{
-    bootstrap::IMMORTAL_NAMESPACES,
-    registry::{
-        Operation, Review, Target,
-        admission::{Handle, Plugin},
-    },
+use crate::registry::{
+    Operation, Review, Target,
+    admission::{Handle, Plugin},
 };
+
+/// Namespaces that cannot be deleted.
+const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
 
 pub(super) struct NamespaceLifecycle {
     pub registry: Handle,
@@ -47,12 +47,12 @@ impl NamespaceLifecycle {
         let name = review.door.target.namespace;
         let registry = self.registry.registry()?;
         let namespaces = registry.core("namespaces")?;
-        let entry = registry.get_cached(namespaces, Target { namespace: "", name }).await?;
+        let entry = registry.get_cached(&namespaces, Target { namespace: "", name }).await?;
         if review.door.operation != Operation::Create {
             return Ok(());
         }
         // The phase is a selectable field, so nothing has to be decoded here.
-        let phase = namespaces.row.ops.selectable().iter().position(|field| field.path == "status.phase");
+        let phase = namespaces.field("status.phase");
         match phase.map(|index| entry.field(index)) {
             Some("Terminating") => Err(being_terminated(review, name)),
             _ => Ok(()),

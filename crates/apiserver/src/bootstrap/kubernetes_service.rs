@@ -53,11 +53,11 @@ pub async fn ensure_service(
     let user = loopback_user();
     let first = addresses.address(Place(0));
     let object: Box<dyn Object> = Box::new(service(first, advertised.port));
-    match registry.create(services, &Write::new(&user, own_options()), NAMESPACE, object).await {
+    match registry.create(&services, &Write::new(&user, own_options()), NAMESPACE, object).await {
         Err(error) if error.reason() == "AlreadyExists" => Ok(()),
         // The address of a service that is there is taken, too.
         Err(error) if error.reason() == "Invalid" => {
-            registry.get(services, Target { namespace: NAMESPACE, name: NAME }).await.map(drop).map_err(|_| error)
+            registry.get(&services, Target { namespace: NAMESPACE, name: NAME }).await.map(drop).map_err(|_| error)
         }
         result => result.map(drop),
     }
@@ -144,10 +144,10 @@ async fn write_endpoints(registry: &Registry, addresses: &[IpAddr], port: u16) -
     let target = Target { namespace: NAMESPACE, name: NAME };
     let subsets = vec![subset(addresses, port)];
     let change = SetEndpoints(Endpoints { metadata: metadata(mirrored_by_nobody()), subsets: Some(subsets) });
-    registry.update(registry.core("endpoints")?, &write, target, Part::Main, &change).await?;
+    registry.update(&*registry.core("endpoints")?, &write, target, Part::Main, &change).await?;
     let slices = registry.find("discovery.k8s.io", "v1", "endpointslices");
     let slices = slices.ok_or_else(|| StatusError::internal("endpointslices are not served"))?;
-    registry.update(slices, &write, target, Part::Main, &SetSlice(slice(addresses, port))).await.map(drop)
+    registry.update(&slices, &write, target, Part::Main, &SetSlice(slice(addresses, port))).await.map(drop)
 }
 
 /// The label that keeps the endpoint slice controller from making a second slice of the endpoints.

@@ -12,9 +12,6 @@ use crate::{
 /// Namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "default"];
 
-/// Namespaces that cannot be deleted.
-pub const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
-
 /// The API server itself, as managed fields name it.
 const MANAGER: &str = "kube-apiserver";
 
@@ -40,7 +37,7 @@ pub async fn ensure_namespaces(registry: &Registry) -> Result<(), StatusError> {
     for name in NAMESPACES {
         let metadata = ObjectMeta { name: Some((*name).into()), ..ObjectMeta::default() };
         let object: Box<dyn Object> = Box::new(Namespace { metadata, ..Namespace::default() });
-        match registry.create(namespaces, &Write::new(&user, own_options()), "", object).await {
+        match registry.create(&namespaces, &Write::new(&user, own_options()), "", object).await {
             Err(error) if error.reason() != "AlreadyExists" => return Err(error),
             _ => {}
         }

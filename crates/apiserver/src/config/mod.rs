@@ -16,14 +16,12 @@ use component::serve::{
     tls::ClientAuthority,
 };
 pub use flags::{Flags, RETIRED};
-use ipnet::IpNet;
-pub use network::PortRange;
 
 use crate::{
     admission,
     filters::{AlwaysAllow, Anonymous, Authentication, Authorizer, Limits, TokenFile},
     handlers::KubeletTls,
-    resources,
+    resources::{self, service::ServiceNetwork},
     storage::{
         Ttl,
         etcd::{EtcdOptions, EtcdTls},
@@ -45,15 +43,6 @@ pub struct Secure {
     pub address: SocketAddr,
     /// The certificate.
     pub certificate: KeyedCertificate,
-}
-
-/// The addresses of services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceNetwork {
-    /// Cluster IPs.
-    pub addresses: IpNet,
-    /// Node ports.
-    pub ports: PortRange,
 }
 
 /// What the server is to be.

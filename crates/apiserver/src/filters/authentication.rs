@@ -15,7 +15,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Filter, Next};
 use crate::{
-    request::{Peer, Request, User, user::MASTERS},
+    catalogue::Request,
+    request::{Peer, User, user::MASTERS},
     serving::{Response, respond},
 };
 

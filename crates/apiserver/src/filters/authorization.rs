@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 
 use super::{Filter, Next};
 use crate::{
-    request::{Request, RequestInfo, User},
+    catalogue::Request,
+    request::{RequestInfo, User},
     serving::{Response, respond},
 };
 

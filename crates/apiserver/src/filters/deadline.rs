@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{Filter, Next};
 use crate::{
-    request::Request,
+    catalogue::Request,
     serving::{Response, respond},
 };
 
@@ -21,7 +21,7 @@ impl Deadline {
 
 impl Filter for Deadline {
     fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
-        if request.info.long_running() {
+        if request.long_running() {
             return next.run(request);
         }
         let answer = tokio::time::timeout(self.0, next.run(request));

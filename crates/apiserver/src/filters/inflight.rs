@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Filter, Next};
 use crate::{
-    request::Request,
+    catalogue::Request,
     serving::{Response, respond},
 };
 
@@ -45,7 +45,7 @@ impl InFlight {
 
 impl Filter for InFlight {
     fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
-        if request.info.long_running() {
+        if request.long_running() {
             return next.run(request);
         }
         let places = if request.info.verb.mutates() { &self.mutating } else { &self.reading };

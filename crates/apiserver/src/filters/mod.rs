@@ -17,7 +17,7 @@ pub use authorization::{AlwaysAllow, Authorizer, Decision};
 pub use inflight::{Limits, Place};
 pub use observation::Metrics;
 
-use crate::{request::Request, serving::Response};
+use crate::{catalogue::Request, serving::Response};
 
 /// One step that every request takes. It may answer by itself, or change the request on its way in or the response on
 /// its way out.

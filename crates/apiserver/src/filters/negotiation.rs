@@ -6,7 +6,8 @@ use http::header;
 
 use super::{Filter, Next};
 use crate::{
-    request::{Accept, Encoding, Request, ResourcePath, Verb, accept::Producible},
+    catalogue::Request,
+    request::{Accept, Encoding, Verb, accept::Producible},
     serving::{Response, respond},
 };
 
@@ -15,9 +16,10 @@ pub(super) struct Negotiate;
 impl Filter for Negotiate {
     fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
         // Other paths answer in their own types (text, protobuf schemas), streams in none.
-        let place = request.info.resource.as_ref().filter(|place| !STREAMS.contains(&&*place.subresource));
-        let Some(place) = place else { return next.run(request) };
-        let producible = producible(place);
+        if !request.is_negotiated() {
+            return next.run(request);
+        }
+        let producible = producible(&request);
         match Accept::negotiate(request.header(&header::ACCEPT), producible) {
             Ok(accept) if request.info.verb != Verb::Watch || accept.encoding.streams() => {
                 request.accept = accept;
@@ -32,12 +34,10 @@ impl Filter for Negotiate {
 }
 
 /// In what a resource can be written.
-fn producible(place: &ResourcePath) -> Producible {
-    let row = crate::resources::find(&place.group, &place.version, &place.resource);
+fn producible(request: &Request) -> Producible {
+    let row = request.destination.row();
     if row.is_some_and(|row| row.schema().is_message()) { Producible::TextAndProtobuf } else { Producible::Text }
 }
-
-const STREAMS: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
 
 /// Writes errors as the client wants them, those of other filters too.
 pub(super) struct EncodeErrors;

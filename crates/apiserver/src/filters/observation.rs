@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 
 use super::{Filter, Next};
-use crate::{request::Request, serving::Response};
+use crate::{catalogue::Request, serving::Response};
 
 /// Upstream's metrics of requests.
 #[derive(Debug)]
@@ -84,14 +84,13 @@ struct Seen {
 
 impl Seen {
     fn new(request: &Request) -> Self {
-        // Only what is in the table becomes a label: a client must not be able to make labels up.
-        let place = request.info.resource.as_ref();
-        let row = place.and_then(|place| crate::resources::find(&place.group, &place.version, &place.resource));
+        // Only what is served becomes a label: a client must not be able to make labels up.
+        let row = request.destination.row();
         Self {
             verb: request.info.verb.as_str(),
             group: row.map(|row| row.group.clone()).unwrap_or_default(),
             resource: row.map(|row| row.plural.clone()).unwrap_or_default(),
-            long_running: request.info.long_running(),
+            long_running: request.long_running(),
             started: Instant::now(),
         }
     }

@@ -7,7 +7,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{Filter, Next};
 use crate::{
-    request::Request,
+    catalogue::Request,
     serving::{Response, respond},
 };
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::{registry::decode::BodyType, request::Request};
+use crate::{catalogue::Request, registry::decode::BodyType};
 
 /// The longest body that is read, in bytes; upstream's limit.
 const MAX: usize = 3 << 20;

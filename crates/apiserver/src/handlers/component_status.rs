@@ -1,48 +1,43 @@
-//! Rows that nothing is stored of: `componentstatuses`, which are probed when asked for, and `bindings`.
+//! `componentstatuses`, of which nothing is stored: they are probed when asked for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api_types::{
-    GroupResource, Object, Resource, StatusError,
+    Object, Resource, StatusError,
     core::{ComponentCondition, ComponentStatus},
     meta::ObjectMeta,
 };
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{
-    Answer, Api,
-    create::{bind, read_binding},
-};
+use super::{Answer, KubeletClient};
 use crate::{
-    registry::{Door, Operation, Target},
-    request::{Form, Request, ResourcePath, Verb},
+    catalogue::{Answered, Asked, Request},
+    registry::Registry,
+    request::{Form, Verb},
     serving::respond,
 };
 
-pub(super) async fn answer(api: &Api, row: &Resource, place: ResourcePath, request: Request) -> Answer {
-    match (&*row.plural, request.info.verb, place.name.as_str()) {
-        ("bindings", Verb::Create, "") => bind_named(api, row, place, request).await,
-        ("componentstatuses", Verb::List, "") => {
-            let statuses = join_all(COMPONENTS.iter().map(|component| probe(api, component))).await;
-            list(row, &request, &statuses)
-        }
-        ("componentstatuses", Verb::Get, name) => {
-            let component = COMPONENTS.iter().find(|component| component.name == name);
-            let component = component.ok_or_else(|| StatusError::not_found(GroupResource::from(row), name))?;
-            one(row, &request, &probe(api, component).await)
-        }
-        _ => Err(StatusError::method_not_allowed()),
-    }
+/// `componentstatuses`.
+pub struct ComponentStatuses {
+    /// The way to the other daemons.
+    pub client: Arc<KubeletClient>,
 }
 
-/// `POST …/bindings` names the pod in the body.
-async fn bind_named(api: &Api, row: &Resource, place: ResourcePath, request: Request) -> Answer {
-    let sent = read_binding(request).await?;
-    let pod = sent.binding.metadata.name.clone().unwrap_or_default();
-    let target = Target { namespace: &place.namespace, name: &pod };
-    bind(api, Door { operation: Operation::Create, row, subresource: "", target }, sent).await
+impl Answered for ComponentStatuses {
+    fn answer<'a>(&'a self, asked: Asked<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let (row, name) = (&**asked.row, asked.place.name.as_str());
+            if request.info.verb == Verb::List {
+                let probes = COMPONENTS.iter().map(|component| self.probe(asked.registry, component));
+                return list(row, &request, &join_all(probes).await);
+            }
+            let component = COMPONENTS.iter().find(|component| component.name == name);
+            let component = component.ok_or_else(|| StatusError::not_found(row.into(), name))?;
+            one(row, &request, &self.probe(asked.registry, component).await)
+        })
+    }
 }
 
 /// A part of the control plane.
@@ -68,28 +63,30 @@ static COMPONENTS: [Component; 3] = [
 /// A probe that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-async fn probe(api: &Api, component: &Component) -> ComponentStatus {
-    let asked = async {
-        match component.probe {
-            Probe::Https(port) => api.kubelet.healthz(port).await,
-            Probe::Store => {
-                let healthy = r#"{"health": "true"}"#;
-                api.registry.store().current_revision().await.map(|_| healthy.to_owned()).map_err(|e| e.to_string())
+impl ComponentStatuses {
+    async fn probe(&self, registry: &Registry, component: &Component) -> ComponentStatus {
+        let asked = async {
+            match component.probe {
+                Probe::Https(port) => self.client.healthz(port).await,
+                Probe::Store => {
+                    let healthy = r#"{"health": "true"}"#;
+                    registry.store().current_revision().await.map(|_| healthy.to_owned()).map_err(|e| e.to_string())
+                }
             }
-        }
-    };
-    let result = tokio::time::timeout(TIMEOUT, asked).await.unwrap_or_else(|_| Err("probe timed out".into()));
-    let healthy = |status: &str| ComponentCondition {
-        type_: "Healthy".into(),
-        status: status.into(),
-        ..ComponentCondition::default()
-    };
-    let condition = match result {
-        Ok(message) => ComponentCondition { message: Some(message), ..healthy("True") },
-        Err(message) => ComponentCondition { message: Some(message), ..healthy("False") },
-    };
-    let metadata = ObjectMeta { name: Some(component.name.into()), ..ObjectMeta::default() };
-    ComponentStatus { metadata, conditions: Some(vec![condition]) }
+        };
+        let result = tokio::time::timeout(TIMEOUT, asked).await.unwrap_or_else(|_| Err("probe timed out".into()));
+        let healthy = |status: &str| ComponentCondition {
+            type_: "Healthy".into(),
+            status: status.into(),
+            ..ComponentCondition::default()
+        };
+        let condition = match result {
+            Ok(message) => ComponentCondition { message: Some(message), ..healthy("True") },
+            Err(message) => ComponentCondition { message: Some(message), ..healthy("False") },
+        };
+        let metadata = ObjectMeta { name: Some(component.name.into()), ..ObjectMeta::default() };
+        ComponentStatus { metadata, conditions: Some(vec![condition]) }
+    }
 }
 
 fn table(row: &Resource, statuses: &[ComponentStatus]) -> Result<Value, StatusError> {

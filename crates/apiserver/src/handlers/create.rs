@@ -5,14 +5,17 @@ use api_types::{
     field::{FieldError, Path},
 };
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::StatusCode;
 
-use super::{Answer, Api, Call, body, table, with_warnings, write};
+use super::{Answer, Call, body, table, with_warnings, write};
 use crate::{
+    catalogue::{Answered, Asked, Endpoint, Request},
     registry::{
-        Change, Changed, Door, Made, Operation, Part, Review, Stored, Written, decode::decode, review::decode_as,
+        Change, Changed, Door, Made, Operation, Part, Registry, Review, Stored, Target, Written, decode::decode,
+        review::decode_as,
     },
-    request::{Accept, Encoding, Form, Request},
+    request::{Accept, Encoding, Form},
     serving::{Response, respond},
 };
 
@@ -48,34 +51,50 @@ pub(super) fn done(encoding: Encoding) -> Response {
     respond::object(StatusCode::CREATED, encoding, Bytes::from_static(status))
 }
 
-/// Puts a pod on a node.
-pub(super) async fn binding(call: &Call<'_>, request: Request) -> Answer {
-    let door = Door {
-        operation: Operation::Create,
-        row: &call.rest.row,
-        subresource: Part::Binding.subresource(),
-        target: call.target(),
-    };
-    let binding = read_binding(request).await?;
-    bind(call.api, door, binding).await
+/// `/binding` of a pod puts it on a node.
+pub struct Binding;
+
+impl Endpoint for Binding {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let row = &call.rest.row;
+            let subresource = Part::Binding.subresource();
+            let door = Door { operation: Operation::Create, row, subresource, target: call.target() };
+            bind(call.registry(), door, read_binding(request).await?).await
+        })
+    }
+}
+
+/// `POST …/bindings` names the pod in the body.
+pub struct Bindings;
+
+impl Answered for Bindings {
+    fn answer<'a>(&'a self, asked: Asked<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let sent = read_binding(request).await?;
+            let pod = sent.binding.metadata.name.clone().unwrap_or_default();
+            let target = Target { namespace: &asked.place.namespace, name: &pod };
+            let door = Door { operation: Operation::Create, row: asked.row, subresource: "", target };
+            bind(asked.registry, door, sent).await
+        })
+    }
 }
 
 /// A binding that was sent, and who sends it.
-pub(super) struct SentBinding {
+struct SentBinding {
     request: Request,
-    pub binding: core::Binding,
+    binding: core::Binding,
 }
 
-pub(super) async fn read_binding(mut request: Request) -> Result<SentBinding, StatusError> {
+async fn read_binding(mut request: Request) -> Result<SentBinding, StatusError> {
     let json = body::read_json(&mut request).await?;
     let binding = serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
     Ok(SentBinding { request, binding })
 }
 
 /// Puts a pod on a node as a binding says that came by this door.
-pub(super) async fn bind(api: &Api, door: Door<'_>, sent: SentBinding) -> Answer {
+async fn bind(registry: &Registry, door: Door<'_>, sent: SentBinding) -> Answer {
     let write = write(&sent.request, "CreateOptions")?;
-    let registry = &api.registry;
     let mut object: Box<dyn Object> = Box::new(sent.binding);
     registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
     let binding: &core::Binding = object.expect_ref("Binding")?;
@@ -88,7 +107,8 @@ pub(super) async fn bind(api: &Api, door: Door<'_>, sent: SentBinding) -> Answer
     let binding: &core::Binding = object.expect_ref("Binding")?;
     let node = check_target(door.target.name, &binding.target)?;
     let change = Bind { node, binding };
-    registry.update(registry.core("pods")?, &write.reviewed(), door.target, Part::Binding, &change).await?;
+    let pods = registry.core("pods")?;
+    registry.update(&pods, &write.reviewed(), door.target, Part::Binding, &change).await?;
     Ok(done(sent.request.accept.encoding))
 }
 
@@ -119,9 +139,7 @@ struct Bind<'a> {
 impl Change for Bind<'_> {
     fn apply(&self, current: &Stored) -> Result<Changed, StatusError> {
         let mut new = current.object.clone_object();
-        if let Some(pod) = new.downcast_mut::<core::Pod>() {
-            self.bind(pod)?;
-        }
+        self.bind(new.expect_mut("Pod")?)?;
         Ok(new.into())
     }
 

@@ -2,19 +2,20 @@
 
 use std::num::NonZeroUsize;
 
-use api_types::{Object, StatusError, meta::DeleteOptions, policy::Eviction};
-use futures::{StreamExt, TryStreamExt, stream};
+use api_types::{Object, StatusError, meta::DeleteOptions, policy};
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use http::{StatusCode, header};
 
 use super::{Answer, Call, body, create, selection, with_warnings, write};
 use crate::{
+    catalogue::{Endpoint, Request},
     registry::{
         Deleted, Door, DryRun, Operation, Review, Target, Write, WriteOptions,
         decode::{BodyType, Header},
         deletion::DeleteRequest,
         review::decode_as,
     },
-    request::{Query, Request},
+    request::Query,
     serving::respond,
     storage::cache::{At, Freshness, ListRequest},
 };
@@ -93,7 +94,7 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
         limit,
         at: At::Newest(Freshness::Consistent),
     };
-    let listing = call.rest.cache.list(&all).await.map_err(|error| call.rest.store_error("", &error))?;
+    let listing = call.rest.cache().list(&all).await.map_err(|error| call.rest.store_error("", &error))?;
     let write = delete_write(&request, dry_run)?;
     let (shared, wanted) = (&write, &wanted);
     let deletions = stream::iter(listing.entries.clone()).map(|entry| async move {
@@ -108,11 +109,19 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
     super::list::render(call.rest, &request, &call.rest.scope(call.target().namespace), listing).await
 }
 
-/// A deletion that a disruption budget may refuse; there are none yet.
-pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
+/// `/eviction` of a pod: a deletion that a disruption budget may refuse; there are none yet.
+pub struct Eviction;
+
+impl Endpoint for Eviction {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(evict(call, request))
+    }
+}
+
+async fn evict(call: &Call<'_>, mut request: Request) -> Answer {
     let json = body::read_json(&mut request).await?;
     let mut write = write(&request, "CreateOptions")?;
-    let eviction: Eviction =
+    let eviction: policy::Eviction =
         serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
     if dry_run(eviction.delete_options.as_ref())? == DryRun::All {
         write.options.dry_run = DryRun::All;
@@ -121,15 +130,15 @@ pub(super) async fn eviction(call: &Call<'_>, mut request: Request) -> Answer {
     let door =
         Door { operation: Operation::Create, row: &call.rest.row, subresource: "eviction", target: call.target() };
     let mut object: Box<dyn Object> = Box::new(eviction);
-    registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<Eviction>)).await?;
+    registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<policy::Eviction>)).await?;
     let named = object.meta().name.as_deref().unwrap_or_default();
     if named != call.place.name {
         return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
     }
     // Whether the pod is there is told first, as upstream has it.
     registry.get_cached(call.rest, call.target()).await?;
-    registry.validate(&Review::other(door, &write, &mut object, decode_as::<Eviction>)).await?;
-    let eviction: &Eviction = object.expect_ref("Eviction")?;
+    registry.validate(&Review::other(door, &write, &mut object, decode_as::<policy::Eviction>)).await?;
+    let eviction: &policy::Eviction = object.expect_ref("Eviction")?;
     let wanted = DeleteRequest::new(eviction.delete_options.clone().unwrap_or_default())?;
     registry.delete(call.rest, &write.reviewed(), call.target(), &wanted).await?;
     Ok(create::done(request.accept.encoding))

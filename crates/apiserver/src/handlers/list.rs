@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Call, protobuf_list, selection, table};
 use crate::{
+    catalogue::Request,
     registry::Rest,
-    request::{Encoding, Form, Query, Request},
+    request::{Encoding, Form, Query},
     serving::{Body, respond},
     storage::{
-        Key, Prefix, Revision, StoreError,
-        cache::{At, Entry, Freshness, ListBody, ListRequest, Listing},
+        Item, Key, Prefix, Revision, StoreError,
+        cache::{At, Freshness, ListBody, ListRequest, Listing},
     },
 };
 
@@ -28,7 +29,7 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
     let selector = selection::selector(call.rest, &request.query, call.target())?;
     let start_after = paging.after.as_ref().map(|after| Key::new(format!("{}{after}", scope.as_str())));
     let wanted = ListRequest { scope: scope.clone(), selector, start_after, limit: paging.limit, at: paging.at };
-    let listed = call.rest.cache.list(&wanted).await;
+    let listed = call.rest.cache().list(&wanted).await;
     let listing = listed.map_err(|error| list_error(call.rest, &paging, &error))?;
     render(call.rest, request, &scope, listing).await
 }
@@ -45,23 +46,33 @@ fn list_error(rest: &Rest, paging: &Paging, error: &StoreError) -> StatusError {
 
 pub(super) async fn render(rest: &Rest, request: &Request, scope: &Prefix, listing: Listing) -> Answer {
     let meta = ListMeta::of(scope, &listing);
-    let json: Bytes = match (request.accept.form, &rest.stored_as) {
+    let json: Bytes = match (request.accept.form, &rest.conversion) {
         (Form::Object, None) if request.accept.encoding == Encoding::Protobuf => {
             return protobuf_list::answer(rest, &meta, listing.entries).await;
         }
         (Form::Object, None) => return Ok(objects(rest, request.accept.encoding, &meta, listing)),
         (Form::Object, Some(_)) => {
-            let items = listing.entries.iter().filter_map(|entry| rest.shown(entry.item(), rest.present(entry)));
-            join(&head(&rest.row.list_kind(), &rest.row.api_version(), &meta), &items.collect::<Vec<_>>())
+            let items: Vec<Bytes> = rest.present_each(&items(&listing)).await?.into_iter().flatten().collect();
+            join(&head(&rest.row.list_kind(), &rest.row.api_version(), &meta), &items)
         }
-        (Form::Table, _) => table::of_list(rest, &listing.entries, &meta, table::IncludeObject::of(&request.query)?)?,
+        (Form::Table, _) => {
+            table::of_list(rest, &items(&listing), &meta, table::IncludeObject::of(&request.query)?).await?
+        }
         (Form::MetadataList | Form::Metadata, _) => {
-            let partial = |entry: &Entry| table::metadata_of(&rest.present(entry)?).map(Bytes::from);
-            let items = listing.entries.iter().filter_map(|entry| rest.shown(entry.item(), partial(entry)));
-            join(&head("PartialObjectMetadataList", "meta.k8s.io/v1", &meta), &items.collect::<Vec<_>>())
+            let items = items(&listing);
+            let objects = rest.present_each(&items).await?.into_iter().zip(items);
+            let partial = |(object, item): (Option<Bytes>, &Item)| {
+                rest.shown(item, table::metadata_of(&object?).map(Bytes::from))
+            };
+            let items: Vec<Bytes> = objects.filter_map(partial).collect();
+            join(&head("PartialObjectMetadataList", "meta.k8s.io/v1", &meta), &items)
         }
     };
     Ok(respond::object(StatusCode::OK, request.accept.encoding, json))
+}
+
+fn items(listing: &Listing) -> Vec<&Item> {
+    listing.entries.iter().map(|entry| entry.item()).collect()
 }
 
 /// Up to this size, in bytes, a list is sent at once.

@@ -8,6 +8,7 @@ mod delete;
 mod get;
 mod list;
 mod nonresource;
+mod part;
 mod patch;
 mod protobuf_list;
 mod scale;
@@ -18,18 +19,24 @@ mod watch;
 
 use std::sync::Arc;
 
-use api_types::{Resource, StatusError};
+use api_types::{Resource, StatusError, rows};
 use component::Daemon;
 use futures::future::BoxFuture;
 use http::HeaderValue;
 
-pub use connect::{KubeletClient, KubeletTls};
+pub use component_status::ComponentStatuses;
+pub use connect::{KubeletClient, KubeletTls, Log, Stream};
+pub use create::{Binding, Bindings};
+pub use delete::Eviction;
 pub use nonresource::NonResource;
+pub use part::OfPart;
+pub use scale::Replicas;
 
 use crate::{
+    catalogue::{Answer, Answered, Asked, Backend, Call, Destination, Request, Route},
     filters::{Handler, Place},
-    registry::{Part, Registry, Rest, Target, Write, WriteOptions},
-    request::{Request, ResourcePath, Verb},
+    registry::{Part, Registry, Write, WriteOptions},
+    request::{ResourcePath, Verb},
     serving::{Response, respond},
 };
 
@@ -39,28 +46,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// Everything else.
     pub non_resource: NonResource,
-    /// The way to kubelets.
-    pub kubelet: KubeletClient,
     /// Writes are its tasks.
     pub daemon: Daemon,
-}
-
-/// A resource request that was found in the table.
-struct Call<'a> {
-    api: &'a Api,
-    rest: &'a Arc<Rest>,
-    place: ResourcePath,
-}
-
-impl Call<'_> {
-    fn registry(&self) -> &Registry {
-        &self.api.registry
-    }
-
-    fn target(&self) -> Target<'_> {
-        let namespace = if self.rest.row.namespaced() { self.place.namespace.as_str() } else { "" };
-        Target { namespace, name: &self.place.name }
-    }
 }
 
 impl Handler for Api {
@@ -90,27 +77,45 @@ impl Handler for Api {
     }
 }
 
-type Answer = Result<Response, StatusError>;
-
 impl Api {
-    async fn route(&self, request: Request) -> Answer {
-        let Some(place) = request.info.resource.clone() else {
-            return self.non_resource.answer(&request).await;
-        };
-        let Some(row) = crate::resources::find(&place.group, &place.version, &place.resource) else {
-            return Ok(respond::page_not_found());
-        };
-        if !is_in_scope(row, &place) {
-            return Ok(respond::page_not_found());
+    async fn route(&self, mut request: Request) -> Answer {
+        match request.destination.clone() {
+            Destination::Forward(forward) => forward.server.forward(request).await,
+            Destination::Route { route, subresource } => match request.info.resource.take() {
+                Some(place) if is_in_scope(&route.row, &place) => {
+                    self.resource(&route, subresource, place, request).await
+                }
+                _ => Ok(respond::page_not_found()),
+            },
+            Destination::Elsewhere if request.info.resource.is_some() => Ok(respond::page_not_found()),
+            Destination::Elsewhere => self.non_resource.answer(&request).await,
         }
-        if crate::resources::is_virtual(row) {
-            return component_status::answer(self, row, place, request).await;
+    }
+
+    async fn resource(
+        &self,
+        route: &Arc<Route>,
+        subresource: Option<usize>,
+        place: ResourcePath,
+        request: Request,
+    ) -> Answer {
+        let registry = &self.registry;
+        match &route.backend {
+            Backend::Stored(rest) => {
+                let whole = place.subresource.is_empty();
+                let call = Call { registry, rest, place, ended: route.ended() };
+                match subresource {
+                    None if whole => object(call, request).await,
+                    None => Ok(respond::page_not_found()),
+                    Some(position) => self::subresource(route, position, call, request).await,
+                }
+            }
+            Backend::Answered(_) if !place.subresource.is_empty() => Ok(respond::page_not_found()),
+            Backend::Answered(answered) => {
+                let asked = Asked { registry, row: &route.row, place };
+                answered_without_storage(&**answered, asked, request).await
+            }
         }
-        let Some(rest) = self.registry.find(&place.group, &place.version, &place.resource) else {
-            return Ok(respond::page_not_found());
-        };
-        let call = Call { api: self, rest, place };
-        if call.place.subresource.is_empty() { object(call, request).await } else { subresource(call, request).await }
     }
 }
 
@@ -119,7 +124,7 @@ fn is_in_scope(row: &Resource, place: &ResourcePath) -> bool {
     let in_namespace = !place.namespace.is_empty();
     match row.namespaced() {
         true => in_namespace || place.name.is_empty(),
-        false => !in_namespace || (row.group.is_empty() && row.plural == "namespaces"),
+        false => !in_namespace || row.is(&rows::NAMESPACES),
     }
 }
 
@@ -131,11 +136,13 @@ async fn object(call: Call<'_>, request: Request) -> Answer {
         (Verb::Get, _) => get::answer(&call, &request).await,
         (Verb::List, _) => list::answer(&call, &request).await,
         (Verb::Watch, _) => watch::answer(&call, &request).await,
-        (Verb::Create, true) if has_place(&call) => create::answer(&call, request).await,
+        (Verb::Create, true) if has_place(&call.rest.row, &call.place) => create::answer(&call, request).await,
         (Verb::Update, false) => update::answer(&call, request, Part::Main).await,
         (Verb::Patch, false) => patch::answer(&call, request, Part::Main).await,
         (Verb::Delete, _) => delete::one(&call, request).await,
-        (Verb::DeleteCollection, _) if supports(&call, "deletecollection") && has_place(&call) => {
+        (Verb::DeleteCollection, _)
+            if supports(&call, "deletecollection") && has_place(&call.rest.row, &call.place) =>
+        {
             delete::collection(&call, request).await
         }
         _ => Err(StatusError::method_not_allowed()),
@@ -143,35 +150,31 @@ async fn object(call: Call<'_>, request: Request) -> Answer {
 }
 
 /// Namespaced objects are neither created nor deleted across namespaces.
-fn has_place(call: &Call<'_>) -> bool {
-    !call.rest.row.namespaced() || !call.place.namespace.is_empty()
+fn has_place(row: &Resource, place: &ResourcePath) -> bool {
+    !row.namespaced() || !place.namespace.is_empty()
 }
 
 fn supports(call: &Call<'_>, verb: &str) -> bool {
     call.rest.row.verbs.contains(&verb)
 }
 
-/// Requests about subresources; the row says which there are and what can be done with them.
-async fn subresource(call: Call<'_>, request: Request) -> Answer {
-    let name = call.place.subresource.as_str();
-    let Some(known) = call.rest.row.subresources.iter().find(|known| known.name == name) else {
-        return Ok(respond::page_not_found());
-    };
+/// Requests about subresources; the row says which there are, what can be done with them, and what answers.
+async fn subresource(route: &Route, position: usize, call: Call<'_>, request: Request) -> Answer {
+    match route.subresource(position) {
+        None => Ok(respond::page_not_found()),
+        Some((row, endpoint)) if row.supports(request.info.verb.as_str()) => endpoint.answer(&call, request).await,
+        Some(_) => Err(StatusError::method_not_allowed()),
+    }
+}
+
+/// Requests about what is not stored.
+async fn answered_without_storage(answered: &dyn Answered, asked: Asked<'_>, request: Request) -> Answer {
     let verb = request.info.verb;
-    if !known.verbs.contains(&verb.as_str()) {
+    let fits = verb != Verb::Create || (asked.place.name.is_empty() && has_place(asked.row, &asked.place));
+    if !fits || !asked.row.verbs.contains(&verb.as_str()) {
         return Err(StatusError::method_not_allowed());
     }
-    match (&*known.name, verb) {
-        ("status", Verb::Get) => get::answer(&call, &request).await,
-        ("status", Verb::Update) => update::answer(&call, request, Part::Status).await,
-        ("status", Verb::Patch) => patch::answer(&call, request, Part::Status).await,
-        ("finalize", Verb::Update) => update::answer(&call, request, Part::Finalize).await,
-        ("scale", _) => scale::answer(&call, request).await,
-        ("binding", _) => create::binding(&call, request).await,
-        ("eviction", _) => delete::eviction(&call, request).await,
-        ("log" | "exec" | "attach", _) => connect::answer(&call, request).await,
-        _ => Ok(respond::page_not_found()),
-    }
+    answered.answer(asked, request).await
 }
 
 /// Reads the options of a write; `kind` names them in messages.

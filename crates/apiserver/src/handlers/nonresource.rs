@@ -11,19 +11,15 @@ use tokio::sync::watch;
 
 use super::Answer;
 use crate::{
-    discovery::Discovery,
-    openapi::OpenApi,
-    request::Request,
+    catalogue::{Request, Served},
     serving::{Body, Response, respond},
     storage::Store,
 };
 
 /// Answers paths that are no resources.
 pub struct NonResource {
-    /// The documents of discovery.
-    pub discovery: Discovery,
-    /// The schemas of everything.
-    pub openapi: OpenApi,
+    /// What is served, and the documents that tell of it.
+    pub served: Arc<Served>,
     /// What `/metrics` tells.
     pub metrics: Arc<Mutex<Metrics>>,
     /// What the health checks look at.
@@ -62,8 +58,9 @@ impl NonResource {
 
     fn document(&self, request: &Request) -> Option<Response> {
         let path = &request.info.path;
-        let described = self.discovery.serve(path, request.headers());
-        let reply = described.or_else(|| self.openapi.serve(path, request.headers()))?;
+        let catalogue = self.served.load();
+        let described = catalogue.discovery().serve(path, request.headers());
+        let reply = described.or_else(|| catalogue.openapi().serve(path, request.headers()))?;
         let document = reply.document;
         let body = if reply.status == StatusCode::OK { Body::Full(document.body) } else { Body::Empty };
         let media_type = HeaderValue::from_static(document.content_type);
@@ -80,7 +77,8 @@ impl NonResource {
     }
 
     fn index(&self) -> Response {
-        let mut paths: Vec<&str> = self.discovery.paths().collect();
+        let catalogue = self.served.load();
+        let mut paths: Vec<&str> = catalogue.discovery().paths().collect();
         paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]);
         paths.sort_unstable();
         respond::json(StatusCode::OK, Body::from(json!({"paths": paths}).to_string()))

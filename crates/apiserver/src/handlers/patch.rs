@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
+    catalogue::Request,
     managed_fields::{self, Applied, Force, Writer, put_together},
     patch::{Patch, PatchType},
     registry::{Change, Changed, Part, Rest, Stored, Write, decode},
-    request::{Query, Request},
+    request::Query,
 };
 
 /// A patch as the client sent it, decoded.

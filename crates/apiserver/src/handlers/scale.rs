@@ -1,16 +1,27 @@
 //! `/scale`: the number of replicas, the same for all kinds that have one.
 
 use api_types::{Object, StatusError, autoscaling::Scale, schema};
+use futures::future::BoxFuture;
 use http::StatusCode;
 
 use super::{Answer, Call, body, patch::PatchBody, write};
 use crate::{
+    catalogue::{Endpoint, Request},
     registry::{Change, Changed, Part, Rest, Stored, update::scale_of},
-    request::{Request, Verb},
+    request::Verb,
     serving::respond,
 };
 
-pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
+/// Reads and writes the number of replicas.
+pub struct Replicas;
+
+impl Endpoint for Replicas {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(answer(call, request))
+    }
+}
+
+async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     if request.info.verb == Verb::Get {
         let object = call.registry().get_object(call.rest, call.target()).await?;
         return Ok(respond::object(

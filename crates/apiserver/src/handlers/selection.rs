@@ -55,7 +55,7 @@ pub(super) fn selector(
         return Ok(None);
     }
     let requirements = requirements(rest, namespace, &fields);
-    let prefix = rest.cache.prefix().clone();
+    let prefix = rest.cache().prefix().clone();
     let selector = Selector::new(move |entry: &Entry| {
         let key = entry.key().as_str().strip_prefix(prefix.as_str()).unwrap_or_default();
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
@@ -104,18 +104,11 @@ fn fields(rest: &Rest, query: &Query, name: &str) -> Result<Vec<Term>, StatusErr
 }
 
 fn source(rest: &Rest, field: &str) -> Source {
-    let (row, field) = match &rest.stored_as {
-        None => (&rest.row, field),
-        Some(stored) => (&stored.row, (stored.field)(field)),
-    };
     match field {
         "metadata.name" => Source::Name,
         "metadata.namespace" => Source::Namespace,
-        field => {
-            let index = row.ops.selectable().iter().position(|own| own.path == field);
-            // A field beyond the extractor's list counts as empty.
-            Source::Field(index.unwrap_or(usize::MAX))
-        }
+        // A field beyond the extractor's list counts as empty.
+        field => Source::Field(rest.field(field).unwrap_or(usize::MAX)),
     }
 }
 

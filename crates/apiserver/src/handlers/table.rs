@@ -1,7 +1,5 @@
 //! Tables, which `kubectl get` prints, and objects reduced to their metadata.
 
-use std::sync::Arc;
-
 use api_types::{StatusError, object::Column};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,10 +7,10 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::list::ListMeta;
 use crate::{
-    registry::Rest,
+    registry::{Rest, Stored},
     request::Query,
     storage::{
-        Item,
+        Item, Revision,
         cache::{Bookmark, Entry},
     },
 };
@@ -47,8 +45,9 @@ pub(super) enum Heading {
     Sent,
 }
 
+/// One row of a Table.
 #[derive(Serialize)]
-struct Row {
+pub(super) struct Row {
     cells: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<Box<RawValue>>,
@@ -77,17 +76,31 @@ fn columns(columns: &[Column]) -> Vec<Value> {
     columns.iter().map(definition).collect()
 }
 
-fn row(rest: &Rest, item: &Item, include: IncludeObject) -> Result<Row, StatusError> {
-    let object = rest.decode(item)?;
-    let cells = rest.row.ops.cells(&*object)?;
+/// The rows of some objects, in their order; none for what cannot be shown.
+pub(super) async fn rows(
+    rest: &Rest,
+    items: &[&Item],
+    include: IncludeObject,
+) -> Result<Vec<Option<Row>>, StatusError> {
+    let mut rows = Vec::with_capacity(items.len());
+    for batch in items.chunks(rest.batch()) {
+        let stored = rest.read_each(batch).await?;
+        let shown = |(stored, item): (Option<Stored>, &&Item)| rest.shown(item, row(rest, &stored?, item, include));
+        rows.extend(stored.into_iter().zip(batch).map(shown));
+    }
+    Ok(rows)
+}
+
+fn row(rest: &Rest, stored: &Stored, item: &Item, include: IncludeObject) -> Result<Row, StatusError> {
+    let cells = rest.row.ops.cells(&*stored.object)?;
     let raw = |json: Vec<u8>| -> Result<Box<RawValue>, StatusError> {
         let text = String::from_utf8(json).map_err(StatusError::internal)?;
         RawValue::from_string(text).map_err(StatusError::internal)
     };
     let object = match include {
         IncludeObject::None => None,
-        IncludeObject::Metadata => Some(raw(metadata_of(&rest.present_item(item)?)?)?),
-        IncludeObject::Object => Some(raw(rest.present_item(item)?.to_vec())?),
+        IncludeObject::Metadata => Some(raw(metadata_of(&rest.show(stored, item)?)?)?),
+        IncludeObject::Object => Some(raw(rest.show(stored, item)?.to_vec())?),
     };
     Ok(Row { cells, object })
 }
@@ -102,30 +115,26 @@ fn encode(rest: &Rest, meta: &ListMeta, rows: Vec<Row>, heading: Heading) -> Res
 }
 
 /// A Table of a list.
-pub(super) fn of_list(
+pub(super) async fn of_list(
     rest: &Rest,
-    entries: &[Arc<Entry>],
+    items: &[&Item],
     meta: &ListMeta,
     include: IncludeObject,
 ) -> Result<Bytes, StatusError> {
-    let items = entries.iter().map(|entry| entry.item());
-    let rows = items.filter_map(|item| rest.shown(item, row(rest, item, include))).collect();
+    let rows = rows(rest, items, include).await?.into_iter().flatten().collect();
     encode(rest, meta, rows, Heading::Due)
 }
 
 /// A Table of one object.
-pub(super) fn of_one(rest: &Rest, entry: &Entry, include: IncludeObject) -> Result<Bytes, StatusError> {
-    of_item(rest, entry.item(), include, Heading::Due)
+pub(super) async fn of_one(rest: &Rest, entry: &Entry, include: IncludeObject) -> Result<Bytes, StatusError> {
+    let stored = rest.read(entry.item()).await?;
+    let row = row(rest, &stored, entry.item(), include)?;
+    encode(rest, &ListMeta::at(entry.revision()), vec![row], Heading::Due)
 }
 
-/// A Table of one object that a watch tells of.
-pub(super) fn of_item(
-    rest: &Rest,
-    item: &Item,
-    include: IncludeObject,
-    heading: Heading,
-) -> Result<Bytes, StatusError> {
-    encode(rest, &ListMeta::at(item.revision), vec![row(rest, item, include)?], heading)
+/// A Table of one row that a watch tells of.
+pub(super) fn of_row(rest: &Rest, revision: Revision, row: Row, heading: Heading) -> Result<Bytes, StatusError> {
+    encode(rest, &ListMeta::at(revision), vec![row], heading)
 }
 
 /// A bookmark as a Table with one row that has metadata only.

@@ -2,12 +2,12 @@
 
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
+    catalogue::Request,
     registry::{
         Part,
         decode::decode,
         update::{Replace, check_name},
     },
-    request::Request,
 };
 
 pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) -> Answer {

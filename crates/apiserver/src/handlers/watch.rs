@@ -4,9 +4,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{Answer, Call, selection, table};
 use crate::{
+    catalogue::Request,
     protobuf::Encoder,
     registry::Rest,
-    request::{Encoding, Form, Query, Request},
+    request::{Encoding, Form, Query},
     serving::{Body, BodyError, Response, respond},
     storage::{
         Item, StoreError,
@@ -37,8 +38,8 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
         heading: table::Heading::Due,
         rest: call.rest.clone(),
     };
-    let shutdown = call.api.non_resource.shutdown.clone();
-    let watcher = match call.rest.cache.watch(wanted).await {
+    let ended = call.ended.clone();
+    let watcher = match call.rest.cache().watch(wanted).await {
         Ok(watcher) => watcher,
         // Clients of a watch that comes too late are told inside the stream, where they expect it.
         Err(error @ StoreError::Compacted { .. }) => {
@@ -46,7 +47,7 @@ pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
         }
         Err(error) => return Err(call.rest.store_error("", &error)),
     };
-    Ok(respond::watch(encoding, Body::stream(run(watcher, frames, shutdown))))
+    Ok(respond::watch(encoding, Body::stream(run(watcher, frames, ended))))
 }
 
 fn stillborn(encoding: Encoding, error: &StatusError) -> Response {
@@ -129,38 +130,48 @@ struct Frames {
 fn run(
     watcher: Watcher,
     frames: Frames,
-    shutdown: CancellationToken,
+    ended: CancellationToken,
 ) -> impl futures::Stream<Item = Result<Bytes, BodyError>> + Send {
-    let batches = stream::unfold((watcher, frames, shutdown), |(mut watcher, mut frames, shutdown)| async move {
+    let batches = stream::unfold((watcher, frames, ended), |(mut watcher, mut frames, ended)| async move {
         let next = {
             let next = pin!(watcher.next());
-            shutdown.run_until_cancelled(next).await??
+            ended.run_until_cancelled(next).await??
         };
         let pieces: Vec<Result<Bytes, BodyError>> = match next {
-            Ok(deliveries) => deliveries.iter().filter_map(|delivery| frames.frame(delivery).map(Ok)).collect(),
+            Ok(deliveries) => frames.frames(&deliveries).await.into_iter().map(Ok).collect(),
             Err(error) => vec![Ok(encoded(frames.encoding, error_frame(&frames.rest.store_error("", &error))))],
         };
-        Some((stream::iter(pieces), (watcher, frames, shutdown)))
+        Some((stream::iter(pieces), (watcher, frames, ended)))
     });
     batches.flatten()
 }
 
 impl Frames {
     /// What is sent; nothing about an object that cannot be shown.
-    fn frame(&mut self, delivery: &Delivery) -> Option<Bytes> {
+    async fn frames(&mut self, deliveries: &[Delivery]) -> Vec<Bytes> {
+        if self.form == Form::Object && self.rest.conversion.is_none() {
+            return deliveries.iter().filter_map(|delivery| self.as_stored(delivery)).collect();
+        }
+        let mut shown = self.show(deliveries).await.into_iter();
+        let line = |delivery: &Delivery| match delivery {
+            Delivery::Bookmark(bookmark) => Some(self.bookmark(bookmark)),
+            Delivery::Change(change) => self.changed(change, shown.next().unwrap_or(Ok(None))),
+        };
+        let lines: Vec<Bytes> = deliveries.iter().filter_map(line).collect();
+        lines.into_iter().map(|line| encoded(self.encoding, line)).collect()
+    }
+
+    fn as_stored(&mut self, delivery: &Delivery) -> Option<Bytes> {
         let change = match delivery {
             Delivery::Change(change) => change,
             Delivery::Bookmark(bookmark) => return Some(encoded(self.encoding, self.bookmark(bookmark))),
         };
-        let as_stored = self.form == Form::Object && self.rest.stored_as.is_none();
-        let frame = match self.encoding {
-            Encoding::Protobuf if as_stored => {
-                change.translated(|line| Encoder::default().watch_frame(line)).map_err(StatusError::internal)
-            }
-            _ if as_stored => return Some(change.frame()),
-            encoding => self.converted(change).map(|line| encoded(encoding, line)),
-        };
-        self.rest.shown(change.entry.item(), frame).or_else(|| self.last_words(change))
+        if self.encoding != Encoding::Protobuf {
+            return Some(change.frame());
+        }
+        let frame = change.translated(|line| Encoder::default().watch_frame(line));
+        let shown = self.rest.shown(change.entry.item(), frame);
+        shown.or_else(|| self.last_words(change).map(|line| encoded(self.encoding, line)))
     }
 
     /// That an object is gone is told all the same: the client may know an earlier version, which could be shown.
@@ -173,7 +184,7 @@ impl Frames {
             Form::Object => table::partial(&object, &self.rest.row.kind, &self.rest.row.api_version()),
             _ => table::metadata_of(&object),
         };
-        Some(encoded(self.encoding, change.line(&partial.ok()?)))
+        Some(change.line(&partial.ok()?))
     }
 
     fn bookmark(&mut self, bookmark: &Bookmark) -> Bytes {
@@ -187,17 +198,61 @@ impl Frames {
         }
     }
 
-    fn converted(&mut self, change: &Change) -> Result<Bytes, StatusError> {
-        // A deleted object is shown with the revision of its deletion.
-        let item = Item { revision: change.revision, ..change.entry.item().clone() };
-        let object = match self.form {
-            Form::Object => self.rest.present_item(&item)?.to_vec(),
-            Form::Metadata | Form::MetadataList => table::metadata_of(&self.rest.present_item(&item)?)?,
-            Form::Table => {
-                let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
-                table::of_item(&self.rest, &item, self.include, heading)?.to_vec()
+    /// What the changes show, converted many at once: one for each, in their order.
+    async fn show(&self, deliveries: &[Delivery]) -> Vec<Result<Option<Shown>, StatusError>> {
+        let items: Vec<Item> = deliveries.iter().filter_map(item).collect();
+        let items: Vec<&Item> = items.iter().collect();
+        let mut all = Vec::with_capacity(items.len());
+        for batch in items.chunks(self.rest.batch()) {
+            match self.show_batch(batch).await {
+                Ok(shown) => all.extend(shown.into_iter().map(Ok)),
+                Err(error) => all.extend(batch.iter().map(|_| Err(error.clone()))),
+            }
+        }
+        all
+    }
+
+    async fn show_batch(&self, items: &[&Item]) -> Result<Vec<Option<Shown>>, StatusError> {
+        if self.form == Form::Table {
+            let rows = table::rows(&self.rest, items, self.include).await?;
+            return Ok(rows.into_iter().map(|row| row.map(Shown::Row)).collect());
+        }
+        let objects = self.rest.present_each(items).await?;
+        let shown = |(object, item): (Option<Bytes>, &&Item)| match self.form {
+            Form::Object | Form::Table => object.map(Shown::Json),
+            Form::Metadata | Form::MetadataList => {
+                let partial = self.rest.shown(item, table::metadata_of(&object?))?;
+                Some(Shown::Json(partial.into()))
             }
         };
-        Ok(change.line(&object))
+        Ok(objects.into_iter().zip(items).map(shown).collect())
+    }
+
+    /// The line about a change: an error where the object could not be converted.
+    fn changed(&mut self, change: &Change, shown: Result<Option<Shown>, StatusError>) -> Option<Bytes> {
+        match shown {
+            Ok(Some(Shown::Json(json))) => Some(change.line(&json)),
+            Ok(Some(Shown::Row(row))) => {
+                let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
+                let table = table::of_row(&self.rest, change.revision, row, heading);
+                Some(table.map_or_else(|error| error_frame(&error), |table| change.line(&table)))
+            }
+            Ok(None) => self.last_words(change),
+            Err(error) => Some(error_frame(&error)),
+        }
+    }
+}
+
+/// What a watch shows of a changed object.
+enum Shown {
+    Json(Bytes),
+    Row(table::Row),
+}
+
+/// The object of a change; a deleted one is shown with the revision of its deletion.
+fn item(delivery: &Delivery) -> Option<Item> {
+    match delivery {
+        Delivery::Change(change) => Some(Item { revision: change.revision, ..change.entry.item().clone() }),
+        Delivery::Bookmark(_) => None,
     }
 }

@@ -1,5 +1,7 @@
 //! Scenarios over real kinds: who owns what after which writes.
 
+use std::sync::{Arc, LazyLock};
+
 use api_types::{Resource, jiff::Timestamp, meta::ManagedFieldsEntry};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -9,7 +11,8 @@ use super::{ApplyError, Force, Live, ManagedFields, Writer, apply, on_update, pu
 use crate::resources::rows;
 
 fn row(kind: &str) -> &'static Resource {
-    rows().iter().find(|row| row.kind == kind).unwrap()
+    static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(rows);
+    ROWS.iter().find(|row| row.kind == kind).unwrap()
 }
 
 fn writer<'a>(kind: &str, manager: &'a str, subresource: &'a str, second: i64) -> Writer<'a> {

@@ -43,8 +43,7 @@ pub struct OpenApi {
 impl OpenApi {
     /// Documents for these rows, of a server of this version (such as `v1.36.0`). Builds nothing yet.
     #[must_use]
-    pub fn new(rows: impl IntoIterator<Item = Arc<Resource>>, version: &str) -> Self {
-        let rows = rows.into_iter().collect();
+    pub fn new(rows: Vec<Arc<Resource>>, version: &str) -> Self {
         Self {
             rows,
             version: version.to_owned(),

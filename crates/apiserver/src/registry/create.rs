@@ -87,7 +87,7 @@ impl Registry {
         reservation: Reservation,
     ) -> Result<Written, StatusError> {
         let (json, managed) = track_fields(rest, write, Part::Main, &mut new, None);
-        let value = rest.encode(&*new.object, &json, &managed)?;
+        let value = rest.encode(&*new.object, &json, &managed).await?;
         let key = rest.key(target.namespace, target.name);
         if write.options.dry_run == DryRun::All {
             reservation.cancel().await;
@@ -97,10 +97,10 @@ impl Registry {
                 Err(error) => Err(rest.store_error(target.name, &error)),
             };
         }
-        match self.store.create(&key, value.clone(), rest.ttl).await {
+        match self.store.create(&key, value.clone(), rest.storage.ttl).await {
             Ok(revision) => {
                 reservation.commit().await;
-                let json = rest.present_item(&Item { key, value, revision, created: revision })?;
+                let json = rest.present_item(&Item { key, value, revision, created: revision }).await?;
                 Ok(Written { made: Made::Created, json })
             }
             Err(error) => {

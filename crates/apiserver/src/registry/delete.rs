@@ -36,7 +36,7 @@ impl Registry {
     ) -> Result<Deleted, StatusError> {
         let mut item = self.stored(rest, target).await?;
         loop {
-            let stored = rest.read(&item)?;
+            let stored = rest.read(&item).await?;
             let object = &*stored.object;
             request.check(rest.group_kind(), object.meta())?;
             let door =
@@ -45,7 +45,7 @@ impl Registry {
             self.admit(&mut review).await?;
             self.validate(&review).await?;
             let result = match plan(&*rest.strategy, object, request, now())? {
-                Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item)?)),
+                Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item).await?)),
                 Plan::Mark(marked) => self.mark(rest, write, &item, marked, &stored.managed).await,
                 Plan::Remove => self.remove(rest, write, &item, stored).await,
             };
@@ -67,12 +67,12 @@ impl Registry {
         managed: &ManagedFields,
     ) -> Result<Deleted, Failure> {
         marked.meta_mut().resource_version = None;
-        let value = rest.encode(&*marked, &marked.encode().into(), managed)?;
+        let value = rest.encode(&*marked, &marked.encode().into(), managed).await?;
         let revision = match write.options.dry_run {
             DryRun::All => item.revision,
-            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await?,
+            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await?,
         };
-        Ok(Deleted::Marked(rest.present_item(&Item { value, revision, ..item.clone() })?))
+        Ok(Deleted::Marked(rest.present_item(&Item { value, revision, ..item.clone() }).await?))
     }
 
     async fn remove(&self, rest: &Rest, write: &Write<'_>, item: &Item, stored: Stored) -> Result<Deleted, Failure> {

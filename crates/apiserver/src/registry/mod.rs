@@ -2,30 +2,36 @@
 //! finalizers and managed fields. What a kind does differently is in its [`strategy`].
 
 pub mod admission;
+pub mod conversion;
 mod create;
 pub mod decode;
 mod delete;
 pub mod deletion;
 mod duplicates;
+mod dynamic;
 pub mod errors;
 pub mod metadata;
 pub mod options;
 pub mod reservation;
 mod rest;
 pub mod review;
+mod storage;
 pub mod strategy;
 pub mod update;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use api_types::{Object, StatusError, resource::Text};
+use api_types::{Object, StatusError};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub use conversion::Conversion;
 pub use delete::Deleted;
+pub use dynamic::{DynamicStrategy, StatusOwner};
 pub use options::{DryRun, FieldValidation, WriteOptions};
-pub use rest::{Conversion, Rest, Stored, StoredAs};
+pub use rest::{Rest, Stored};
 pub use review::{Door, Operation, Review};
+pub use storage::Storage;
 pub use strategy::{Part, Strategy, TypedStrategy};
 pub use update::{Change, Changed};
 
@@ -38,11 +44,16 @@ use crate::{
     },
 };
 
-/// Everything that is served, over one store.
+/// Finds what is served; what that is may change at any time.
+pub trait Lookup: Send + Sync + 'static {
+    /// A resource whose objects are stored, by its group, version and plural.
+    fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Rest>>;
+}
+
+/// Reads and writes what is served, over one store.
 pub struct Registry {
     store: Arc<dyn Store>,
-    /// By plural; several groups may use the same.
-    resources: HashMap<Text, Vec<Arc<Rest>>>,
+    served: Arc<dyn Lookup>,
     admission: Admission,
 }
 
@@ -114,19 +125,15 @@ pub struct Written {
 }
 
 impl Registry {
-    /// A registry of these resources. Admission plugins are built with a way back to it.
+    /// A registry of what is served. Admission plugins are built with a way back to it.
     pub fn new(
         store: Arc<dyn Store>,
-        resources: Vec<Arc<Rest>>,
+        served: Arc<dyn Lookup>,
         admission: impl FnOnce(&Handle) -> Admission,
     ) -> Arc<Self> {
-        let mut by_plural: HashMap<_, Vec<_>> = HashMap::new();
-        for rest in resources {
-            by_plural.entry(rest.row.plural.clone()).or_default().push(rest);
-        }
         Arc::new_cyclic(|registry| {
             let admission = admission(&Handle::new(registry.clone()));
-            Self { store, resources: by_plural, admission }
+            Self { store, served, admission }
         })
     }
 
@@ -154,20 +161,15 @@ impl Registry {
 
     /// A resource by its group, version and plural.
     #[must_use]
-    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Rest>> {
-        self.resources.get(plural)?.iter().find(|rest| rest.row.group == group && rest.row.version == version)
-    }
-
-    /// Every resource, in no order.
-    pub fn resources(&self) -> impl Iterator<Item = &Arc<Rest>> {
-        self.resources.values().flatten()
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Rest>> {
+        self.served.find(group, version, plural)
     }
 
     /// A resource of the core group.
     ///
     /// # Errors
     /// 500 when it is not served.
-    pub fn core(&self, plural: &str) -> Result<&Arc<Rest>, StatusError> {
+    pub fn core(&self, plural: &str) -> Result<Arc<Rest>, StatusError> {
         self.find("", "v1", plural).ok_or_else(|| StatusError::internal(format!("{plural} are not served")))
     }
 
@@ -177,8 +179,8 @@ impl Registry {
     /// 404, or the store's.
     pub async fn get_cached(&self, rest: &Rest, target: Target<'_>) -> Result<Arc<Entry>, StatusError> {
         let key = rest.key(target.namespace, target.name);
-        let cached = match rest.cache.get(&key, Freshness::Any).await {
-            Err(StoreError::NotFound { .. }) => rest.cache.get(&key, Freshness::Consistent).await,
+        let cached = match rest.cache().get(&key, Freshness::Any).await {
+            Err(StoreError::NotFound { .. }) => rest.cache().get(&key, Freshness::Consistent).await,
             other => other,
         };
         cached.map_err(|error| rest.store_error(target.name, &error))
@@ -190,7 +192,7 @@ impl Registry {
     /// 404, or the store's.
     pub async fn get(&self, rest: &Rest, target: Target<'_>) -> Result<Arc<Entry>, StatusError> {
         let key = rest.key(target.namespace, target.name);
-        rest.cache.get(&key, Freshness::Consistent).await.map_err(|error| rest.store_error(target.name, &error))
+        rest.cache().get(&key, Freshness::Consistent).await.map_err(|error| rest.store_error(target.name, &error))
     }
 
     /// An object, decoded.
@@ -198,7 +200,7 @@ impl Registry {
     /// # Errors
     /// 404, or the store's.
     pub async fn get_object(&self, rest: &Rest, target: Target<'_>) -> Result<Box<dyn Object>, StatusError> {
-        rest.decode(self.get_cached(rest, target).await?.item())
+        rest.decode(self.get_cached(rest, target).await?.item()).await
     }
 
     async fn stored(&self, rest: &Rest, target: Target<'_>) -> Result<Item, StatusError> {

@@ -1,35 +1,24 @@
-//! One resource as it is served: its row, its strategy, its place in the store and its cache.
+//! One version of a resource as it is served: its row, its strategy, and the way to what is stored.
 
 use std::{fmt::Display, sync::Arc};
 
 use api_types::{GroupResource, Object, Resource, StatusError};
 use bytes::{Bytes, BytesMut};
 
-use super::{errors, strategy::Strategy};
+use super::{
+    conversion::{Conversion, complete},
+    errors,
+    storage::Storage,
+    strategy::Strategy,
+};
 use crate::{
     json::Malformed,
     managed_fields::{Live, ManagedFields, put_together, take_apart},
     storage::{
-        Item, Key, Prefix, Revision, StoreError, Ttl,
+        Item, Key, Prefix, Revision, StoreError,
         cache::{Cache, Entry, find_splice, write_spliced},
     },
 };
-
-/// Turns objects of one version into those of another.
-pub type Conversion = fn(&dyn Object) -> Option<Box<dyn Object>>;
-
-/// How a resource is stored when it is served in another version than it is stored in.
-#[derive(Clone)]
-pub struct StoredAs {
-    /// The row of the version that is stored.
-    pub row: Arc<Resource>,
-    /// From the version that is served.
-    pub to_stored: Conversion,
-    /// To the version that is served.
-    pub from_stored: Conversion,
-    /// The stored version's name for a selectable field of the served one.
-    pub field: fn(&str) -> &str,
-}
 
 /// A stored object in the served version, taken apart.
 pub struct Stored {
@@ -49,47 +38,51 @@ impl Stored {
     }
 }
 
-/// A resource that is served.
+/// So many objects are decoded and converted at once at most.
+const BATCH: usize = 500;
+
+/// A version of a resource that is served.
 pub struct Rest {
     /// Its row.
     pub row: Arc<Resource>,
     /// What its kind does differently.
     pub strategy: Arc<dyn Strategy>,
-    /// The version it is stored in, when that is another.
-    pub stored_as: Option<StoredAs>,
-    /// How long objects live.
-    pub ttl: Option<Ttl>,
     /// Its objects.
-    pub cache: Arc<Cache>,
+    pub storage: Arc<Storage>,
+    /// How they become what is served; none where the version that is served is the one that is stored.
+    pub conversion: Option<Arc<dyn Conversion>>,
 }
 
 impl Rest {
+    /// Its objects in memory.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.storage.cache
+    }
+
     /// The key of an object.
     #[must_use]
     pub fn key(&self, namespace: &str, name: &str) -> Key {
-        let prefix = self.cache.prefix().as_str();
-        if self.row.namespaced() {
-            Key::new(format!("{prefix}{namespace}/{name}"))
-        } else {
-            Key::new(format!("{prefix}{name}"))
-        }
+        self.storage.key(namespace, name)
     }
 
     /// The folder of a namespace's objects; of all when the namespace is empty.
     #[must_use]
     pub fn scope(&self, namespace: &str) -> Prefix {
-        let prefix = self.cache.prefix();
-        if namespace.is_empty() || !self.row.namespaced() {
-            return prefix.clone();
-        }
-        Prefix::new(&format!("{}{namespace}/", prefix.as_str()))
+        self.storage.scope(namespace)
     }
 
     /// Namespace (empty at cluster scope) and name of the object at a key.
     #[must_use]
     pub fn names<'k>(&self, key: &'k Key) -> (&'k str, &'k str) {
-        let rest = key.as_str().strip_prefix(self.cache.prefix().as_str()).unwrap_or_default();
-        rest.split_once('/').unwrap_or(("", rest))
+        self.storage.names(key)
+    }
+
+    /// Where in a cached object's header a selectable field of this version is.
+    #[must_use]
+    pub fn field(&self, path: &str) -> Option<usize> {
+        let field = self.row.ops.selectable().iter().find(|field| field.path == path)?;
+        self.storage.field(field)
     }
 
     /// As error messages name the resource.
@@ -107,55 +100,98 @@ impl Rest {
     /// A stored object in the served version.
     ///
     /// # Errors
-    /// When the stored bytes cannot be decoded.
-    pub fn read(&self, item: &Item) -> Result<Stored, StatusError> {
+    /// When the stored bytes cannot be decoded or converted.
+    pub async fn read(&self, item: &Item) -> Result<Stored, StatusError> {
+        let stored = self.take(item)?;
+        match &self.conversion {
+            None => Ok(stored),
+            Some(conversion) => one(self.convert(&**conversion, vec![(stored, item.revision)]).await?),
+        }
+    }
+
+    /// Stored objects in the served version, in their order. Those that cannot be decoded are passed over.
+    ///
+    /// # Errors
+    /// When they cannot be converted.
+    pub async fn read_each(&self, items: &[&Item]) -> Result<Vec<Option<Stored>>, StatusError> {
+        let mut all = Vec::with_capacity(items.len());
+        for batch in items.chunks(BATCH) {
+            let taken = batch.iter().map(|item| self.shown(item, self.take(item)));
+            match &self.conversion {
+                None => all.extend(taken),
+                Some(conversion) => {
+                    let taken: Vec<_> = taken.zip(batch).map(|(stored, item)| Some((stored?, item.revision))).collect();
+                    let sound: Vec<bool> = taken.iter().map(Option::is_some).collect();
+                    let converted = self.convert(&**conversion, taken.into_iter().flatten().collect()).await?;
+                    let mut converted = converted.into_iter();
+                    all.extend(sound.into_iter().map(|sound| if sound { converted.next() } else { None }));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// A stored object in the version in which it is stored.
+    fn take(&self, item: &Item) -> Result<Stored, StatusError> {
         let damaged = |cause: String| StatusError::internal(format!("{}: {cause}", item.key));
         let (json, managed) = take_apart(&item.value).map_err(|error| damaged(error.to_string()))?;
-        let row = self.stored_as.as_ref().map_or(&self.row, |stored| &stored.row);
-        let object = row.ops.decode_trusted(&json).map_err(|error| damaged(error.to_string()))?;
-        let (mut object, json) = match &self.stored_as {
-            None => (object, json),
-            Some(stored) => {
-                let object = (stored.from_stored)(&*object).ok_or_else(|| damaged("cannot be converted".into()))?;
-                let json = object.encode().into();
-                (object, json)
-            }
-        };
-        object.meta_mut().resource_version = Some(item.revision.to_string());
+        let decoded = self.storage.row.ops.decode_trusted(&json);
+        let mut object = decoded.map_err(|error| damaged(error.to_string()))?;
+        if self.conversion.is_none() {
+            object.meta_mut().resource_version = Some(item.revision.to_string());
+        }
         Ok(Stored { object, json, managed })
+    }
+
+    async fn convert(
+        &self,
+        conversion: &dyn Conversion,
+        taken: Vec<(Stored, Revision)>,
+    ) -> Result<Vec<Stored>, StatusError> {
+        let (objects, kept): (Vec<_>, Vec<_>) =
+            taken.into_iter().map(|(stored, revision)| (stored.object, (stored.managed, revision))).unzip();
+        let converted = complete(conversion.from_stored(objects).await?, kept.len())?;
+        let stored = |(mut object, (managed, revision)): (Box<dyn Object>, (ManagedFields, Revision))| {
+            let json = object.encode().into();
+            object.meta_mut().resource_version = Some(revision.to_string());
+            Stored { object, json, managed }
+        };
+        Ok(converted.into_iter().zip(kept).map(stored).collect())
     }
 
     /// A stored object in the served version, with its resource version but without managed fields.
     ///
     /// # Errors
-    /// When the stored bytes cannot be decoded.
-    pub fn decode(&self, item: &Item) -> Result<Box<dyn Object>, StatusError> {
-        self.read(item).map(|stored| stored.object)
+    /// When the stored bytes cannot be decoded or converted.
+    pub async fn decode(&self, item: &Item) -> Result<Box<dyn Object>, StatusError> {
+        self.read(item).await.map(|stored| stored.object)
     }
 
     /// The bytes to store of an object, which `json` is in the served version, and of its managed fields.
     ///
     /// # Errors
-    /// When the object is of another kind.
-    pub fn encode(&self, object: &dyn Object, json: &Bytes, managed: &ManagedFields) -> Result<Bytes, StatusError> {
-        match &self.stored_as {
-            None => put_together(json, managed).map_err(StatusError::internal),
-            Some(stored) => {
-                let converted = (stored.to_stored)(object);
-                let converted = converted.ok_or_else(|| StatusError::internal("cannot be converted"))?;
-                put_together(&converted.encode().into(), managed).map_err(StatusError::internal)
-            }
-        }
+    /// When the object cannot be converted.
+    pub async fn encode(
+        &self,
+        object: &dyn Object,
+        json: &Bytes,
+        managed: &ManagedFields,
+    ) -> Result<Bytes, StatusError> {
+        let Some(conversion) = &self.conversion else {
+            return put_together(json, managed).map_err(StatusError::internal);
+        };
+        let converted = one(complete(conversion.to_stored(vec![object.clone_object()]).await?, 1)?)?;
+        put_together(&converted.encode().into(), managed).map_err(StatusError::internal)
     }
 
     /// A stored object as a client reads it.
     ///
     /// # Errors
-    /// When it has to be converted and the stored bytes cannot be decoded.
-    pub fn present(&self, entry: &Entry) -> Result<Bytes, StatusError> {
-        match &self.stored_as {
+    /// When it has to be converted and cannot be.
+    pub async fn present(&self, entry: &Entry) -> Result<Bytes, StatusError> {
+        match &self.conversion {
             None => Ok(entry.json()),
-            Some(_) => self.present_item(entry.item()),
+            Some(_) => self.present_item(entry.item()).await,
         }
     }
 
@@ -163,19 +199,48 @@ impl Rest {
     ///
     /// # Errors
     /// As [`Rest::present`].
-    pub fn present_item(&self, item: &Item) -> Result<Bytes, StatusError> {
-        if self.stored_as.is_none() {
+    pub async fn present_item(&self, item: &Item) -> Result<Bytes, StatusError> {
+        if self.conversion.is_none() {
             return with_revision(&item.value, item.revision).map_err(StatusError::internal);
         }
-        let stored = self.read(item)?;
-        let value = put_together(&stored.json, &stored.managed).map_err(StatusError::internal)?;
-        with_revision(&value, item.revision).map_err(StatusError::internal)
+        written(&self.read(item).await?, item.revision)
+    }
+
+    /// Stored objects as a client reads them, in their order. Those that are damaged are passed over.
+    ///
+    /// # Errors
+    /// When they cannot be converted.
+    pub async fn present_each(&self, items: &[&Item]) -> Result<Vec<Option<Bytes>>, StatusError> {
+        if self.conversion.is_none() {
+            let whole = |item: &&Item| self.shown(item, with_revision(&item.value, item.revision));
+            return Ok(items.iter().map(whole).collect());
+        }
+        let stored = self.read_each(items).await?;
+        let whole = |(stored, item): (Option<Stored>, &&Item)| self.shown(item, written(&stored?, item.revision));
+        Ok(stored.into_iter().zip(items).map(whole).collect())
     }
 
     /// What can be shown of an object; when it cannot be, others are shown without it.
     pub fn shown<T>(&self, item: &Item, shown: Result<T, impl Display>) -> Option<T> {
-        let pass_over = |error| self.cache.store().unreadable().pass_over(item.key.as_str(), item.revision, &error);
-        shown.map_err(pass_over).ok()
+        let unreadable = self.cache().store().unreadable();
+        shown.map_err(|error| unreadable.pass_over(item.key.as_str(), item.revision, &error)).ok()
+    }
+
+    /// An object that was read, as a client reads it.
+    ///
+    /// # Errors
+    /// When the stored bytes are damaged.
+    pub fn show(&self, stored: &Stored, item: &Item) -> Result<Bytes, StatusError> {
+        match &self.conversion {
+            None => with_revision(&item.value, item.revision).map_err(StatusError::internal),
+            Some(_) => written(stored, item.revision),
+        }
+    }
+
+    /// So many objects are best read at once: what need not be converted is best decoded one by one.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        if self.conversion.is_none() { 1 } else { BATCH }
     }
 
     /// A store's error about an object of this resource.
@@ -183,6 +248,17 @@ impl Rest {
     pub fn store_error(&self, name: &str, error: &StoreError) -> StatusError {
         errors::status(self.group_resource(), name, error)
     }
+}
+
+/// The only one of what was asked for as a batch of one.
+fn one<T>(batch: Vec<T>) -> Result<T, StatusError> {
+    batch.into_iter().next().ok_or_else(|| StatusError::internal("conversion returned nothing"))
+}
+
+/// An object that was read, put together again.
+fn written(stored: &Stored, revision: Revision) -> Result<Bytes, StatusError> {
+    let value = put_together(&stored.json, &stored.managed).map_err(StatusError::internal)?;
+    with_revision(&value, revision).map_err(StatusError::internal)
 }
 
 fn with_revision(value: &[u8], revision: Revision) -> Result<Bytes, Malformed> {

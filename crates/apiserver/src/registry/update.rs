@@ -123,7 +123,7 @@ impl Registry {
 
     async fn current(&self, rest: &Rest, target: Target<'_>) -> Result<Option<(Item, Source)>, StatusError> {
         let key = rest.key(target.namespace, target.name);
-        if let Ok(entry) = rest.cache.get(&key, Freshness::Any).await {
+        if let Ok(entry) = rest.cache().get(&key, Freshness::Any).await {
             return Ok(Some((entry.item().clone(), Source::Cache)));
         }
         match self.store.get(&key).await {
@@ -152,7 +152,7 @@ impl Registry {
 
     async fn attempt(&self, update: Update<'_>, item: &Item, change: &dyn Change) -> Result<Attempt, StatusError> {
         let Update { rest, write, target, part } = update;
-        let stored = rest.read(item)?;
+        let stored = rest.read(item).await?;
         let old = &*stored.object;
         let Changed { object: mut new, managed } = change.apply(&stored)?;
         if part == Part::Scale {
@@ -228,25 +228,21 @@ impl Registry {
         let kept = if removed { None } else { Some(&mut *new.object) };
         let reservation = rest.strategy.reserve(kept, Some(&*old.object)).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
-        let value = rest.encode(&*new.object, &json, &managed)?;
-        let written = |item: Item| {
-            let json = rest.present_item(&item)?;
-            Ok::<_, StatusError>(Written { made: Made::Changed, json })
-        };
+        let value = rest.encode(&*new.object, &json, &managed).await?;
         let same = json == old.json && managed == old.managed;
         if same || write.options.dry_run == DryRun::All {
             reservation.cancel().await;
-            return written(Item { value, ..item.clone() }).map(Attempt::Unchanged);
+            return written(rest, &Item { value, ..item.clone() }).await.map(Attempt::Unchanged);
         }
         let result = if removed {
             self.store.delete(&item.key, item.revision).await
         } else {
-            self.store.update(&item.key, item.revision, value.clone(), rest.ttl).await
+            self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await
         };
         match result {
             Ok(revision) => {
                 reservation.commit().await;
-                written(Item { value, revision, ..item.clone() }).map(Attempt::Done)
+                written(rest, &Item { value, revision, ..item.clone() }).await.map(Attempt::Done)
             }
             Err(error) => {
                 reservation.cancel().await;
@@ -257,6 +253,10 @@ impl Registry {
             }
         }
     }
+}
+
+async fn written(rest: &Rest, item: &Item) -> Result<Written, StatusError> {
+    Ok(Written { made: Made::Changed, json: rest.present_item(item).await? })
 }
 
 /// The JSON of an object that is about to be stored, and who manages its fields then.

@@ -96,9 +96,6 @@ pub struct RequestInfo {
     pub resource: Option<ResourcePath>,
 }
 
-/// Subresources whose requests last as long as the client wants: no deadline, not counted as in flight.
-const LONG_RUNNING: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
-
 impl RequestInfo {
     /// Reads a request's method, path and query. Never fails: what is no resource request is a non-resource request.
     #[must_use]
@@ -109,13 +106,6 @@ impl RequestInfo {
             Some((place, form)) => resource_verb(method, place, *form, query),
         };
         Self { verb, path: path.to_owned(), resource: resource.map(|(place, _)| place) }
-    }
-
-    /// Whether the request has no deadline of the server's.
-    #[must_use]
-    pub fn long_running(&self) -> bool {
-        self.verb == Verb::Watch
-            || self.resource.as_ref().is_some_and(|place| LONG_RUNNING.contains(&place.subresource.as_str()))
     }
 }
 

@@ -1,75 +1,12 @@
-//! A request as the filters and handlers see it: what it is about, who makes it, what answer it wants.
+//! What can be read off a request: what it is about, who makes it, what answer it wants.
 
 pub mod accept;
 pub mod info;
 pub mod query;
 pub mod user;
 
-use http::{HeaderMap, HeaderName, Method, header};
-use hyper::body::Incoming;
-
 pub use accept::{Accept, Encoding, Form};
 pub use component::serve::Peer;
 pub use info::{RequestInfo, ResourcePath, Verb};
 pub use query::Query;
 pub use user::User;
-
-/// A request on its way through the filters to a handler.
-pub struct Request {
-    /// The HTTP request; its body has not been read.
-    pub http: http::Request<Incoming>,
-    /// The decoded query.
-    pub query: Query,
-    /// What it is about.
-    pub info: RequestInfo,
-    /// Who makes it; anonymous until authentication has run.
-    pub user: User,
-    /// What answer it wants; set by negotiation.
-    pub accept: Accept,
-    /// Names the request in logs and in the `Audit-Id` header of the answer.
-    pub id: String,
-}
-
-impl Request {
-    /// Reads what a request is about.
-    #[must_use]
-    pub fn new(http: http::Request<Incoming>) -> Self {
-        let query = Query::parse(http.uri().query().unwrap_or_default());
-        let info = RequestInfo::parse(http.method(), http.uri().path(), &query);
-        let sent = http.headers().get("audit-id").and_then(|id| id.to_str().ok());
-        let id = sent.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        Self { http, query, info, user: User::anonymous(), accept: Accept::default(), id }
-    }
-
-    /// The other end of the connection; the accept loop puts it there.
-    #[must_use]
-    pub fn peer(&self) -> Option<&Peer> {
-        self.http.extensions().get()
-    }
-
-    /// The method.
-    #[must_use]
-    pub fn method(&self) -> &Method {
-        self.http.method()
-    }
-
-    /// The headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        self.http.headers()
-    }
-
-    /// A header as text; `None` when it is absent or not ASCII.
-    #[must_use]
-    pub fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers().get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// The program that makes the request: the `User-Agent` up to its first slash, which is how upstream names field
-    /// managers that do not name themselves.
-    #[must_use]
-    pub fn default_manager(&self) -> &str {
-        let agent = self.header(&header::USER_AGENT).unwrap_or("unknown");
-        agent.split('/').next().unwrap_or(agent)
-    }
-}

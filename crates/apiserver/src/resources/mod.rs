@@ -10,38 +10,45 @@ mod pod;
 mod replication_controller;
 pub mod service;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use api_types::{Resource, Subresource, resource::STATUS_VERBS, rows};
 
-use self::service::{Pools, pool::Pool, range::Range};
+use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
-    config::ServiceNetwork,
-    registry::{Rest, StoredAs, Strategy},
-    storage::{
-        Key, Prefix, Store, Ttl,
-        cache::{Cache, Extractor, Limits, SelectableField},
-    },
+    catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
+    handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Stream},
+    registry::{Conversion, Part, Rest, Storage, Strategy},
+    storage::{Key, Prefix, Store, Ttl},
 };
 
-/// One line of the table: a row, where its objects are, and what it has besides.
+/// One line of the table: a row, where its objects are, and which subresources it has.
 struct Line {
     row: &'static Resource,
     source: Source,
     subresources: &'static [Sub],
 }
 
-/// Where a row's objects come from.
+/// What is behind a row.
 enum Source {
-    /// From a folder of the store, below `--etcd-prefix`: upstream's.
+    /// A folder of the store, below `--etcd-prefix`: upstream's.
     Stored { folder: &'static str, lifetime: Lifetime, strategy: MakeStrategy },
-    /// From what is stored of another row.
-    Converted { stored: &'static Resource, conversion: fn(Arc<Resource>) -> StoredAs, strategy: MakeStrategy },
-    /// Nothing is stored of it.
-    Nowhere,
+    /// What is stored of another row.
+    Converted { stored: &'static Resource, conversion: fn() -> Arc<dyn Conversion>, strategy: MakeStrategy },
+    /// Nothing stored.
+    Answered(fn(&Means) -> Arc<dyn Answered>),
 }
 
-type MakeStrategy = fn(&Pools) -> Arc<dyn Strategy>;
+type MakeStrategy = fn(&Means) -> Arc<dyn Strategy>;
+
+/// What strategies and handlers are made with.
+#[derive(Clone)]
+pub struct Means {
+    /// What services take their addresses and ports from.
+    pub pools: Pools,
+    /// The way to kubelets.
+    pub kubelet: Arc<KubeletClient>,
+}
 
 /// How long objects live.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,67 +62,93 @@ const fn stored(row: &'static Resource, folder: &'static str, strategy: MakeStra
     Line { row, source: Source::Stored { folder, lifetime: Lifetime::Unlimited, strategy }, subresources: &[] }
 }
 
+const fn answered(row: &'static Resource, answered: fn(&Means) -> Arc<dyn Answered>) -> Line {
+    Line { row, source: Source::Answered(answered), subresources: &[] }
+}
+
 impl Line {
     const fn with(mut self, subresources: &'static [Sub]) -> Self {
         self.subresources = subresources;
         self
     }
 
+    /// Whether this serves what the other line stores in another version.
+    fn converts(&self, other: &Self) -> bool {
+        matches!(self.source, Source::Converted { stored, .. } if stored.is(other.row))
+    }
+
+    /// The row with its subresources.
     fn row(&self) -> Resource {
-        let subresources = self.subresources.iter().map(|sub| sub.of(self.row)).collect();
+        let subresources = self.subresources.iter().map(|sub| sub.row(self.row)).collect();
         Resource { subresources, ..self.row.clone() }
     }
 }
 
-/// A subresource of a line.
-enum Sub {
-    /// It reads or writes objects of the row's own kind.
-    Own(&'static str, &'static [&'static str], Option<&'static str>),
-    /// It reads or writes objects of another kind: group, version, kind.
-    Of(&'static str, (&'static str, &'static str, &'static str), &'static [&'static str], Option<&'static str>),
+/// Group, version and kind.
+type Gvk = (&'static str, &'static str, &'static str);
+
+/// A subresource of a line, and what answers for it.
+struct Sub {
+    name: &'static str,
+    /// The kind that is read and written; none for the row's own.
+    kind: Option<Gvk>,
+    verbs: &'static [&'static str],
+    /// The kind of options that a stream's query is read as; none for what is no stream.
+    options: Option<&'static str>,
+    endpoint: fn(&Means) -> Arc<dyn Endpoint>,
 }
 
 impl Sub {
-    fn of(&self, row: &Resource) -> Subresource {
-        match *self {
-            Self::Own(name, verbs, options) => Subresource {
-                group: row.group.clone(),
-                version: row.version.clone(),
-                kind: row.kind.clone(),
-                ..subresource(name, ("", "", ""), verbs, options)
-            },
-            Self::Of(name, kind, verbs, options) => subresource(name, kind, verbs, options),
+    fn row(&self, row: &Resource) -> Subresource {
+        let mut sub = Subresource::new(self.name, self.kind.unwrap_or_default(), self.verbs);
+        if self.kind.is_none() {
+            (sub.group, sub.version, sub.kind) = (row.group.clone(), row.version.clone(), row.kind.clone());
+        }
+        match self.options {
+            Some(options) => sub.stream(options),
+            None => sub,
         }
     }
 }
 
-fn subresource(
-    name: &'static str,
-    kind: (&'static str, &'static str, &'static str),
-    verbs: &'static [&'static str],
-    options: Option<&'static str>,
-) -> Subresource {
-    let sub = Subresource::new(name, kind, verbs);
-    match options {
-        Some(options) => sub.stream(options),
-        None => sub,
-    }
+type MakeEndpoint = fn(&Means) -> Arc<dyn Endpoint>;
+
+/// A part of the object itself.
+const fn part(name: &'static str, verbs: &'static [&'static str], endpoint: MakeEndpoint) -> Sub {
+    Sub { name, kind: None, verbs, options: None, endpoint }
+}
+
+/// An object of another kind that is posted.
+const fn posted(name: &'static str, kind: Gvk, endpoint: MakeEndpoint) -> Sub {
+    Sub { name, kind: Some(kind), verbs: CREATE, options: None, endpoint }
+}
+
+/// A connection, opened with GET (WebSocket) or POST (SPDY).
+const fn stream(name: &'static str, options: &'static str, endpoint: MakeEndpoint) -> Sub {
+    Sub { name, kind: Some(("", "v1", options)), verbs: &["create", "get"], options: Some(options), endpoint }
 }
 
 const CREATE: &[&str] = &["create"];
-/// A stream is opened with GET (WebSocket) or POST (SPDY).
-const STREAM_VERBS: &[&str] = &["create", "get"];
-const STATUS: Sub = Sub::Own("status", STATUS_VERBS, None);
-const SCALE: Sub = Sub::Of("scale", ("autoscaling", "v1", "Scale"), STATUS_VERBS, None);
-
-const fn stream(name: &'static str, options: &'static str) -> Sub {
-    Sub::Of(name, ("", "v1", options), STREAM_VERBS, Some(options))
-}
+const STATUS: Sub = part("status", STATUS_VERBS, |_| Arc::new(OfPart(Part::Status)));
+const SCALE: Sub = Sub {
+    name: "scale",
+    kind: Some(("autoscaling", "v1", "Scale")),
+    verbs: STATUS_VERBS,
+    options: None,
+    endpoint: |_| Arc::new(Replicas),
+};
+const LOG: Sub = Sub {
+    name: "log",
+    kind: None,
+    verbs: &["get"],
+    options: Some("PodLogOptions"),
+    endpoint: |means| Arc::new(Log { kubelet: means.kubelet.clone() }),
+};
 
 /// Groups in upstream's order of priority, rows within a group by name.
 static LINES: &[Line] = &[
-    Line { row: &rows::BINDINGS, source: Source::Nowhere, subresources: &[] },
-    Line { row: &rows::COMPONENT_STATUSES, source: Source::Nowhere, subresources: &[] },
+    answered(&rows::BINDINGS, |_| Arc::new(Bindings)),
+    answered(&rows::COMPONENT_STATUSES, |means| Arc::new(ComponentStatuses { client: means.kubelet.clone() })),
     stored(&rows::CONFIG_MAPS, "configmaps", |_| Arc::new(config_map::ConfigMaps)),
     stored(&rows::ENDPOINTS, "services/endpoints", |_| Arc::new(plain::EndpointsStrategy)),
     Line {
@@ -128,21 +161,23 @@ static LINES: &[Line] = &[
         subresources: &[],
     },
     stored(&rows::NAMESPACES, "namespaces", |_| Arc::new(namespace::Namespaces))
-        .with(&[Sub::Own("finalize", &["update"], None), STATUS]),
+        .with(&[part("finalize", &["update"], |_| Arc::new(OfPart(Part::Finalize))), STATUS]),
     stored(&rows::NODES, "minions", |_| Arc::new(node::Nodes)).with(&[STATUS]),
     stored(&rows::PODS, "pods", |_| Arc::new(pod::Pods)).with(&[
-        stream("attach", "PodAttachOptions"),
-        Sub::Of("binding", ("", "v1", "Binding"), CREATE, None),
-        Sub::Of("eviction", ("policy", "v1", "Eviction"), CREATE, None),
-        stream("exec", "PodExecOptions"),
-        Sub::Own("log", &["get"], Some("PodLogOptions")),
+        stream("attach", "PodAttachOptions", |means| {
+            Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "attach" })
+        }),
+        posted("binding", ("", "v1", "Binding"), |_| Arc::new(Binding)),
+        posted("eviction", ("policy", "v1", "Eviction"), |_| Arc::new(Eviction)),
+        stream("exec", "PodExecOptions", |means| Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "exec" })),
+        LOG,
         STATUS,
     ]),
     stored(&rows::REPLICATION_CONTROLLERS, "controllers", |_| Arc::new(replication_controller::ReplicationControllers))
         .with(&[SCALE, STATUS]),
     stored(&rows::SECRETS, "secrets", |_| Arc::new(plain::Secrets)),
     stored(&rows::SERVICE_ACCOUNTS, "serviceaccounts", |_| Arc::new(plain::ServiceAccounts)),
-    stored(&rows::SERVICES, "services/specs", |pools| Arc::new(service::Services { pools: pools.clone() }))
+    stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
         .with(&[STATUS]),
     stored(&rows::DEPLOYMENTS, "deployments", |_| Arc::new(apps::Deployments)).with(&[SCALE, STATUS]),
     stored(&rows::REPLICA_SETS, "replicasets", |_| Arc::new(apps::ReplicaSets)).with(&[SCALE, STATUS]),
@@ -150,7 +185,7 @@ static LINES: &[Line] = &[
         row: &rows::EVENTS,
         source: Source::Converted {
             stored: &rows::CORE_EVENTS,
-            conversion: events::stored_as,
+            conversion: || Arc::new(events::CONVERSION),
             strategy: |_| Arc::new(events::Events),
         },
         subresources: &[],
@@ -160,16 +195,8 @@ static LINES: &[Line] = &[
 ];
 
 /// The rows with their subresources.
-pub fn rows() -> &'static [Arc<Resource>] {
-    static ROWS: LazyLock<Vec<Arc<Resource>>> =
-        LazyLock::new(|| LINES.iter().map(|line| Arc::new(line.row())).collect());
-    &ROWS
-}
-
-/// The row served at `/apis/<group>/<version>/<plural>` (`/api/<version>/<plural>` for core, whose group is empty).
-#[must_use]
-pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Arc<Resource>> {
-    rows().iter().find(|row| row.plural == plural && row.group == group && row.version == version)
+pub fn rows() -> Vec<Arc<Resource>> {
+    LINES.iter().map(|line| Arc::new(line.row())).collect()
 }
 
 /// What the table needs to know of the configuration.
@@ -181,36 +208,34 @@ pub struct Settings {
     pub event_ttl: Ttl,
 }
 
-/// Everything that is stored, each with its cache. Versions of one resource share a cache.
-pub fn serve(store: &Arc<dyn Store>, settings: &Settings, pools: &Pools) -> Vec<Arc<Rest>> {
-    let mut served: Vec<Arc<Rest>> = Vec::new();
-    for (line, row) in LINES.iter().zip(rows()) {
-        let rest = match &line.source {
-            Source::Stored { folder, lifetime, strategy } => {
-                let prefix = Prefix::new(&format!("{}/{folder}", settings.prefix));
-                Rest {
-                    row: row.clone(),
-                    strategy: strategy(pools),
-                    stored_as: None,
-                    ttl: (*lifetime == Lifetime::Event).then_some(settings.event_ttl),
-                    cache: Arc::new(Cache::new(store.clone(), prefix, extractor(row), Limits::default())),
-                }
-            }
+/// Serves the whole table. Versions of one resource share what is stored.
+///
+/// # Errors
+/// When a kind is in the table twice.
+pub fn serve(draft: &mut Draft, store: &Arc<dyn Store>, settings: &Settings, means: &Means) -> Result<(), ChangeError> {
+    for line in LINES {
+        let subresources =
+            line.subresources.iter().map(|sub| SubRoute { row: sub.row(line.row), endpoint: (sub.endpoint)(means) });
+        let (row, subresources) = (line.row.clone(), subresources.collect());
+        let route = match &line.source {
+            Source::Answered(answered) => Route::answered(row, answered(means)),
+            Source::Stored { folder, lifetime, strategy } => Route::stored(row, subresources, |row| {
+                let ttl = (*lifetime == Lifetime::Event).then_some(settings.event_ttl);
+                let folder = Prefix::new(&format!("{}/{folder}", settings.prefix));
+                let versions: Vec<&Resource> =
+                    LINES.iter().filter(|other| other.converts(line)).map(|other| other.row).collect();
+                let storage = Arc::new(Storage::new(store.clone(), folder, row.clone(), &versions, ttl));
+                Rest { row, strategy: strategy(means), storage, conversion: None }
+            }),
             Source::Converted { stored, conversion, strategy } => {
-                let Some(other) = served.iter().find(|rest| rest.row.is(stored)) else { continue };
-                Rest {
-                    row: row.clone(),
-                    strategy: strategy(pools),
-                    stored_as: Some(conversion(other.row.clone())),
-                    ttl: other.ttl,
-                    cache: other.cache.clone(),
-                }
+                let storage = draft.storage(stored).ok_or_else(|| ChangeError::NotStored(stored.group_resource()))?;
+                let conversion = Some(conversion());
+                Route::stored(row, subresources, |row| Rest { row, strategy: strategy(means), storage, conversion })
             }
-            Source::Nowhere => continue,
         };
-        served.push(Arc::new(rest));
+        draft.put(route)?;
     }
-    served
+    Ok(())
 }
 
 /// The pools of cluster IPs and node ports, where upstream has them.
@@ -220,21 +245,6 @@ pub fn pools(store: &Arc<dyn Store>, settings: &Settings, network: ServiceNetwor
         addresses: pool("serviceips", Range::Addresses(network.addresses)),
         ports: pool("servicenodeports", Range::Ports(network.ports)),
     }
-}
-
-fn extractor(row: &Resource) -> Extractor {
-    let fields = row.ops.selectable();
-    let place = |stored: &str| fields.iter().position(|other| other.stored == stored);
-    let extracted = fields.iter().map(|field| {
-        SelectableField::at(&field.stored).or(&field.absent).otherwise(field.otherwise.as_deref().and_then(place))
-    });
-    Extractor::new(extracted.collect())
-}
-
-/// Whether a row is answered by something else than the registry.
-#[must_use]
-pub fn is_virtual(row: &Resource) -> bool {
-    LINES.iter().any(|line| matches!(line.source, Source::Nowhere) && line.row.is(row))
 }
 
 #[cfg(test)]

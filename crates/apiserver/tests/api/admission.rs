@@ -348,7 +348,7 @@ impl Plugin for Refuser {
             let registry = self.0.registry()?;
             let rule = registry.core("configmaps")?;
             let target = apiserver::registry::Target { namespace: "default", name: "rule" };
-            let rule = registry.get_object(rule, target).await?;
+            let rule = registry.get_object(&rule, target).await?;
             let rule = rule.downcast_ref::<core::ConfigMap>().and_then(|map| map.data.as_ref()?.get("k"));
             Err(review.forbidden(rule.map_or("there is no rule", String::as_str)))
         })

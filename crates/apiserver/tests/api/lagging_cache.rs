@@ -5,12 +5,7 @@ use std::sync::Arc;
 use api_types::{Object, StatusError, core::ConfigMap};
 use apiserver::{
     bootstrap::{loopback_user, own_options},
-    config::{Config, Flags},
-    registry::{
-        Change, Changed, Part, Registry, Stored, Target, Write,
-        admission::{Admission, Handle},
-    },
-    resources,
+    registry::{Change, Changed, Part, Stored, Target, Write},
     storage::{
         Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, Ttl, Unreadable, Watch,
         cache::Freshness,
@@ -18,7 +13,6 @@ use apiserver::{
     },
 };
 use bytes::Bytes;
-use clap::Parser;
 use futures::{FutureExt, future::BoxFuture, stream};
 use tokio::sync::watch;
 
@@ -113,12 +107,8 @@ async fn changing_back_is_no_empty_change() {
     let (gate, open) = watch::channel(true);
     let store = EmbeddedStore::open(&EmbeddedOptions::new(directory.path().join("store"))).unwrap();
     let store: Arc<dyn Store> = Arc::new(Lagging { store, open });
-    let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
-    let pools = resources::pools(&store, &config.resources, config.services);
-    // There is no namespace, and none is needed here.
-    let admission = |_: &Handle| Admission::default();
-    let registry = Registry::new(store.clone(), resources::serve(&store, &config.resources, &pools), admission);
-    let rest = registry.core("configmaps").unwrap();
+    let (registry, _) = crate::registry::over(&store);
+    let rest = &registry.core("configmaps").unwrap();
     let target = Target { namespace: "default", name: "a" };
     let user = loopback_user();
     let set = async |value: &'static str| {
@@ -129,7 +119,7 @@ async fn changing_back_is_no_empty_change() {
     };
     set("one").await;
     let written = Freshness::AtLeast(store.current_revision().await.unwrap());
-    rest.cache.get(&rest.key("default", "a"), written).await.unwrap();
+    rest.cache().get(&rest.key("default", "a"), written).await.unwrap();
     gate.send(false).unwrap();
     set("two").await;
     set("one").await;

@@ -5,24 +5,16 @@ use std::sync::Arc;
 use api_types::{Object, core};
 use apiserver::{
     bootstrap::{loopback_user, own_options},
-    config::{Config, Flags},
-    registry::{
-        Registry, Write,
-        admission::{Admission, Handle},
-    },
-    resources::{
-        self,
-        service::{
-            pool::Wanted,
-            repair::{self, Suspects},
-        },
+    registry::Write,
+    resources::service::{
+        pool::Wanted,
+        repair::{self, Suspects},
     },
     storage::{
         Store,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
 };
-use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::client::Api;
@@ -176,15 +168,12 @@ async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(&EmbeddedOptions::new(directory.path().join("store"))).unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
-    let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
-    let pools = resources::pools(&store, &config.resources, config.services);
-    let served = resources::serve(&store, &config.resources, &pools);
-    let registry = Registry::new(store, served, |_: &Handle| Admission::default());
+    let (registry, pools) = crate::registry::over(&store);
     let held: core::Service = serde_json::from_value(service("a", json!({}))).unwrap();
     let held: Box<dyn Object> = Box::new(held);
     let user = loopback_user();
     let write = Write::new(&user, own_options());
-    registry.create(registry.core("services").unwrap(), &write, "default", held).await.unwrap();
+    registry.create(&registry.core("services").unwrap(), &write, "default", held).await.unwrap();
     let leaked = pools.addresses.take(&[Wanted::Any]).await.unwrap();
     let mut suspects = Suspects::default();
     for (round, places) in [(1, 2), (2, 1), (3, 1)] {

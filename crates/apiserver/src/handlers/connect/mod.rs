@@ -5,9 +5,11 @@ mod options;
 mod target;
 mod tunnel;
 
-use api_types::{StatusError, core};
+use std::sync::Arc;
+
+use api_types::{Object, StatusError, core};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, future::BoxFuture};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Limited};
 use hyper::body::Incoming;
@@ -16,23 +18,48 @@ pub use client::{KubeletClient, KubeletTls};
 
 use super::{Answer, Call};
 use crate::{
+    catalogue::{Endpoint, Request},
     registry::{Door, Operation, Review, Target, Write, WriteOptions},
-    request::Request,
     serving::{Body, BodyError, respond},
 };
 
-pub(super) async fn answer(call: &Call<'_>, request: Request) -> Answer {
-    review(call, &request).await?;
-    let object = call.registry().get_object(call.rest, call.target()).await?;
-    let Some(pod) = object.downcast_ref::<core::Pod>() else {
-        return Err(StatusError::path_not_found());
-    };
-    if call.place.subresource == "log" { log(call, &request, pod).await } else { stream(call, request, pod).await }
+/// `/log` of a pod.
+pub struct Log {
+    /// The way to kubelets.
+    pub kubelet: Arc<KubeletClient>,
 }
 
+impl Endpoint for Log {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let object = reviewed(call, &request).await?;
+            log(&self.kubelet, call, &request, object.expect_ref("Pod")?).await
+        })
+    }
+}
+
+/// `/exec` and `/attach` of a pod.
+pub struct Stream {
+    /// The way to kubelets.
+    pub kubelet: Arc<KubeletClient>,
+    /// What the kubelet calls it.
+    pub verb: &'static str,
+}
+
+impl Endpoint for Stream {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let object = reviewed(call, &request).await?;
+            self.open(call, request, object.expect_ref("Pod")?).await
+        })
+    }
+}
+
+/// What the connection leads to, once admission has nothing against it.
+///
 /// Reading logs is no connection to upstream's plugins; but it leads into the cluster like the others, and a plugin knows
 /// the doors by their names.
-async fn review(call: &Call<'_>, request: &Request) -> Result<(), StatusError> {
+async fn reviewed(call: &Call<'_>, request: &Request) -> Result<Box<dyn Object>, StatusError> {
     let door = Door {
         operation: Operation::Connect,
         row: &call.rest.row,
@@ -44,18 +71,19 @@ async fn review(call: &Call<'_>, request: &Request) -> Result<(), StatusError> {
     let write = Write::new(&request.user, WriteOptions::default());
     let mut review = Review::connection(door, &write, &options);
     call.registry().admit(&mut review).await?;
-    call.registry().validate(&review).await
+    call.registry().validate(&review).await?;
+    call.registry().get_object(call.rest, call.target()).await
 }
 
-async fn log(call: &Call<'_>, request: &Request, pod: &core::Pod) -> Answer {
+async fn log(kubelet: &KubeletClient, call: &Call<'_>, request: &Request, pod: &core::Pod) -> Answer {
     let container = target::container(pod, request.query.get("container"))?;
     let Some(node) = target::node(pod) else {
         // Nothing runs yet, so nothing has been logged.
         return Ok(respond::text(StatusCode::OK, Body::Empty));
     };
-    let address = node_address(call, node).await?;
+    let address = node_address(kubelet, call, node).await?;
     let path = target::log_path(pod, &container, &request.query);
-    let response = call.api.kubelet.get(&address, &path).await.map_err(|error| unreachable(&error))?;
+    let response = kubelet.get(&address, &path).await.map_err(|error| unreachable(&error))?;
     if !response.status().is_success() {
         return Err(refusal(response).await);
     }
@@ -64,21 +92,23 @@ async fn log(call: &Call<'_>, request: &Request, pod: &core::Pod) -> Answer {
     Ok(respond::with_type(StatusCode::OK, media_type, passed_on(response.into_body())))
 }
 
-async fn stream(call: &Call<'_>, request: Request, pod: &core::Pod) -> Answer {
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let container = target::container(pod, request.query.get("container"))?;
-    let node = target::node(pod)
-        .ok_or_else(|| StatusError::bad_request(format!("pod {name} does not have a host assigned")))?;
-    let address = node_address(call, node).await?;
-    let path = target::stream_path(&call.place.subresource, pod, &container, &request.query);
-    tunnel::open(&call.api.kubelet, request, &address, &path).await
+impl Stream {
+    async fn open(&self, call: &Call<'_>, request: Request, pod: &core::Pod) -> Answer {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let container = target::container(pod, request.query.get("container"))?;
+        let node = target::node(pod)
+            .ok_or_else(|| StatusError::bad_request(format!("pod {name} does not have a host assigned")))?;
+        let address = node_address(&self.kubelet, call, node).await?;
+        let path = target::stream_path(self.verb, pod, &container, &request.query);
+        tunnel::open(&self.kubelet, request, &address, &path).await
+    }
 }
 
 /// Where the kubelet of a node listens.
-async fn node_address(call: &Call<'_>, node: &str) -> Result<client::Address, StatusError> {
+async fn node_address(kubelet: &KubeletClient, call: &Call<'_>, node: &str) -> Result<client::Address, StatusError> {
     let nodes = call.registry().core("nodes")?;
-    let object = call.registry().get_object(nodes, Target { namespace: "", name: node }).await?;
-    let found = object.downcast_ref::<core::Node>().and_then(|node| call.api.kubelet.address(node));
+    let object = call.registry().get_object(&nodes, Target { namespace: "", name: node }).await?;
+    let found = object.downcast_ref::<core::Node>().and_then(|node| kubelet.address(node));
     found.ok_or_else(|| StatusError::internal(format!("no preferred addresses found; known addresses: of node {node}")))
 }
 

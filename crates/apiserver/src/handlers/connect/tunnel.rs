@@ -9,7 +9,10 @@ use super::{
     client::{Address, KubeletClient},
     passed_on, refusal, unreachable,
 };
-use crate::{handlers::Answer, request::Request, serving::Body};
+use crate::{
+    catalogue::{Answer, Request},
+    serving::Body,
+};
 
 /// Headers that belong to the agreement about the upgrade.
 const PASSED_ON: &[&str] = &[

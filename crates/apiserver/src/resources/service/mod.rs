@@ -1,6 +1,7 @@
 //! Services: their addresses and node ports come from pools that all API servers share.
 
 mod allocate;
+mod network;
 pub mod pool;
 mod prepare;
 pub mod range;
@@ -13,6 +14,7 @@ use api_types::{
 use futures::future::BoxFuture;
 
 pub use allocate::Pools;
+pub use network::{PortRange, ServiceNetwork};
 
 use crate::registry::{
     Part, TypedStrategy,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::config::PortRange;
+use super::PortRange;
 
 /// The most addresses of a range that are used, as upstream.
 const MAX_PLACES: u32 = 1 << 20;

@@ -36,10 +36,10 @@ impl InUse {
             limit: None,
             at: At::Newest(Freshness::Consistent),
         };
-        let listing = rest.cache.list(&all).await.map_err(|error| rest.store_error("", &error))?;
+        let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
         let mut used = Self { addresses: HashSet::new(), ports: HashSet::new() };
         for entry in listing.entries {
-            let object = rest.decode(entry.item())?;
+            let object = rest.decode(entry.item()).await?;
             let Some(spec) = object.downcast_ref::<Service>().and_then(|service| service.spec.as_ref()) else {
                 continue;
             };

@@ -1,0 +1,133 @@
+//! The strategy of kinds that come at run time: a generation that counts what is wanted, and a status of its own where
+//! the row has one.
+
+use api_types::{Dynamic, Object, StatusError, WrongType, autoscaling::Scale};
+use futures::future::{self, BoxFuture};
+
+use super::{
+    Part, Strategy,
+    reservation::Reservation,
+    strategy::{AbsentUpdate, BlindUpdate, DeleteAnswer, Dependents, Grace},
+};
+
+/// Who writes the status of a kind that came at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusOwner {
+    /// Whoever writes the object: it is a field like others.
+    Writer,
+    /// Only those who write `/status`.
+    Subresource,
+}
+
+/// What kinds that come at run time have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct DynamicStrategy {
+    /// Who writes the status.
+    pub status: StatusOwner,
+}
+
+const STATUS: &str = "status";
+const KIND: &str = "custom resource";
+
+impl DynamicStrategy {
+    /// Everything that is wanted of the object: all but metadata and, if it has an owner of its own, the status.
+    fn same_wish(self, new: &Dynamic, old: &Dynamic) -> bool {
+        let wished = |object: &Dynamic| {
+            let mut fields = object.fields.clone();
+            if self.status == StatusOwner::Subresource {
+                fields.remove(STATUS);
+            }
+            fields
+        };
+        wished(new) == wished(old)
+    }
+
+    fn keep_status(self, new: &mut Dynamic, old: &Dynamic) {
+        if self.status == StatusOwner::Subresource {
+            new.fields.remove(STATUS);
+            new.fields.extend(old.fields.get(STATUS).map(|status| (STATUS.to_owned(), status.clone())));
+        }
+    }
+}
+
+/// Through `/status`, nothing but the status is written.
+fn keep_all_but_status(new: &mut Dynamic, old: &Dynamic) {
+    let status = new.fields.remove(STATUS);
+    new.fields.clone_from(&old.fields);
+    new.fields.remove(STATUS);
+    new.fields.extend(status.map(|status| (STATUS.to_owned(), status)));
+    let mut metadata = old.metadata.clone();
+    metadata.managed_fields = new.metadata.managed_fields.take();
+    new.metadata = metadata;
+}
+
+impl Strategy for DynamicStrategy {
+    fn blind_update(&self) -> BlindUpdate {
+        BlindUpdate::Refused
+    }
+
+    fn absent_update(&self) -> AbsentUpdate {
+        AbsentUpdate::NotFound
+    }
+
+    fn delete_answer(&self) -> DeleteAnswer {
+        DeleteAnswer::Status
+    }
+
+    fn dependents(&self) -> Dependents {
+        Dependents::Collected
+    }
+
+    fn prepare_for_create(&self, new: &mut dyn Object) -> Result<(), WrongType> {
+        let new = new.expect_mut::<Dynamic>(KIND)?;
+        new.metadata.generation = Some(1);
+        if self.status == StatusOwner::Subresource {
+            new.fields.remove(STATUS);
+        }
+        Ok(())
+    }
+
+    fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType> {
+        let (new, old) = (new.expect_mut::<Dynamic>(KIND)?, old.expect_ref::<Dynamic>(KIND)?);
+        if part.is_specification() {
+            self.keep_status(new, old);
+            let generation = old.metadata.generation.unwrap_or(0);
+            new.metadata.generation = Some(if self.same_wish(new, old) { generation } else { generation + 1 });
+        } else {
+            keep_all_but_status(new, old);
+        }
+        Ok(())
+    }
+
+    fn grace(&self, object: &dyn Object, _requested: Option<i64>) -> Result<Grace, WrongType> {
+        object.expect_ref::<Dynamic>(KIND).map(|_| Grace::None)
+    }
+
+    fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType> {
+        object.expect_mut::<Dynamic>(KIND).map(drop)
+    }
+
+    fn may_disappear(&self, object: &dyn Object) -> Result<bool, WrongType> {
+        object.expect_ref::<Dynamic>(KIND).map(|_| true)
+    }
+
+    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType> {
+        object.expect_ref::<Dynamic>(KIND).map(|_| Vec::new())
+    }
+
+    fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType> {
+        object.expect_ref::<Dynamic>(KIND).map(|_| None)
+    }
+
+    fn set_replicas(&self, object: &mut dyn Object, _replicas: i32) -> Result<(), WrongType> {
+        object.expect_mut::<Dynamic>(KIND).map(drop)
+    }
+
+    fn reserve<'a>(
+        &'a self,
+        _new: Option<&'a mut dyn Object>,
+        _old: Option<&'a dyn Object>,
+    ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
+        Box::pin(future::ready(Ok(Reservation::default())))
+    }
+}

@@ -1,0 +1,92 @@
+//! What is stored of a resource, whatever the versions are in which it is served: its folder, its cache, how long its
+//! objects live, and the version in which they are encoded.
+
+use std::sync::Arc;
+
+use api_types::{Resource, object::SelectableField, resource::Text};
+
+use crate::storage::{
+    Key, Prefix, Store, Ttl,
+    cache::{self as extract, Cache, Extractor, Limits},
+};
+
+/// Where a selectable field stands in a stored object, and the path of what stands in for it.
+type Place = (Text, Option<Text>);
+
+/// A folder of objects of one resource. Versions of the resource share it.
+pub struct Storage {
+    /// The row of the version that is stored.
+    pub row: Arc<Resource>,
+    /// How long objects live.
+    pub ttl: Option<Ttl>,
+    /// The objects.
+    pub cache: Cache,
+    /// Where selectable fields stand in stored objects, as the cache counts them.
+    fields: Vec<Place>,
+}
+
+impl Storage {
+    /// The folder of a resource that is stored in the version of this row. `served` are its other versions, whose
+    /// selectable fields count, too.
+    pub fn new(
+        store: Arc<dyn Store>,
+        folder: Prefix,
+        row: Arc<Resource>,
+        served: &[&Resource],
+        ttl: Option<Ttl>,
+    ) -> Self {
+        let mut fields: Vec<Place> = Vec::new();
+        let mut absent: Vec<Text> = Vec::new();
+        for field in [&*row].into_iter().chain(served.iter().copied()).flat_map(|row| row.ops.selectable()) {
+            if !fields.contains(&place(field)) {
+                fields.push(place(field));
+                absent.push(field.absent.clone());
+            }
+        }
+        let position = |path: &Text| fields.iter().position(|(stored, _)| stored == path);
+        let extracted = fields.iter().zip(&absent).map(|((path, otherwise), absent)| {
+            extract::SelectableField::at(path).or(absent).otherwise(otherwise.as_ref().and_then(position))
+        });
+        let cache = Cache::new(store, folder, Extractor::new(extracted.collect()), Limits::default());
+        Self { row, ttl, cache, fields }
+    }
+
+    /// Where in a cached object's header a selectable field is.
+    #[must_use]
+    pub fn field(&self, field: &SelectableField) -> Option<usize> {
+        let place = place(field);
+        self.fields.iter().position(|known| *known == place)
+    }
+
+    /// The key of an object.
+    #[must_use]
+    pub fn key(&self, namespace: &str, name: &str) -> Key {
+        let prefix = self.cache.prefix().as_str();
+        if self.row.namespaced() {
+            Key::new(format!("{prefix}{namespace}/{name}"))
+        } else {
+            Key::new(format!("{prefix}{name}"))
+        }
+    }
+
+    /// The folder of a namespace's objects; of all when the namespace is empty.
+    #[must_use]
+    pub fn scope(&self, namespace: &str) -> Prefix {
+        let prefix = self.cache.prefix();
+        if namespace.is_empty() || !self.row.namespaced() {
+            return prefix.clone();
+        }
+        Prefix::new(&format!("{}{namespace}/", prefix.as_str()))
+    }
+
+    /// Namespace (empty at cluster scope) and name of the object at a key.
+    #[must_use]
+    pub fn names<'k>(&self, key: &'k Key) -> (&'k str, &'k str) {
+        let rest = key.as_str().strip_prefix(self.cache.prefix().as_str()).unwrap_or_default();
+        rest.split_once('/').unwrap_or(("", rest))
+    }
+}
+
+fn place(field: &SelectableField) -> Place {
+    (field.stored.clone(), field.otherwise.clone())
+}
