@@ -1,6 +1,6 @@
 //! Finds fields that a JSON text has twice, which decoders silently take the last of.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::json::{Cursor, MAX_DEPTH, Malformed};
 
@@ -40,9 +40,12 @@ impl Place<'_> {
     }
 }
 
+/// So many names are looked through one by one, which is quicker than to remember them.
+const FEW: usize = 32;
+
 struct Search<'a> {
     cursor: Cursor<'a>,
-    /// The names so far in the objects in which the search is, those of the innermost last.
+    /// The distinct names so far in the objects in which the search is, those of the innermost last.
     names: Vec<Cow<'a, str>>,
     found: Vec<String>,
 }
@@ -61,17 +64,28 @@ impl Search<'_> {
     fn object(&mut self, place: &Place<'_>, depth: usize) -> Result<(), Malformed> {
         self.cursor.open_object()?;
         let outer = self.names.len();
+        // All of `names` once there are too many to look through them for each: a client decides how many there are.
+        let mut many = HashSet::new();
         let mut first = true;
         while let Some(name) = self.cursor.member(&mut first)? {
             let name = name.to_str();
             let here = Place::Field(place, &name);
-            if self.names[outer..].contains(&name) {
+            let names = &self.names[outer..];
+            let known = if names.len() < FEW {
+                names.contains(&name)
+            } else {
+                many.extend(names[many.len()..].iter().cloned());
+                many.contains(&name)
+            };
+            if known {
                 let mut path = String::new();
                 here.write(&mut path);
                 self.found.push(path);
             }
             self.value(&here, depth)?;
-            self.names.push(name);
+            if !known {
+                self.names.push(name);
+            }
         }
         self.names.truncate(outer);
         Ok(())
@@ -104,5 +118,12 @@ mod tests {
         for (json, expected) in cases {
             assert_eq!(find(json.as_bytes()), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn an_object_may_have_many_fields() {
+        let mut fields: Vec<String> = (0..200_000).map(|n| format!(r#""f{n}":{n}"#)).collect();
+        fields.extend([r#""f7":1"#.to_owned(), r#""g":{"a":1,"a":2}"#.to_owned(), r#""f199999":1"#.to_owned()]);
+        assert_eq!(find(format!("{{{}}}", fields.join(",")).as_bytes()), ["f7", "g.a", "f199999"]);
     }
 }

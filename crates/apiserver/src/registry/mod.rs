@@ -15,6 +15,7 @@ pub mod options;
 pub mod reservation;
 mod rest;
 pub mod review;
+pub mod shape;
 mod storage;
 pub mod strategy;
 pub mod update;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use api_types::{Object, StatusError, WrongType, autoscaling::Scale, jiff::Timestamp, k8s_openapi::Resource};
 use futures::future::BoxFuture;
 
-use super::reservation::Reservation;
+use super::{reservation::Reservation, shape::Shape};
 
 /// Which part of an object a request writes; the rest stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,8 @@ pub trait Strategy: Send + Sync + 'static {
 pub trait TypedStrategy: Send + Sync + 'static {
     /// The kind.
     type Kind: api_types::Kind;
+    /// What its objects consist of. This does the usual; what follows is what the kind does besides.
+    type Shape: Shape<Self::Kind>;
 
     /// What an update without a resource version means.
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Allowed;
@@ -137,17 +139,18 @@ pub trait TypedStrategy: Send + Sync + 'static {
     /// What happens to dependents by default.
     const DEPENDENTS: Dependents = Dependents::Collected;
 
-    /// Clears what clients may not set (the status, mostly) and sets what the server decides.
+    /// Clears what clients may not set and sets what the server decides.
     fn prepare_for_create(&self, new: &mut Self::Kind) {
         let _ = new;
     }
 
-    /// Keeps of `old` what an update of the object may not change, the status mostly.
+    /// Keeps of `old` what an update of the object may not change, besides its other parts.
     fn prepare_for_update(&self, new: &mut Self::Kind, old: &Self::Kind) {
         let _ = (new, old);
     }
 
-    /// Keeps of `old` what an update through this subresource may not change: all but the status, mostly.
+    /// Keeps of `old` what an update through this subresource may not change, besides the other parts. What a
+    /// subresource other than `status` keeps is all up to this.
     fn prepare_for_part_update(&self, part: Part, new: &mut Self::Kind, old: &Self::Kind) {
         let _ = (part, new, old);
     }
@@ -226,15 +229,25 @@ impl<S: TypedStrategy> Strategy for S {
     }
 
     fn prepare_for_create(&self, new: &mut dyn Object) -> Result<(), WrongType> {
-        TypedStrategy::prepare_for_create(self, kind_mut::<S>(new)?);
+        let new = kind_mut::<S>(new)?;
+        S::Shape::begin(new);
+        TypedStrategy::prepare_for_create(self, new);
         Ok(())
     }
 
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType> {
         let (new, old) = (kind_mut::<S>(new)?, kind::<S>(old)?);
         match part {
-            Part::Main | Part::Scale => TypedStrategy::prepare_for_update(self, new, old),
-            part => self.prepare_for_part_update(part, new, old),
+            Part::Main | Part::Scale => {
+                S::Shape::keep_status(new, old);
+                TypedStrategy::prepare_for_update(self, new, old);
+                S::Shape::count(new, old);
+            }
+            Part::Status => {
+                S::Shape::keep_spec(new, old);
+                self.prepare_for_part_update(part, new, old);
+            }
+            Part::Finalize | Part::Binding => self.prepare_for_part_update(part, new, old),
         }
         Ok(())
     }

@@ -7,27 +7,25 @@ use api_types::{
     selector::label::Selector,
 };
 
-use crate::registry::{Part, TypedStrategy};
+use crate::registry::{
+    Part, TypedStrategy,
+    shape::{Counted, advance},
+};
 
 pub(super) struct Deployments;
 
 impl TypedStrategy for Deployments {
     type Kind = Deployment;
-
-    fn prepare_for_create(&self, new: &mut Deployment) {
-        new.metadata.generation = Some(1);
-        new.status = Some(Default::default());
-    }
+    type Shape = Counted;
 
     fn prepare_for_update(&self, new: &mut Deployment, old: &Deployment) {
-        new.status.clone_from(&old.status);
         // The controller looks at annotations, too.
-        let same = new.spec == old.spec && new.metadata.annotations == old.metadata.annotations;
-        new.metadata.generation = next_generation(&old.metadata, same);
+        if new.spec == old.spec && new.metadata.annotations != old.metadata.annotations {
+            advance(&mut new.metadata);
+        }
     }
 
     fn prepare_for_part_update(&self, _part: Part, new: &mut Deployment, old: &Deployment) {
-        new.spec.clone_from(&old.spec);
         new.metadata.labels.clone_from(&old.metadata.labels);
     }
 
@@ -48,22 +46,7 @@ pub(super) struct ReplicaSets;
 
 impl TypedStrategy for ReplicaSets {
     type Kind = ReplicaSet;
-
-    fn prepare_for_create(&self, new: &mut ReplicaSet) {
-        new.metadata.generation = Some(1);
-        new.status = Some(Default::default());
-    }
-
-    fn prepare_for_update(&self, new: &mut ReplicaSet, old: &ReplicaSet) {
-        new.status.clone_from(&old.status);
-        let same = new.spec == old.spec;
-        new.metadata.generation = next_generation(&old.metadata, same);
-    }
-
-    fn prepare_for_part_update(&self, _part: Part, new: &mut ReplicaSet, old: &ReplicaSet) {
-        new.spec.clone_from(&old.spec);
-        new.metadata.labels.clone_from(&old.metadata.labels);
-    }
+    type Shape = Counted;
 
     fn scale(&self, set: &ReplicaSet) -> Option<Scale> {
         let spec = set.spec.as_ref()?;
@@ -76,12 +59,6 @@ impl TypedStrategy for ReplicaSets {
             spec.replicas = Some(replicas);
         }
     }
-}
-
-/// The generation after an update that leaves what controllers look at the same, or not.
-pub(super) fn next_generation(old: &ObjectMeta, same: bool) -> Option<i64> {
-    let old = old.generation.unwrap_or(0);
-    Some(if same { old } else { old.saturating_add(1) })
 }
 
 fn scale(meta: &ObjectMeta, replicas: Option<i32>, running: Option<i32>, selector: &LabelSelector) -> Scale {

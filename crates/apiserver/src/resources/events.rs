@@ -2,12 +2,13 @@
 
 use api_types::{core, event_from_core, event_to_core, events};
 
-use crate::registry::{TypedStrategy, conversion::Between, strategy::AbsentUpdate};
+use crate::registry::{TypedStrategy, conversion::Between, shape::Plain, strategy::AbsentUpdate};
 
 pub(super) struct CoreEvents;
 
 impl TypedStrategy for CoreEvents {
     type Kind = core::Event;
+    type Shape = Plain;
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
 }
 
@@ -15,6 +16,7 @@ pub(super) struct Events;
 
 impl TypedStrategy for Events {
     type Kind = events::Event;
+    type Shape = Plain;
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
 }
 

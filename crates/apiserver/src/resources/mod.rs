@@ -1,10 +1,8 @@
 //! The table of what is served: for each row of `api-types`, where it is stored and what its kind does differently.
 
 mod apps;
-mod config_map;
 mod events;
 mod namespace;
-mod node;
 mod plain;
 mod pod;
 mod replication_controller;
@@ -12,13 +10,16 @@ pub mod service;
 
 use std::sync::Arc;
 
-use api_types::{Resource, Subresource, resource::STATUS_VERBS, rows};
+use api_types::{Resource, Subresource, core, resource::STATUS_VERBS, rows};
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
     catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
     handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Stream},
-    registry::{Conversion, Part, Rest, Storage, Strategy},
+    registry::{
+        Conversion, Part, Rest, Storage, Strategy,
+        shape::{Of, Split},
+    },
     storage::{Key, Prefix, Store, Ttl},
 };
 
@@ -149,7 +150,7 @@ const LOG: Sub = Sub {
 static LINES: &[Line] = &[
     answered(&rows::BINDINGS, |_| Arc::new(Bindings)),
     answered(&rows::COMPONENT_STATUSES, |means| Arc::new(ComponentStatuses { client: means.kubelet.clone() })),
-    stored(&rows::CONFIG_MAPS, "configmaps", |_| Arc::new(config_map::ConfigMaps)),
+    stored(&rows::CONFIG_MAPS, "configmaps", |_| Arc::new(Of::<core::ConfigMap>::default())),
     stored(&rows::ENDPOINTS, "services/endpoints", |_| Arc::new(plain::EndpointsStrategy)),
     Line {
         row: &rows::CORE_EVENTS,
@@ -162,7 +163,7 @@ static LINES: &[Line] = &[
     },
     stored(&rows::NAMESPACES, "namespaces", |_| Arc::new(namespace::Namespaces))
         .with(&[part("finalize", &["update"], |_| Arc::new(OfPart(Part::Finalize))), STATUS]),
-    stored(&rows::NODES, "minions", |_| Arc::new(node::Nodes)).with(&[STATUS]),
+    stored(&rows::NODES, "minions", |_| Arc::new(Of::<core::Node, Split>::default())).with(&[STATUS]),
     stored(&rows::PODS, "pods", |_| Arc::new(pod::Pods)).with(&[
         stream("attach", "PodAttachOptions", |means| {
             Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "attach" })
@@ -175,7 +176,7 @@ static LINES: &[Line] = &[
     ]),
     stored(&rows::REPLICATION_CONTROLLERS, "controllers", |_| Arc::new(replication_controller::ReplicationControllers))
         .with(&[SCALE, STATUS]),
-    stored(&rows::SECRETS, "secrets", |_| Arc::new(plain::Secrets)),
+    stored(&rows::SECRETS, "secrets", |_| Arc::new(Of::<core::Secret>::default())),
     stored(&rows::SERVICE_ACCOUNTS, "serviceaccounts", |_| Arc::new(plain::ServiceAccounts)),
     stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
         .with(&[STATUS]),

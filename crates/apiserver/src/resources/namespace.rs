@@ -5,6 +5,7 @@ use api_types::core::{Namespace, NamespaceSpec, NamespaceStatus};
 
 use crate::registry::{
     Part, TypedStrategy,
+    shape::Split,
     strategy::{BlindUpdate, DeleteAnswer},
 };
 
@@ -16,6 +17,7 @@ const TERMINATING: &str = "Terminating";
 
 impl TypedStrategy for Namespaces {
     type Kind = Namespace;
+    type Shape = Split;
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Allowed;
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 
@@ -30,14 +32,12 @@ impl TypedStrategy for Namespaces {
 
     fn prepare_for_update(&self, new: &mut Namespace, old: &Namespace) {
         new.spec.get_or_insert_default().finalizers = old.spec.as_ref().and_then(|spec| spec.finalizers.clone());
-        new.status.clone_from(&old.status);
         name_label(new);
     }
 
     fn prepare_for_part_update(&self, part: Part, new: &mut Namespace, old: &Namespace) {
-        match part {
-            Part::Finalize => new.status.clone_from(&old.status),
-            _ => new.spec.clone_from(&old.spec),
+        if part == Part::Finalize {
+            new.status.clone_from(&old.status);
         }
     }
 

@@ -4,6 +4,7 @@ use api_types::{coordination::Lease, core, discovery::EndpointSlice};
 
 use crate::registry::{
     TypedStrategy,
+    shape::{Plain, advance},
     strategy::{AbsentUpdate, BlindUpdate, DeleteAnswer},
 };
 
@@ -11,20 +12,15 @@ pub(super) struct EndpointsStrategy;
 
 impl TypedStrategy for EndpointsStrategy {
     type Kind = core::Endpoints;
+    type Shape = Plain;
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
-}
-
-/// `stringData` becomes data with the defaults.
-pub(super) struct Secrets;
-
-impl TypedStrategy for Secrets {
-    type Kind = core::Secret;
 }
 
 pub(super) struct ServiceAccounts;
 
 impl TypedStrategy for ServiceAccounts {
     type Kind = core::ServiceAccount;
+    type Shape = Plain;
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 }
@@ -33,6 +29,7 @@ pub(super) struct Leases;
 
 impl TypedStrategy for Leases {
     type Kind = Lease;
+    type Shape = Plain;
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
 }
@@ -41,6 +38,7 @@ pub(super) struct EndpointSlices;
 
 impl TypedStrategy for EndpointSlices {
     type Kind = EndpointSlice;
+    type Shape = Plain;
 
     fn prepare_for_create(&self, new: &mut EndpointSlice) {
         new.metadata.generation = Some(1);
@@ -52,7 +50,7 @@ impl TypedStrategy for EndpointSlices {
             && new.address_type == old.address_type
             && new.metadata.labels == old.metadata.labels;
         if !same {
-            new.metadata.generation = old.metadata.generation.map(|generation| generation.saturating_add(1));
+            advance(&mut new.metadata);
         }
     }
 }

@@ -7,6 +7,7 @@ use api_types::{
 
 use crate::registry::{
     Part, TypedStrategy,
+    shape::Counted,
     strategy::{DeleteAnswer, Grace},
 };
 
@@ -17,24 +18,18 @@ const DEFAULT_GRACE: i64 = 30;
 
 impl TypedStrategy for Pods {
     type Kind = Pod;
+    type Shape = Counted;
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 
     fn prepare_for_create(&self, new: &mut Pod) {
-        new.metadata.generation = Some(1);
         let qos_class = Some(QosClass::of(new).as_str().to_owned());
         new.status = Some(PodStatus { phase: Some("Pending".into()), qos_class, ..PodStatus::default() });
     }
 
-    fn prepare_for_update(&self, new: &mut Pod, old: &Pod) {
-        new.status.clone_from(&old.status);
-        bump_generation(new, old);
-    }
-
     fn prepare_for_part_update(&self, part: Part, new: &mut Pod, old: &Pod) {
         if part == Part::Binding {
-            return bump_generation(new, old);
+            return;
         }
-        new.spec.clone_from(&old.spec);
         new.metadata.deletion_timestamp.clone_from(&old.metadata.deletion_timestamp);
         new.metadata.owner_references.clone_from(&old.metadata.owner_references);
         let class = old.status.as_ref().and_then(|status| status.qos_class.clone());
@@ -53,11 +48,5 @@ impl TypedStrategy for Pods {
         // Negative periods are read as one second, as upstream has it.
         let seconds = if seconds < 0 { 1 } else { seconds };
         Grace::Seconds(if !scheduled || ended { 0 } else { seconds })
-    }
-}
-
-fn bump_generation(new: &mut Pod, old: &Pod) {
-    if new.spec != old.spec {
-        new.metadata.generation = Some(old.metadata.generation.unwrap_or(0).saturating_add(1));
     }
 }

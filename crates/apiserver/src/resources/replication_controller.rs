@@ -2,31 +2,16 @@
 
 use api_types::{autoscaling::Scale, core::ReplicationController, selector::label::Selector};
 
-use super::apps::{next_generation, scale_of};
-use crate::registry::{Part, TypedStrategy, strategy::Dependents};
+use super::apps::scale_of;
+use crate::registry::{TypedStrategy, shape::Counted, strategy::Dependents};
 
 pub(super) struct ReplicationControllers;
 
 impl TypedStrategy for ReplicationControllers {
     type Kind = ReplicationController;
+    type Shape = Counted;
     /// As it was before there was a garbage collector.
     const DEPENDENTS: Dependents = Dependents::Orphaned;
-
-    fn prepare_for_create(&self, new: &mut ReplicationController) {
-        new.metadata.generation = Some(1);
-        new.status = Some(Default::default());
-    }
-
-    fn prepare_for_update(&self, new: &mut ReplicationController, old: &ReplicationController) {
-        new.status.clone_from(&old.status);
-        let same = new.spec == old.spec;
-        new.metadata.generation = next_generation(&old.metadata, same);
-    }
-
-    fn prepare_for_part_update(&self, _part: Part, new: &mut ReplicationController, old: &ReplicationController) {
-        new.spec.clone_from(&old.spec);
-        new.metadata.labels.clone_from(&old.metadata.labels);
-    }
 
     fn scale(&self, controller: &ReplicationController) -> Option<Scale> {
         let spec = controller.spec.as_ref()?;

@@ -40,6 +40,7 @@ async fn a_pod_is_bound_once() {
     let api = with_bound_pod().await;
     let bound = api.get(&format!("{PODS}/p")).await.ok();
     assert_eq!(bound["spec"]["nodeName"], "n1");
+    assert_eq!(bound["metadata"]["generation"], 1, "a binding is no change of what is wanted");
     let condition = &bound["status"]["conditions"][0];
     assert_eq!((condition["type"].as_str(), condition["status"].as_str()), (Some("PodScheduled"), Some("True")));
     let again = api.post(&format!("{PODS}/p/binding"), &binding("p", "n2")).await.failure();

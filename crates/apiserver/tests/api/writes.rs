@@ -160,3 +160,49 @@ async fn server_side_apply_needs_no_version() {
     stale["metadata"]["resourceVersion"] = "1".into();
     assert_eq!(api.patch(path, "application/apply-patch+yaml", &stale).await.failure().0, 409);
 }
+
+#[tokio::test]
+async fn each_door_writes_its_own_part() {
+    let api = Api::start().await;
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let selector = json!({"matchLabels": {"a": "b"}});
+    let of = |kind: &str, version: &str, selector: &Value| {
+        json!({
+            "apiVersion": version, "kind": kind, "metadata": {"name": "x"},
+            "spec": {"replicas": 2, "selector": selector, "template": template}, "status": {"replicas": 9},
+        })
+    };
+    let kinds = [
+        ("/apis/apps/v1/namespaces/default/deployments", of("Deployment", "apps/v1", &selector), Value::Null),
+        ("/apis/apps/v1/namespaces/default/replicasets", of("ReplicaSet", "apps/v1", &selector), "d".into()),
+        (
+            "/api/v1/namespaces/default/replicationcontrollers",
+            of("ReplicationController", "v1", &json!({"a": "b"})),
+            "d".into(),
+        ),
+    ];
+    for (path, object, label) in kinds {
+        let created = api.post(path, &object).await.ok();
+        assert_eq!(
+            (created["status"]["replicas"].as_i64().unwrap_or(0), &created["metadata"]["generation"]),
+            (0, &json!(1))
+        );
+        let path = format!("{path}/x");
+        let change = json!({"metadata": {"labels": {"c": "d"}}, "spec": {"replicas": 3}, "status": {"replicas": 7}});
+        let status = api.merge(&format!("{path}/status"), &change).await.ok();
+        assert_eq!((&status["spec"]["replicas"], &status["status"]["replicas"]), (&json!(2), &json!(7)), "{path}");
+        // Only the status of a deployment leaves its labels alone.
+        assert_eq!(status["metadata"]["labels"]["c"], label, "{path}");
+        assert_eq!(status["metadata"]["generation"], 1);
+        let change = json!({"spec": {"replicas": 3}, "status": {"replicas": 5}});
+        let changed = api.merge(&path, &change).await.ok();
+        assert_eq!((&changed["spec"]["replicas"], &changed["status"]["replicas"]), (&json!(3), &json!(7)), "{path}");
+        assert_eq!(changed["metadata"]["generation"], 2);
+        let annotated = api.merge(&path, &json!({"metadata": {"annotations": {"e": "f"}}})).await.ok();
+        let expected = if label.is_null() { 3 } else { 2 };
+        assert_eq!(
+            annotated["metadata"]["generation"], expected,
+            "a deployment's controller reads annotations: {path}"
+        );
+    }
+}

@@ -17,8 +17,9 @@ pub use allocate::Pools;
 pub use network::{PortRange, ServiceNetwork};
 
 use crate::registry::{
-    Part, TypedStrategy,
+    TypedStrategy,
     reservation::Reservation,
+    shape::Split,
     strategy::{AbsentUpdate, DeleteAnswer},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct Services {
 
 impl TypedStrategy for Services {
     type Kind = Service;
+    type Shape = Split;
     const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 
@@ -39,12 +41,7 @@ impl TypedStrategy for Services {
     }
 
     fn prepare_for_update(&self, new: &mut Service, old: &Service) {
-        new.status.clone_from(&old.status);
         prepare::carry_over(new, Some(old));
-    }
-
-    fn prepare_for_part_update(&self, _part: Part, new: &mut Service, old: &Service) {
-        new.spec.clone_from(&old.spec);
     }
 
     fn reserve<'a>(
