@@ -193,13 +193,18 @@ async fn watchers_share_one_frame() {
     let mut first = world.watch(Start::After(a), None).await;
     let mut second = world.watch(Start::After(a), on_node("n1")).await;
     world.update("a", a, "y", "n1").await;
-    let mut pointers = Vec::new();
+    let (mut pointers, mut translations) = (Vec::new(), 0);
     for watcher in [&mut first, &mut second] {
         let batch = watcher.next().await.unwrap().unwrap();
         let Delivery::Change(change) = &batch[0] else { panic!("{batch:?}") };
-        pointers.push(change.frame().as_ptr());
+        let translated = change.translated(|line| {
+            translations += 1;
+            Bytes::copy_from_slice(&line.to_ascii_uppercase())
+        });
+        assert!(translated.starts_with(b"{\"TYPE\":\"MODIFIED\""));
+        pointers.push((change.frame().as_ptr(), translated.as_ptr()));
     }
-    assert_eq!(pointers[0], pointers[1]);
+    assert_eq!((pointers[0], translations), (pointers[1], 1));
 }
 
 #[tokio::test]
