@@ -1,7 +1,7 @@
 //! Definitions of types, from the table of upstream's types and the descriptions that belong to it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     io::Read,
     sync::Arc,
 };
@@ -76,8 +76,8 @@ impl Schemas {
         queue.extend(METADATA.iter().filter_map(|name| schema::named(name)));
         let mut definitions = BTreeMap::new();
         while let Some(schema) = queue.pop() {
-            if !definitions.contains_key(&schema.full_name()) {
-                definitions.insert(schema.full_name(), builder.definition(schema));
+            if let Entry::Vacant(place) = definitions.entry(schema.full_name()) {
+                place.insert(builder.definition(schema));
                 queue.extend(schema.members().iter().filter_map(|(field, _)| schema::named(&field.kind.definition()?)));
             }
         }

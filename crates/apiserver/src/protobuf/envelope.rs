@@ -67,7 +67,7 @@ impl Encoder {
     /// # Errors
     /// When it is of a kind that is no message, or not as its kind says.
     pub fn object(&mut self, json: &[u8]) -> Result<&[u8], ProtobufError> {
-        self.with(json, |object, out| envelope(object, out))
+        self.with(json, envelope)
     }
 
     /// An object as an item of a list.

@@ -246,7 +246,6 @@ fn value(field: &Field, payload: Payload<'_>, depth: usize, out: &mut Vec<u8>) -
         (Kind::Bool, Payload::Number(number)) => out.extend_from_slice(if number == 0 { b"false" } else { b"true" }),
         (Kind::Int32, Payload::Number(number)) => {
             // Of a negative number, ten bytes may come as well as five.
-            #[expect(clippy::cast_possible_truncation, reason = "as upstream does")]
             let number = number as i32;
             out.extend_from_slice(number.to_string().as_bytes());
         }

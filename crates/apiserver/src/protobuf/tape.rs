@@ -88,9 +88,9 @@ impl<'t> Tape<'t> {
                 return Err(Malformed::Syntax(start));
             }
             if array {
-                cursor.open_array()?
+                cursor.open_array()?;
             } else {
-                cursor.open_object()?
+                cursor.open_object()?;
             }
             open.push(Open { node, array, first: true });
         } else {

@@ -199,8 +199,9 @@ async fn watchers_share_one_frame() {
         let Delivery::Change(change) = &batch[0] else { panic!("{batch:?}") };
         let translated = change.translated(|line| {
             translations += 1;
-            Bytes::copy_from_slice(&line.to_ascii_uppercase())
+            Ok::<_, StoreError>(Bytes::copy_from_slice(&line.to_ascii_uppercase()))
         });
+        let translated = translated.unwrap();
         assert!(translated.starts_with(b"{\"TYPE\":\"MODIFIED\""));
         pointers.push((change.frame().as_ptr(), translated.as_ptr()));
     }
