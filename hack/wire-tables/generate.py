@@ -20,7 +20,7 @@ import pathlib
 import sys
 
 import gosource
-from protosource import SCALARS, read_packages
+from protosource import SCALARS, openapi_name, read_packages
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLE = ROOT / "crates/api-types/src/schema/types.txt"
@@ -66,6 +66,8 @@ class Field:
         self.pointer = go.pointer if go else False
         self.omitted_when_empty = go.omitempty if go else True
         self.default = go.default if go else None
+        # What each possible value means, in words.
+        self.enum = {}
         self.required = False
         self.property = None
 
@@ -96,8 +98,18 @@ class Field:
         for strategy in filter(None, says.get("x-kubernetes-patch-strategy", "").split(",")):
             key = says.get("x-kubernetes-patch-merge-key")
             yield f"merge={key}" if strategy == "merge" and key else strategy
+        if self.enum:
+            yield "enum=" + json.dumps(sorted(self.enum), separators=(",", ":"))
         if self.default is not None:
             yield "default=" + json.dumps(self.default, separators=(",", ":"))
+
+
+    def description(self):
+        text = (self.property or {}).get("description", "")
+        if not self.enum or self.label:
+            return text
+        values = sorted(f" - `{json.dumps(value)}` {words}".rstrip() for value, words in self.enum.items())
+        return "\n".join([text, ""] * bool(text) + ["Possible enum values:", *values])
 
 
 class Type:
@@ -140,13 +152,21 @@ def read_types(packages, definitions):
             if name in SPECIALS:
                 continue
             for field in fields:
-                go = package.go.get(message, {}).get(field.number)
+                go = package.go.structs.get(message, {}).get(field.number)
                 json_name = go.json if go else field.name
                 types[name].fields.append(Field(json_name, field.number, field.label, field.kind, go))
+                if go and (field.label == "list") == go.is_list:
+                    types[name].fields[-1].enum = enum_of(packages, package, go.kind)
     wrap_lists(types)
     for name, definition in definitions.items():
         types.setdefault(name, Type(name)).definition = definition
     return types
+
+
+def enum_of(packages, package, kind):
+    path, name = kind
+    home = packages.get(openapi_name(path.replace("/", ".").replace("-", "_"))) if path else package
+    return home.go.enums.get(name, {}) if home else {}
 
 
 def wrap_lists(types):
@@ -262,7 +282,7 @@ def write_table(types, groups, checksum):
             descriptions.append((entry.definition or {}).get("description", ""))
             for field in sorted(entry.fields, key=lambda field: (field.number or 0, field.name)):
                 lines.append(field.line(package))
-                descriptions.append((field.property or {}).get("description", ""))
+                descriptions.append(field.description())
     escaped = (text.replace("\\", "\\\\").replace("\n", "\\n") for text in descriptions)
     return "\n".join(lines) + "\n", "\n".join(escaped) + "\n"
 

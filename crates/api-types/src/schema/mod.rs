@@ -224,6 +224,8 @@ pub struct Field {
     pub patch: Patch,
     /// What absence means, in JSON.
     pub default: Option<Cow<'static, str>>,
+    /// The values that there are, as a JSON list, where they are told.
+    pub values: Option<&'static str>,
     /// A type that is not in the table.
     own: Option<Arc<Type>>,
 }

@@ -8,7 +8,7 @@
 //! - `!` required; `kept` not required but always written; `dropped` required, but left out when empty;
 //! - `atomic`, `granular`, `set`, `map=KEYS`: how server-side apply sees it;
 //! - `merge`, `merge=KEY`, `retainKeys`, `replace`: how a strategic merge patch changes it;
-//! - `default=JSON`: what absence means.
+//! - `enum=JSON`: the values that there are; `default=JSON`: what absence means.
 
 use std::{
     borrow::Cow,
@@ -120,6 +120,7 @@ impl Field {
             topology: Topology::Natural,
             patch: Patch::default(),
             default: None,
+            values: None,
             own: None,
         }
     }
@@ -258,6 +259,7 @@ fn flags(mut text: &'static str, field: &mut Field) {
             ("merge", key) => field.patch.list = ListPatch::MergeBy(key),
             ("retainKeys", _) => field.patch.retain_keys = true,
             ("replace", _) => field.patch.replace = true,
+            ("enum", values) => field.values = Some(values),
             _ => {}
         }
     }

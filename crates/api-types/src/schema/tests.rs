@@ -35,6 +35,7 @@ fn fields_know_their_numbers_and_what_go_makes_of_them() {
     let volume = named("io.k8s.api.core.v1.Volume").unwrap();
     assert_eq!(volume.field("configMap").unwrap().message().unwrap().name, "ConfigMapVolumeSource");
     assert_eq!(volume.numbered(2).map(Field::is_inlined), Some(true));
+    assert_eq!(at(deployment, "spec.strategy.type").values, Some(r#"["Recreate","RollingUpdate"]"#));
     let labels = at(deployment, "metadata.labels");
     assert_eq!((labels.label, labels.kind), (Label::Map, Kind::String));
 }

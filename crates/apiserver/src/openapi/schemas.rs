@@ -205,15 +205,20 @@ impl Builder<'_> {
     }
 
     fn property(&self, field: &Field, line: usize) -> Value {
-        let mut property = match field.label {
+        let mut inner = match field.label {
             Label::One => self.value(field.kind),
-            Label::List => {
-                Map::from_iter([("type".to_owned(), "array".into()), ("items".to_owned(), self.element(field.kind))])
-            }
-            Label::Map => Map::from_iter([
-                ("type".to_owned(), "object".into()),
-                ("additionalProperties".to_owned(), self.element(field.kind)),
-            ]),
+            Label::List | Label::Map => self.element(field.kind),
+        };
+        if let Some(values) = field.values.and_then(|values| serde_json::from_str(values).ok()) {
+            inner.insert("enum".to_owned(), values);
+        }
+        let container = |kind: &str, holds: &str, inner| {
+            Map::from_iter([("type".to_owned(), kind.into()), (holds.to_owned(), self.dialect.tidy(inner))])
+        };
+        let mut property = match field.label {
+            Label::One => inner,
+            Label::List => container("array", "items", inner),
+            Label::Map => container("object", "additionalProperties", inner),
         };
         self.descriptions.add(line, &mut property);
         if self.dialect == Dialect::V3
@@ -226,14 +231,14 @@ impl Builder<'_> {
     }
 
     /// A value that is always there: in a list, in a map.
-    fn element(&self, kind: Kind) -> Value {
+    fn element(&self, kind: Kind) -> Map<String, Value> {
         let mut element = self.value(kind);
         if self.dialect == Dialect::V3
             && let Some(zero) = zero(kind)
         {
             element.insert("default".to_owned(), zero);
         }
-        self.dialect.tidy(element)
+        element
     }
 
     fn value(&self, kind: Kind) -> Map<String, Value> {
@@ -253,7 +258,7 @@ impl Builder<'_> {
             Kind::Bytes => scalar("string", "byte"),
             Kind::Strings => {
                 let mut list = scalar("array", "");
-                list.insert("items".to_owned(), self.element(Kind::String));
+                list.insert("items".to_owned(), self.element(Kind::String).into());
                 list
             }
             kind => kind
