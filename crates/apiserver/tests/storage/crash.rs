@@ -3,7 +3,7 @@
 //! The writer is this test program itself, started with a variable that makes one of its tests write.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -19,6 +19,7 @@ use apiserver::storage::{
     etcd::{EtcdOptions, EtcdStore},
 };
 use bytes::Bytes;
+use tokio::time::timeout;
 
 /// Where the writing process finds the file.
 const FILE: &str = "STORAGE_CRASH_FILE";
@@ -226,4 +227,68 @@ async fn writes_to_a_dying_etcd_are_told_truly() {
             Err(error) => panic!("{key}: {error}"),
         }
     }
+}
+
+/// The store that a full disk is to befall, when started by [`a_full_disk_is_survived`].
+const LIMITED: &str = "STORE_ON_A_FULL_DISK";
+
+/// Writes until the file may not grow, and then until it may again. Does nothing unless it is started by
+/// [`a_full_disk_is_survived`].
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_to_a_full_disk() {
+    let Ok(file) = env::var(LIMITED) else { return };
+    let store = EmbeddedStore::open(&EmbeddedOptions::new(file)).unwrap();
+    let create = async |number: usize| {
+        let key = Key::from(format!("{}{number}", folder().as_str()));
+        store.create(&key, value(&"x".repeat(60_000)), None).await
+    };
+    let mut watch = store.watch(&folder(), store.current_revision().await.unwrap()).await.unwrap();
+    let mut acknowledged = BTreeSet::new();
+    let mut number = 0;
+    while let Ok(revision) = create(number).await {
+        acknowledged.insert(revision);
+        number += 1;
+    }
+    assert!(!acknowledged.is_empty());
+    assert!(create(number + 1).await.is_err_and(|error| error.is_fault()), "the disk is still full");
+    let pid = std::process::id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+    assert!(raised.success());
+    let again = async {
+        loop {
+            number += 2;
+            match create(number).await {
+                Ok(revision) => return revision,
+                Err(error) => assert!(error.is_fault(), "{error}"),
+            }
+        }
+    };
+    acknowledged.insert(timeout(Duration::from_secs(20), again).await.expect("the store recovers"));
+    let listed = store.list(&ListQuery::all(folder())).await.unwrap().items;
+    let listed: BTreeSet<Revision> = listed.iter().map(|item| item.revision).collect();
+    assert!(listed.is_superset(&acknowledged), "what was acknowledged is there");
+    let mut told = BTreeSet::new();
+    while !told.is_superset(&listed) {
+        let batch = timeout(Duration::from_secs(20), watch.next()).await.expect("watches go on").unwrap().unwrap();
+        told.extend(batch.events.iter().map(|event| event.revision));
+    }
+    assert_eq!(told, listed, "watches tell what is there");
+    println!("recovered");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = "crash::write_to_a_full_disk";
+    // Half a KiB each; what would exceed the limit fails, instead of ending the process.
+    let script = r#"trap "" XFSZ; ulimit -S -f 6000; exec "$0" --exact "$1" --nocapture"#;
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(env::current_exe().unwrap())
+        .arg(test)
+        .env(LIMITED, folder.path().join("store.redb"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("recovered"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }

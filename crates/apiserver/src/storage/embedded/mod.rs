@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -81,7 +81,13 @@ impl EmbeddedStore {
         let (stop, stopped) = oneshot::channel();
         let next_deadline = watch::Sender::new(Some(0));
         let deadlines = next_deadline.subscribe();
-        let writer = Writer { reads: reads.clone(), feed: feed.clone(), next_deadline };
+        let writer = Writer {
+            reads: reads.clone(),
+            feed: feed.clone(),
+            next_deadline,
+            options: options.clone(),
+            opened: Instant::now(),
+        };
         let writer = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue, stopped));
         let writer = writer.map_err(|error| failed(Arc::new(error)))?;
         let expire = tokio::spawn(upkeep::expire(requests.clone(), deadlines));

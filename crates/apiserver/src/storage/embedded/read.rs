@@ -6,7 +6,8 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use parking_lot::RwLock;
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::schema::{
     INDEX, Latest, META, META_COMPACTED, META_REVISION, RECORDS, Record, read_item, read_latest, read_meta, storage,
@@ -20,7 +21,8 @@ const HISTORY_CHUNK: (usize, usize) = (512, 1 << 20);
 
 /// The readers' side of the database.
 pub struct Reads {
-    database: Database,
+    /// `None` while a database that failed cannot be opened again.
+    database: RwLock<Option<Database>>,
     unreadable: Unreadable,
 }
 
@@ -75,7 +77,7 @@ impl Snapshot {
 impl Reads {
     /// Reads of this database.
     pub fn new(database: Database) -> Self {
-        Self { database, unreadable: Unreadable::default() }
+        Self { database: RwLock::new(Some(database)), unreadable: Unreadable::default() }
     }
 
     /// Where what is passed over is named.
@@ -94,13 +96,35 @@ impl Reads {
         }
     }
 
-    /// The database itself, for the writer.
-    pub fn database(&self) -> &Database {
-        &self.database
+    fn begin_read(&self) -> Result<ReadTransaction> {
+        match &*self.database.read() {
+            Some(database) => database.begin_read().map_err(|error| storage("begin read", error)),
+            None => Err(closed()),
+        }
+    }
+
+    /// A transaction for the writer; `None` when the database has failed, and refuses everything until it is opened
+    /// again.
+    pub fn begin_write(&self) -> Result<Option<WriteTransaction>> {
+        let database = self.database.read();
+        let Some(database) = &*database else { return Ok(None) };
+        match database.begin_write().map_err(redb::Error::from) {
+            Ok(transaction) => Ok(Some(transaction)),
+            Err(redb::Error::PreviousIo) => Ok(None),
+            Err(error) => Err(storage("begin write", error)),
+        }
+    }
+
+    /// Closes the database and opens it again. Whoever is reading goes on with what was.
+    pub fn reopen(&self, open: impl FnOnce() -> Result<Database>) -> Result<()> {
+        let mut database = self.database.write();
+        *database = None;
+        *database = Some(open()?);
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::of(&self.database.begin_read().map_err(|error| storage("begin read", error))?)
+        Snapshot::of(&self.begin_read()?)
     }
 
     /// The revision of the latest write.
@@ -110,7 +134,7 @@ impl Reads {
 
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Result<Item> {
-        let transaction = self.database.begin_read().map_err(|error| storage("begin read", error))?;
+        let transaction = self.begin_read()?;
         let index = transaction.open_table(INDEX).map_err(|error| storage("open table", error))?;
         let latest = read_latest(&index, key)?.filter(|latest| latest.is_live());
         let Some(latest) = latest else { return Err(StoreError::NotFound { key: key.clone() }) };
@@ -198,6 +222,10 @@ impl Backfill for Reads {
         });
         chunks.boxed()
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::unavailable("begin", "the database could not be opened again")
 }
 
 /// Runs a read that may take long where it holds up nobody.

@@ -4,7 +4,7 @@
 use std::{
     pin::pin,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures::{
@@ -15,7 +15,9 @@ use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    EmbeddedOptions,
     apply::{Changes, Command, Tables},
+    open_database,
     read::Reads,
     schema::storage,
 };
@@ -26,6 +28,9 @@ pub const QUEUE: usize = 1024;
 
 /// The most commands in one commit: more would only delay the first of them.
 const GROUP: usize = 256;
+
+/// So long after a failure the database is not opened again: what made it fail, a full disk mostly, takes its time.
+const REST: Duration = Duration::from_secs(1);
 
 /// A command and who waits for its outcome.
 pub struct Request {
@@ -43,11 +48,15 @@ pub struct Writer {
     pub feed: Arc<Feed>,
     /// When the next key ends, in milliseconds since 1970.
     pub next_deadline: watch::Sender<Option<u64>>,
+    /// How the file is opened.
+    pub options: EmbeddedOptions,
+    /// When the database was opened anew, or should have been.
+    pub opened: Instant,
 }
 
 impl Writer {
     /// Works until the other end of `stop` is dropped. What is still queued then is not done.
-    pub fn run(&self, mut requests: mpsc::Receiver<Request>, mut stop: oneshot::Receiver<()>) {
+    pub fn run(mut self, mut requests: mpsc::Receiver<Request>, mut stop: oneshot::Receiver<()>) {
         let mut group = Vec::with_capacity(GROUP);
         loop {
             let stopped = matches!(
@@ -61,7 +70,7 @@ impl Writer {
         }
     }
 
-    fn commit(&self, group: &mut Vec<Request>) {
+    fn commit(&mut self, group: &mut Vec<Request>) {
         match self.try_commit(group) {
             Ok((outcomes, changes)) => {
                 if !changes.events.is_empty() {
@@ -84,8 +93,8 @@ impl Writer {
     }
 
     /// The outcomes of all commands, once they are durable.
-    fn try_commit(&self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
-        let transaction = self.reads.database().begin_write().map_err(|error| storage("begin write", error))?;
+    fn try_commit(&mut self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
+        let transaction = self.begin()?;
         let (outcomes, changes) = apply_all(&transaction, group)?;
         if changes.dirty {
             transaction.commit().map_err(|error| StoreError::undetermined("commit", error))?;
@@ -93,6 +102,25 @@ impl Writer {
             transaction.abort().map_err(|error| storage("abort", error))?;
         }
         Ok((outcomes, changes))
+    }
+}
+
+impl Writer {
+    /// A transaction. A database that could not read or write its file refuses everything from then on, so it is opened
+    /// anew, as a restart would do: what was not acknowledged may have happened or not.
+    fn begin(&mut self) -> Result<WriteTransaction> {
+        if let Some(transaction) = self.reads.begin_write()? {
+            return Ok(transaction);
+        }
+        let failed = || StoreError::unavailable("begin write", "the store's file could not be written");
+        if self.opened.elapsed() < REST {
+            return Err(failed());
+        }
+        self.opened = Instant::now();
+        tracing::warn!(path = %self.options.path.display(), "the store failed and is opened again");
+        self.reads.reopen(|| open_database(&self.options).map_err(|cause| StoreError::unavailable("open", cause)))?;
+        self.feed.restart(self.reads.current_revision()?);
+        self.reads.begin_write()?.ok_or_else(failed)
     }
 }
 
