@@ -191,3 +191,38 @@ async fn writes_with_a_time_to_live_do_not_wait_for_each_others_time_outs() {
     }
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_etcd_holds_up_nobody_for_long() {
+    let etcd = Etcd::start().await;
+    let options = EtcdOptions { timeout: Duration::from_secs(1), ..EtcdOptions::new(vec![etcd.url()]) };
+    let store = Arc::new(EtcdStore::connect(&options).await.unwrap());
+    let subject = Subject { store: store.clone(), folder: "/registry/things".into() };
+    let cache = Cache::new(store.clone(), subject.prefix(), Extractor::default(), Limits::default());
+    let a = subject.create("a", "1").await;
+    let mut watch = subject.watch(a).await;
+    let key = subject.key("a");
+    cache.get(&key, Freshness::AtLeast(a)).await.unwrap();
+
+    etcd.signal("STOP");
+    let begin = Instant::now();
+    let reads = futures::future::join_all((0..50).map(|_| cache.get(&key, Freshness::Consistent))).await;
+    assert!(reads.iter().all(|read| matches!(read, Err(StoreError::Unavailable { .. }))), "{reads:?}");
+    let written = store.create(&subject.key("b"), object(""), None).await;
+    assert!(matches!(written, Err(StoreError::Undetermined { .. })), "{written:?}");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(cache.get(&key, Freshness::Any).await.unwrap().revision(), a, "what is known is served");
+
+    etcd.signal("CONT");
+    let again = async {
+        for number in 0.. {
+            if let Ok(revision) = store.create(&subject.key(&format!("c{number}")), object(""), None).await {
+                return revision;
+            }
+        }
+        unreachable!("numbers do not end")
+    };
+    let c = tokio::time::timeout(Duration::from_secs(20), again).await.unwrap();
+    let seen = async { while watch.next().await.unwrap().unwrap().revision < c {} };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("watches go on");
+}

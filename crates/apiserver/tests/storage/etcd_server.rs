@@ -80,6 +80,12 @@ impl Etcd {
         self.wait().await;
     }
 
+    /// Sends it a signal: `STOP` makes it silent without closing anything, `CONT` lets it go on.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Until it accepts connections, which it does once it can serve.
     async fn wait(&self) {
         let begin = Instant::now();
