@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`flags`] | upstream's flag spelling: underscores, single dashes, retired flags; shared groups |
 //! | [`daemon`] | the life of a daemon: logging, signals, tasks, readiness, exit |
+//! | [`auth`] | who makes a request and what they may do: ordered lists of authenticators and authorizers |
 //! | [`client`] | a `kube` client from `--kubeconfig`, `--master` or the pod's service account |
 //! | [`informer`] | list + watch into an indexed store, with events |
 //! | [`queue`] | keys to reconcile, deduplicated, with back-off per key |
@@ -13,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod auth;
 pub mod backoff;
 pub mod client;
 pub mod daemon;

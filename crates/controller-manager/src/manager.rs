@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use component::{Daemon, leader::Candidate, serve::health::Health};
+use component::{
+    Daemon,
+    leader::Candidate,
+    serve::{guard::Guard, health::Health},
+};
 use kube::Client;
 
 use crate::{
@@ -31,7 +35,8 @@ pub async fn run(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
 async fn serve_health(config: &Config, daemon: &Daemon) -> anyhow::Result<()> {
     let health = Health::new();
     if let Some(address) = config.secure_address() {
-        health.serve_tls("kube-controller-manager", address, daemon).await?;
+        let guard = Guard::new(&config.flags.guard).await?;
+        health.serve_tls("kube-controller-manager", address, guard, daemon).await?;
     }
     if let Some(address) = config.insecure_address() {
         health.serve_plain(address, daemon).await?;

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use component::flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags, duration};
+use component::{
+    flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags, duration},
+    serve::guard::GuardFlags,
+};
 use ipnet::IpNet;
 
 use crate::controllers::CONTROLLERS;
@@ -29,11 +32,9 @@ pub const RETIRED: RetiredFlags = &[
     ("cloud-config", "there is no cloud provider"),
     ("configure-cloud-routes", "there is no cloud provider"),
     ("cidr-allocator-type", "the range allocator is always used"),
-    ("authentication-kubeconfig", "the health port asks for no credentials"),
-    ("authorization-kubeconfig", "the health port asks for no credentials"),
-    ("authorization-always-allow-paths", "the health port asks for no credentials"),
-    ("requestheader-client-ca-file", "the health port asks for no credentials"),
-    ("client-ca-file", "the health port asks for no credentials"),
+    ("authentication-skip-lookup", "nothing is looked up in the cluster; see --client-ca-file"),
+    ("authentication-tolerate-lookup-failure", "nothing is looked up in the cluster; see --client-ca-file"),
+    ("requestheader-client-ca-file", "no proxy is trusted to say who a client is"),
     ("cluster-name", "not used"),
     ("tls-cert-file", "the health port makes its own certificate"),
     ("tls-private-key-file", "the health port makes its own certificate"),
@@ -52,6 +53,9 @@ pub struct Flags {
     /// Leader election
     #[command(flatten)]
     pub leader: LeaderElectionFlags,
+    /// Who may use the health and metrics port
+    #[command(flatten)]
+    pub guard: GuardFlags,
     /// Controllers to run: '*' means all, 'foo' that one, '-foo' not that one
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true, value_name = "NAMES")]
     pub controllers: Vec<String>,

@@ -13,7 +13,10 @@ use component::{
     informer::Informers,
     leader::Candidate,
     recorder::Recorder,
-    serve::health::Health,
+    serve::{
+        guard::{Guard, GuardFlags},
+        health::Health,
+    },
 };
 
 use crate::{
@@ -26,11 +29,9 @@ use crate::{
 
 /// Flags that upstream has retired, or that mean nothing here.
 pub const RETIRED: RetiredFlags = &[
-    ("authentication-kubeconfig", "the health port asks for no credentials"),
-    ("authorization-kubeconfig", "the health port asks for no credentials"),
-    ("authorization-always-allow-paths", "the health port asks for no credentials"),
-    ("client-ca-file", "the health port asks for no credentials"),
-    ("requestheader-client-ca-file", "the health port asks for no credentials"),
+    ("authentication-skip-lookup", "nothing is looked up in the cluster; see --client-ca-file"),
+    ("authentication-tolerate-lookup-failure", "nothing is looked up in the cluster; see --client-ca-file"),
+    ("requestheader-client-ca-file", "no proxy is trusted to say who a client is"),
     ("tls-cert-file", "the health port's certificate is made at start"),
     ("tls-private-key-file", "the health port's certificate is made at start"),
     ("cert-dir", "the health port's certificate is made at start"),
@@ -56,6 +57,9 @@ pub struct Flags {
     /// Leader election.
     #[command(flatten)]
     pub leader: LeaderElectionFlags,
+    /// Who may use the health and metrics port.
+    #[command(flatten)]
+    pub guard: GuardFlags,
     /// Address of the health and metrics port
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -137,7 +141,9 @@ pub async fn start(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
     let health = Health::new();
     let metrics = Metrics::new(&health);
     if flags.secure_port != 0 {
-        health.serve_tls("kube-scheduler", SocketAddr::new(flags.bind_address, flags.secure_port), &daemon).await?;
+        let guard = Guard::new(&flags.guard).await?;
+        let address = SocketAddr::new(flags.bind_address, flags.secure_port);
+        health.serve_tls("kube-scheduler", address, guard, &daemon).await?;
     }
     daemon.ready();
     if config.leader.enabled {

@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn added<T: Listed>(directory: &Directory, object: Value) {
+    fn added<T: Listed + serde::de::DeserializeOwned>(directory: &Directory, object: Value) {
         directory.note(&Event::Added(Arc::new(serde_json::from_value::<T>(object).unwrap())));
     }
 

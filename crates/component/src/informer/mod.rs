@@ -5,6 +5,7 @@
 //! behind produces the same events as keeping up. Handlers run on the informer's task and must
 //! only note keys. Managed fields are dropped on arrival.
 
+pub mod endpoint_slice;
 mod lenient;
 mod reflector;
 mod slim;

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use super::{certificates, tls};
+use super::{certificates, guard::Guard, tls};
 use crate::{Daemon, informer};
 
 /// Says whether a part is well, and if not, why.
@@ -60,6 +60,10 @@ impl Health {
 
     /// The routes, for a daemon that serves more than these.
     pub fn router(&self) -> Router {
+        self.checks_router().merge(Router::new().route("/metrics", get(metrics)).with_state(self.clone()))
+    }
+
+    fn checks_router(&self) -> Router {
         Router::new()
             .route("/healthz", get(all))
             .route("/healthz/{check}", get(one))
@@ -67,32 +71,37 @@ impl Health {
             .route("/livez/{check}", get(one))
             .route("/readyz", get(all))
             .route("/readyz/{check}", get(one))
-            .route("/metrics", get(metrics))
             .with_state(self.clone())
     }
 
-    /// Serves the routes over plain HTTP.
+    /// Serves the checks over plain HTTP, for anybody who reaches the address; no metrics.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn serve_plain(&self, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
-        super::spawn(listener, None, self.router(), daemon);
+        super::spawn(listener, None, self.checks_router(), daemon);
         Ok(bound)
     }
 
-    /// Serves the routes over HTTPS with a certificate that lives in memory, as upstream's
-    /// scheduler and controller manager do when none is given.
+    /// Serves the routes over HTTPS to those whom the guard lets in, with a certificate that lives in memory, as
+    /// upstream's scheduler and controller manager do when none is given.
     ///
     /// # Errors
     /// When the address cannot be bound or the certificate not be made.
-    pub async fn serve_tls(&self, name: &str, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<SocketAddr> {
+    pub async fn serve_tls(
+        &self,
+        name: &str,
+        address: SocketAddr,
+        guard: Guard,
+        daemon: &Daemon,
+    ) -> anyhow::Result<SocketAddr> {
         let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned(), address.ip().to_string()];
         let config = tls::server_config(certificates::make(name, &hosts)?)?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
-        super::spawn(listener, Some(config), self.router(), daemon);
+        super::spawn(listener, Some(config), guard.protect(self.router()), daemon);
         Ok(bound)
     }
 }

@@ -2,6 +2,7 @@
 //! because exec and attach need upgrades on HTTP/1 next to HTTP/2.
 
 pub mod certificates;
+pub mod guard;
 pub mod health;
 pub mod tls;
 

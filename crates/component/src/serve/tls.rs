@@ -1,17 +1,19 @@
-//! TLS for servers: one protocol set, and client certificates that are asked for but judged later.
+//! TLS: one protocol set, and client certificates that are asked for but judged later.
 
 use std::sync::Arc;
 
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
+    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
         WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
+use sha2::{Digest, Sha256};
+use x509_parser::der_parser::{Oid, oid};
 
 use super::{Peer, certificates::KeyedCertificate};
 
@@ -24,10 +26,39 @@ pub fn server_config(certificate: KeyedCertificate) -> Result<Arc<ServerConfig>,
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(AnyClient { provider }))
+        .with_client_cert_verifier(Arc::new(AnyPeer { provider }))
         .with_single_cert(certificate.chain, certificate.key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A client's TLS configuration: HTTP/1.1 only, because its connections may be upgraded. Without authorities any server
+/// is taken, as long as it holds its certificate's key.
+///
+/// # Errors
+/// When a key does not fit its certificate, or an authority is none.
+pub fn client_config(
+    identity: Option<KeyedCertificate>,
+    authorities: Option<Vec<CertificateDer<'static>>>,
+) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match authorities {
+        Some(authorities) => builder.with_root_certificates(roots(authorities)?),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyPeer { provider })),
+    };
+    match identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+fn roots(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority)?;
+    }
+    Ok(roots)
 }
 
 /// Judges client certificates against a set of authorities.
@@ -42,12 +73,8 @@ impl ClientAuthority {
     /// # Errors
     /// When no certificate is usable.
     pub fn new(authorities: Vec<CertificateDer<'static>>) -> Result<Self, anyhow::Error> {
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority)?;
-        }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider).build()?;
         Ok(Self { verifier })
     }
 
@@ -69,26 +96,67 @@ pub struct Subject {
     pub common_name: String,
     /// O: the user's groups.
     pub organizations: Vec<String>,
+    /// The user's unique id; empty when it has none.
+    pub uid: String,
+    /// The SHA-256 of the certificate, in hexadecimal digits.
+    pub fingerprint: String,
 }
+
+/// The attribute of a subject that holds the user's unique id.
+const UID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
 
 impl Subject {
     fn of(certificate: &CertificateDer<'_>) -> Result<Self, anyhow::Error> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate)?;
         let subject = parsed.subject();
         let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().map(str::to_owned);
-        let common_name = subject.iter_common_name().next().map(text).transpose()?.unwrap_or_default();
+        // Of several names Go takes the last.
+        let common_name = subject.iter_common_name().last().map(text).transpose()?.unwrap_or_default();
         let organizations = subject.iter_organization().map(text).collect::<Result<_, _>>()?;
-        Ok(Self { common_name, organizations })
+        let uids: Vec<String> = subject.iter_by_oid(&UID).map(text).collect::<Result<_, _>>()?;
+        let uid = match uids.as_slice() {
+            [] => String::new(),
+            [uid] if uid.is_empty() => anyhow::bail!("UID cannot be an empty string"),
+            [uid] => uid.clone(),
+            several => anyhow::bail!("expected 1 UID, but found multiple: {several:?}"),
+        };
+        let fingerprint = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { common_name, organizations, uid, fingerprint })
     }
 }
 
-/// Asks for a certificate, accepts any, and checks only that the client holds its key.
+/// Takes any certificate, of a client or of a server, and checks only that the other end holds its key. Who a client
+/// is, is judged later; who a server is, does not matter to those who use this.
 #[derive(Debug)]
-struct AnyClient {
+struct AnyPeer {
     provider: Arc<CryptoProvider>,
 }
 
-impl ClientCertVerifier for AnyClient {
+impl AnyPeer {
+    fn tls12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn tls13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for AnyPeer {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -112,7 +180,7 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        self.tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -121,10 +189,45 @@ impl ClientCertVerifier for AnyClient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        self.tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.schemes()
+    }
+}
+
+impl ServerCertVerifier for AnyPeer {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
     }
 }

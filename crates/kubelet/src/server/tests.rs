@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use component::auth::{AlwaysAllow, Anonymous, Authenticators};
 use futures::{SinkExt, StreamExt};
 use tower::ServiceExt;
 
-use super::access::Anonymous;
-use super::access::authorize::AlwaysAllow;
 use super::*;
 use crate::runtime::fake::FakeRuntime;
 use crate::runtime::{ContainerConfig, PodIdentity, SandboxConfig};
@@ -50,8 +49,8 @@ async fn app(anonymous: Anonymous) -> Router {
     });
     let entry = PodEntry { pod: Arc::new(serde_json::from_value(pod).unwrap()), runtime_uid: "u".into() };
     let state = ServerState { node: "node".into(), runtime: Arc::new(runtime), pods: Arc::new(OnePod(entry)) };
-    let access =
-        Access { node: "node".into(), authenticators: Vec::new(), anonymous, authorizer: Box::new(AlwaysAllow) };
+    let authenticator = Arc::new(Authenticators::new(Vec::new(), anonymous));
+    let access = Access { node: "node".into(), authenticator, authorizer: Arc::new(AlwaysAllow) };
     router(Arc::new(state), &Health::new(), access)
 }
 

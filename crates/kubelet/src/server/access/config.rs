@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use component::auth::delegated::{AccessReviews, TokenReviews};
+use component::auth::{
+    AlwaysAllow, Anonymous, Authenticator, Authenticators, Authorizer, Bearer, Certificates, TokenAuthenticator,
+};
 use component::flags::duration;
 use component::serve::certificates::read_chain;
 use component::serve::tls::ClientAuthority;
 use kube::Client;
 
-use super::authenticate::{Authenticator, Certificates, Tokens};
-use super::authorize::{AlwaysAllow, Authorizer, Ttls, Webhook};
-use super::{Access, Anonymous, Reviews};
+use super::Access;
 use crate::config_file::KubeletConfiguration;
 use crate::flags::Flags;
 
@@ -38,6 +40,15 @@ pub struct AccessConfig {
     pub anonymous: Anonymous,
     /// `--authorization-mode`.
     pub authorization: Authorization,
+}
+
+/// How long answers about access hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttls {
+    /// A yes.
+    pub allowed: Duration,
+    /// A no.
+    pub denied: Duration,
 }
 
 /// `--authorization-mode`.
@@ -86,20 +97,23 @@ impl AccessConfig {
     /// # Errors
     /// When the authority's file is no authority, or an API server is needed and there is none.
     pub fn build(&self, node: &str, client: Option<&Client>) -> anyhow::Result<Access> {
-        let reviews = client.map(|client| Arc::new(Reviews::new(client.clone())));
-        let needed = || reviews.clone().context("no client provided, cannot use a webhook");
-        let mut authenticators: Vec<Box<dyn Authenticator>> = Vec::new();
+        let needed = || client.cloned().context("no client provided, cannot use a webhook");
+        let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
         if let Some(path) = &self.client_ca {
-            authenticators.push(Box::new(Certificates(ClientAuthority::new(read_chain(path)?)?)));
+            authenticators.push(Arc::new(Certificates::new(ClientAuthority::new(read_chain(path)?)?)));
         }
         if let Some(ttl) = self.tokens {
-            authenticators.push(Box::new(Tokens::new(needed()?, ttl)));
+            let reviews: Arc<dyn TokenAuthenticator> = Arc::new(TokenReviews::new(needed()?, ttl));
+            authenticators.push(Arc::new(Bearer::new(vec![reviews])));
         }
-        let authorizer: Box<dyn Authorizer> = match self.authorization {
-            Authorization::AlwaysAllow => Box::new(AlwaysAllow),
-            Authorization::Webhook(ttls) => Box::new(Webhook::new(needed()?, ttls)),
+        let authorizer: Arc<dyn Authorizer> = match self.authorization {
+            Authorization::AlwaysAllow => Arc::new(AlwaysAllow),
+            Authorization::Webhook(Ttls { allowed, denied }) => {
+                Arc::new(AccessReviews::new(needed()?, allowed, denied))
+            }
         };
-        Ok(Access { node: node.to_owned(), authenticators, anonymous: self.anonymous, authorizer })
+        let authenticator = Arc::new(Authenticators::new(authenticators, self.anonymous));
+        Ok(Access { node: node.to_owned(), authenticator, authorizer })
     }
 }
 

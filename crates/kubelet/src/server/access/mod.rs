@@ -1,12 +1,8 @@
-//! Who may use the kubelet's API: who asks ([`authenticate`]), for what ([`attributes`]), and whether that is allowed
-//! ([`authorize`]).
+//! Who may use the kubelet's API: who asks, for what ([`attributes`]), and whether that is allowed. Authenticators and
+//! authorizers are those that all daemons share.
 
 pub mod attributes;
-pub mod authenticate;
-pub mod authorize;
-mod cache;
 pub mod config;
-mod reviews;
 
 use std::sync::Arc;
 
@@ -14,98 +10,70 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use component::auth::{self, Authenticator, Authorizer, Decision, Presented, ResourceAttributes, Target, User};
 
 use self::attributes::Attributes;
-use self::authenticate::{Authenticator, Credentials};
-use self::authorize::{Authorizer, Decision};
-pub use self::reviews::Reviews;
-
-/// Who somebody is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct User {
-    /// The name.
-    #[serde(rename = "username")]
-    pub name: String,
-    /// What tells two users of one name apart.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub uid: String,
-    /// Groups, in the order in which they were told.
-    #[serde(deserialize_with = "reviews::null_is_empty")]
-    pub groups: Vec<String>,
-    /// Whatever else the authenticator knows.
-    #[serde(deserialize_with = "reviews::null_is_empty", skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub extra: std::collections::BTreeMap<String, Vec<String>>,
-}
 
 /// What stands before the API.
 pub struct Access {
     /// This node's name: that is what requests are about.
     pub node: String,
-    /// Asked in order; the first that knows the user decides.
-    pub authenticators: Vec<Box<dyn Authenticator>>,
-    /// What becomes of requests without any credentials.
-    pub anonymous: Anonymous,
+    /// Finds out who asks.
+    pub authenticator: Arc<dyn Authenticator>,
     /// Asked about every request.
-    pub authorizer: Box<dyn Authorizer>,
-}
-
-/// `--anonymous-auth`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
-    /// They are `system:anonymous`, of the group `system:unauthenticated`.
-    Allowed,
-    /// They are answered with 401.
-    Refused,
+    pub authorizer: Arc<dyn Authorizer>,
 }
 
 /// Lets a request through, or answers it in upstream's words.
-pub(super) async fn guard(access: Arc<Access>, request: Request, next: Next) -> Response {
-    let credentials = Credentials::of(&request);
-    let Some(user) = access.user(&credentials).await else {
+pub(super) async fn guard(access: Arc<Access>, mut request: Request, next: Next) -> Response {
+    let presented = Presented { headers: request.headers(), peer: request.extensions().get(), audiences: &[] };
+    let Some(user) = access.user(presented).await else {
         return (StatusCode::UNAUTHORIZED, "Unauthorized").into_response();
     };
     let attributes = Attributes::of(request.method(), request.uri().path());
     match access.decide(&user, &attributes).await {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            auth::bearer::remove_tokens(request.headers_mut());
+            next.run(request).await
+        }
         Err((code, text)) => (code, text).into_response(),
     }
 }
 
 impl Access {
-    /// Credentials that nobody accepts are not taken for none.
-    async fn user(&self, credentials: &Credentials<'_>) -> Option<User> {
-        let mut refused = false;
-        for authenticator in &self.authenticators {
-            match authenticator.authenticate(credentials).await {
-                Ok(Some(user)) => return Some(user),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!("credentials refused: {error}");
-                    refused = true;
-                }
-            }
-        }
-        (!refused && self.anonymous == Anonymous::Allowed).then(authenticate::anonymous)
+    async fn user(&self, presented: Presented<'_>) -> Option<User> {
+        let found = self.authenticator.authenticate(presented).await;
+        found.inspect_err(|error| tracing::debug!("credentials refused: {error:#}")).ok()?.map(|identity| identity.user)
     }
 
     /// One of the request's subresources is enough, the finer ones first.
     async fn decide(&self, user: &User, attributes: &Attributes) -> Result<(), (StatusCode, String)> {
         let Attributes { verb, subresources } = attributes;
         for subresource in *subresources {
-            match self.authorizer.authorize(user, &self.node, verb, subresource).await {
-                Ok(Decision::Allowed) => return Ok(()),
-                Ok(Decision::Denied) => {}
-                Err(error) => {
-                    let what = format!("user={}, verb={verb}, resource=nodes, subresource={subresource}", user.name);
-                    tracing::error!("authorization error ({what}): {error}");
-                    return Err((StatusCode::INTERNAL_SERVER_ERROR, format!("Authorization error ({what})")));
-                }
+            let verdict = self.authorizer.authorize(&self.question(user, verb, subresource)).await;
+            if verdict.decision == Decision::Allow {
+                return Ok(());
+            }
+            if !verdict.error.is_empty() {
+                let what = format!("user={}, verb={verb}, resource=nodes, subresource={subresource}", user.name);
+                tracing::error!("authorization error ({what}): {}", verdict.error);
+                return Err((StatusCode::INTERNAL_SERVER_ERROR, format!("Authorization error ({what})")));
             }
         }
         let tried = subresources.join(" ");
         let what = format!("user={}, verb={verb}, resource=nodes, subresource(s)=[{tried}]", user.name);
         Err((StatusCode::FORBIDDEN, format!("Forbidden ({what})\n")))
+    }
+
+    fn question<'a>(&'a self, user: &'a User, verb: &'a str, subresource: &'a str) -> auth::Attributes<'a> {
+        let node = ResourceAttributes {
+            version: "v1".into(),
+            resource: "nodes".into(),
+            subresource: subresource.into(),
+            name: self.node.as_str().into(),
+            ..ResourceAttributes::default()
+        };
+        auth::Attributes { user, verb: verb.into(), target: Target::Resource(node) }
     }
 }
 

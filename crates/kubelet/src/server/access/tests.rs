@@ -1,46 +1,54 @@
 //! Access over authenticators and authorizers in memory.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 
-use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use component::auth::{Anonymous, Authenticators, Bearer, Found, Rules, TokenAuthenticator, Verdict};
+use futures::future::BoxFuture;
 
 use super::*;
 
 /// Knows the token `good`.
 struct Known;
 
-#[async_trait]
-impl Authenticator for Known {
-    async fn authenticate(&self, credentials: &Credentials<'_>) -> anyhow::Result<Option<User>> {
-        match credentials.token {
-            None => Ok(None),
-            Some("good") => Ok(Some(User { name: "jane".into(), ..User::default() })),
-            Some(_) => Err(anyhow::anyhow!("never heard of it")),
-        }
+impl TokenAuthenticator for Known {
+    fn find<'a>(&'a self, token: &'a str, _: &'a [String]) -> BoxFuture<'a, Found> {
+        let jane = (token == "good").then(|| User::authenticated("jane", "", Vec::new()).into());
+        Box::pin(ready(Ok(jane)))
     }
 }
 
 /// Allows these subresources, and fails for `broken`.
 struct Allows(BTreeSet<&'static str>);
 
-#[async_trait]
 impl Authorizer for Allows {
-    async fn authorize(&self, _: &User, node: &str, _: &str, subresource: &str) -> anyhow::Result<Decision> {
-        assert_eq!(node, "n");
-        anyhow::ensure!(!self.0.contains("broken"), "the server is away");
-        Ok(if self.0.contains(subresource) { Decision::Allowed } else { Decision::Denied })
+    fn authorize<'a>(&'a self, attributes: &'a auth::Attributes<'a>) -> BoxFuture<'a, Verdict> {
+        let Target::Resource(place) = &attributes.target else { return Box::pin(ready(Verdict::deny("a path"))) };
+        assert_eq!((&*place.resource, &*place.name), ("nodes", "n"));
+        let verdict = match self.0.contains("broken") {
+            true => Verdict::failed("the server is away"),
+            false if self.0.contains(&*place.subresource) => Verdict::allow(),
+            false => Verdict::no_opinion("not listed"),
+        };
+        Box::pin(ready(verdict))
+    }
+
+    fn rules<'a>(&'a self, _: &'a User, _: &'a str) -> BoxFuture<'a, Rules> {
+        Box::pin(ready(Rules::default()))
     }
 }
 
 async fn ask(token: Option<&str>, anonymous: Anonymous, allowed: &[&'static str], path: &str) -> String {
-    let access = Access {
-        node: "n".into(),
-        authenticators: vec![Box::new(Known)],
-        anonymous,
-        authorizer: Box::new(Allows(allowed.iter().copied().collect())),
-    };
-    let Some(user) = access.user(&Credentials { peer: None, token }).await else { return "401".to_owned() };
-    match access.decide(&user, &Attributes::of(&axum::http::Method::GET, path)).await {
+    let tokens: Vec<Arc<dyn TokenAuthenticator>> = vec![Arc::new(Known)];
+    let authenticator = Authenticators::new(vec![Arc::new(Bearer::new(tokens))], anonymous);
+    let authorizer = Arc::new(Allows(allowed.iter().copied().collect()));
+    let access = Access { node: "n".into(), authenticator: Arc::new(authenticator), authorizer };
+    let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+    let headers: HeaderMap = token.into_iter().map(|token| (header::AUTHORIZATION, token)).collect();
+    let presented = Presented { headers: &headers, peer: None, audiences: &[] };
+    let Some(user) = access.user(presented).await else { return "401".to_owned() };
+    match access.decide(&user, &Attributes::of(&Method::GET, path)).await {
         Ok(()) => user.name,
         Err((code, text)) => format!("{} {text}", code.as_u16()),
     }

@@ -1,0 +1,319 @@
+//! Asking the API server: whose token it is, and what users may do.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use futures::future::BoxFuture;
+use kube::Client;
+use parking_lot::Mutex;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Attributes, Authorizer, Decision, Found, Identity, Rules, Target, TokenAuthenticator, User, Verdict};
+
+/// How long the API server may take for an answer, as upstream.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many answers are remembered.
+const REMEMBERED: usize = 4096;
+
+/// Answers that stay good for a while.
+struct Answers<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+
+impl<K: Eq + Hash, V: Clone> Answers<K, V> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        let answers = self.0.lock();
+        let (until, value) = answers.get(key)?;
+        (*until > Instant::now()).then(|| value.clone())
+    }
+
+    fn put(&self, key: K, value: V, ttl: Duration) {
+        let Some(until) = Instant::now().checked_add(ttl) else { return };
+        let mut answers = self.0.lock();
+        if answers.len() >= REMEMBERED {
+            answers.retain(|_, (until, _)| *until > Instant::now());
+        }
+        // Nobody can fill the memory with questions.
+        if answers.len() >= REMEMBERED {
+            answers.clear();
+        }
+        answers.insert(key, (until, value));
+    }
+}
+
+async fn review<T: DeserializeOwned>(client: &Client, path: &str, review: &Value) -> anyhow::Result<T> {
+    let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+    let request = request.body(serde_json::to_vec(review)?)?;
+    let answer = tokio::time::timeout(TIMEOUT, client.request::<Review<T>>(request)).await;
+    let answer = answer.context("the API server did not answer in time")?;
+    Ok(answer.context("asking the API server")?.status)
+}
+
+/// The part of a review that was found out.
+#[derive(Deserialize)]
+struct Review<T> {
+    status: T,
+}
+
+/// Recognises tokens by `TokenReview`.
+pub struct TokenReviews {
+    client: Client,
+    ttl: Duration,
+    /// By the hashes of token and audiences: the tokens themselves are nowhere.
+    known: Answers<[u8; 32], Option<Identity>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenStatus {
+    authenticated: bool,
+    user: ReviewedUser,
+    #[serde(deserialize_with = "null_is_empty")]
+    audiences: Vec<String>,
+    error: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReviewedUser {
+    username: String,
+    uid: String,
+    #[serde(deserialize_with = "null_is_empty")]
+    groups: Vec<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+/// Go writes an empty list or map as `null`.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl TokenStatus {
+    fn identity(self) -> Found {
+        if self.authenticated {
+            ensure!(!self.user.username.is_empty(), "a token of somebody who has no name");
+            let user = User::authenticated(self.user.username, self.user.uid, self.user.groups);
+            return Ok(Some(Identity { user: User { extra: self.user.extra, ..user }, audiences: self.audiences }));
+        }
+        ensure!(self.error.is_empty(), "{}", self.error);
+        Ok(None)
+    }
+}
+
+impl TokenReviews {
+    /// Asks the server of `client`, and takes its answers for good for a while.
+    #[must_use]
+    pub fn new(client: Client, ttl: Duration) -> Self {
+        Self { client, ttl, known: Answers::new() }
+    }
+
+    async fn ask(&self, token: &str, audiences: &[String]) -> Found {
+        let key = hash(token, audiences);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known);
+        }
+        let asked = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": audiences},
+        });
+        let status: TokenStatus = review(&self.client, "/apis/authentication.k8s.io/v1/tokenreviews", &asked).await?;
+        let identity = status.identity()?;
+        self.known.put(key, identity.clone(), self.ttl);
+        Ok(identity)
+    }
+}
+
+fn hash(token: &str, audiences: &[String]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for text in std::iter::once(token).chain(audiences.iter().map(String::as_str)) {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+impl TokenAuthenticator for TokenReviews {
+    fn find<'a>(&'a self, token: &'a str, audiences: &'a [String]) -> BoxFuture<'a, Found> {
+        Box::pin(self.ask(token, audiences))
+    }
+}
+
+/// Decides by `SubjectAccessReview`.
+pub struct AccessReviews {
+    client: Client,
+    allowed_ttl: Duration,
+    refused_ttl: Duration,
+    /// By what was asked, as JSON.
+    known: Answers<String, Verdict>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct AccessStatus {
+    allowed: bool,
+    denied: bool,
+    reason: String,
+}
+
+impl AccessStatus {
+    fn verdict(self) -> anyhow::Result<Verdict> {
+        let decision = match (self.allowed, self.denied) {
+            (true, true) => bail!("webhook subject access review returned both allow and deny response"),
+            (true, false) => Decision::Allow,
+            (false, true) => Decision::Deny,
+            (false, false) => Decision::NoOpinion,
+        };
+        Ok(Verdict { decision, reason: self.reason, error: String::new() })
+    }
+}
+
+impl AccessReviews {
+    /// Asks the server of `client`, and takes its answers for good for a while.
+    #[must_use]
+    pub fn new(client: Client, allowed_ttl: Duration, refused_ttl: Duration) -> Self {
+        Self { client, allowed_ttl, refused_ttl, known: Answers::new() }
+    }
+
+    async fn ask(&self, attributes: &Attributes<'_>) -> anyhow::Result<Verdict> {
+        let spec = access_spec(attributes);
+        let key = spec.to_string();
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known);
+        }
+        let asked = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let status: AccessStatus = review(&self.client, path, &asked).await?;
+        let verdict = status.verdict()?;
+        let ttl = if verdict.decision == Decision::Allow { self.allowed_ttl } else { self.refused_ttl };
+        self.known.put(key, verdict.clone(), ttl);
+        Ok(verdict)
+    }
+}
+
+/// What a `SubjectAccessReview` asks. What is empty is left out, as Go does.
+fn access_spec(attributes: &Attributes<'_>) -> Value {
+    let User { name, uid, groups, extra } = attributes.user;
+    let mut spec =
+        filled([("user", json!(name)), ("uid", json!(uid)), ("groups", json!(groups)), ("extra", json!(extra))]);
+    let (field, asked) = match &attributes.target {
+        Target::Path(path) => {
+            ("nonResourceAttributes", filled([("path", json!(path)), ("verb", json!(attributes.verb))]))
+        }
+        Target::Resource(place) => {
+            let selector = |text: &str| filled([("rawSelector", json!(text))]);
+            let asked = filled([
+                ("verb", json!(attributes.verb)),
+                ("group", json!(place.group)),
+                ("version", json!(place.version)),
+                ("namespace", json!(place.namespace)),
+                ("resource", json!(place.resource)),
+                ("subresource", json!(place.subresource)),
+                ("name", json!(place.name)),
+                ("fieldSelector", selector(&place.field_selector)),
+                ("labelSelector", selector(&place.label_selector)),
+            ]);
+            ("resourceAttributes", asked)
+        }
+    };
+    spec[field] = asked;
+    spec
+}
+
+/// An object of the fields that have something in them.
+fn filled<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    let empty = |value: &Value| match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    fields.into_iter().filter(|(_, value)| !empty(value)).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+impl Authorizer for AccessReviews {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes<'a>) -> BoxFuture<'a, Verdict> {
+        Box::pin(async move {
+            let asked = self.ask(attributes).await;
+            asked.unwrap_or_else(|error| Verdict::failed(format!("{error:#}")))
+        })
+    }
+
+    fn rules<'a>(&'a self, _: &'a User, _: &'a str) -> BoxFuture<'a, Rules> {
+        let error = "webhook authorizer does not support user rule resolution".to_owned();
+        Box::pin(std::future::ready(Rules { incomplete: true, error, ..Rules::default() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::ResourceAttributes;
+
+    #[test]
+    fn token_reviews_are_read() {
+        let read = |status: &str| {
+            let answer: Review<TokenStatus> = serde_json::from_str(&format!(r#"{{"status": {status}}}"#)).unwrap();
+            answer.status.identity().map_err(|error| error.to_string())
+        };
+        let whole = r#"{"authenticated": true, "audiences": ["a"], "user": {"username": "system:serviceaccount:ns:sa",
+            "uid": "u", "groups": ["g"], "extra": {"k": ["v"]}}}"#;
+        let user = User::authenticated("system:serviceaccount:ns:sa", "u", vec!["g".into()]).with_extra("k", "v");
+        assert_eq!(read(whole), Ok(Some(Identity { user, audiences: vec!["a".into()] })));
+        let bare = r#"{"authenticated": true, "user": {"username": "u", "groups": null, "extra": null}}"#;
+        assert_eq!(read(bare).unwrap().unwrap().user.groups, ["system:authenticated"]);
+        assert_eq!(read("{}"), Ok(None));
+        assert_eq!(read(r#"{"authenticated": false, "user": {}}"#), Ok(None));
+        assert_eq!(read(r#"{"user": {}, "error": "expired"}"#), Err("expired".into()));
+        assert!(read(r#"{"authenticated": true}"#).is_err());
+    }
+
+    #[test]
+    fn access_reviews_are_written_and_read() {
+        let jane = User { name: "jane".into(), groups: vec!["g".into()], ..User::default() };
+        let stats = ResourceAttributes {
+            version: "v1".into(),
+            resource: "nodes".into(),
+            subresource: "stats".into(),
+            name: "n".into(),
+            label_selector: "a=b".into(),
+            ..ResourceAttributes::default()
+        };
+        let asked = Attributes { user: &jane, verb: "get".into(), target: Target::Resource(stats) };
+        let expected = json!({"user": "jane", "groups": ["g"], "resourceAttributes": {
+            "verb": "get", "version": "v1", "resource": "nodes", "subresource": "stats", "name": "n",
+            "labelSelector": {"rawSelector": "a=b"}}});
+        assert_eq!(access_spec(&asked), expected);
+        let path = Attributes { user: &jane, verb: "get".into(), target: Target::Path("/x".into()) };
+        assert_eq!(access_spec(&path)["nonResourceAttributes"], json!({"path": "/x", "verb": "get"}));
+        let read = |status: &str| {
+            let status: AccessStatus = serde_json::from_str(status).unwrap();
+            status.verdict().map(|verdict| verdict.decision).ok()
+        };
+        assert_eq!(read(r#"{"allowed": true, "reason": "r"}"#), Some(Decision::Allow));
+        assert_eq!(read(r#"{"allowed": false, "denied": true}"#), Some(Decision::Deny));
+        assert_eq!(read(r#"{"evaluationError": "e"}"#), Some(Decision::NoOpinion));
+        assert_eq!(read(r#"{"allowed": true, "denied": true}"#), None);
+    }
+
+    #[test]
+    fn answers_do_not_pile_up() {
+        let answers = Answers::new();
+        answers.put(0, (), Duration::MAX);
+        assert_eq!(answers.get(&0), None, "a time beyond the clock's end cannot be kept to");
+        for number in 0..REMEMBERED * 2 + 1 {
+            answers.put(number, (), Duration::from_secs(600));
+        }
+        assert!(answers.0.lock().len() <= REMEMBERED);
+        assert_eq!(answers.get(&(REMEMBERED * 2)), Some(()));
+    }
+}
