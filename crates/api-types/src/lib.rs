@@ -34,6 +34,10 @@ pub use status::{GroupResource, StatusError};
 /// `apps/v1`.
 pub use k8s_openapi::api::apps::v1 as apps;
 /// `autoscaling/v1`: the `Scale` subresource.
+pub use k8s_openapi::api::authentication::v1 as authentication;
+/// `authorization.k8s.io/v1`.
+pub use k8s_openapi::api::authorization::v1 as authorization;
+/// `autoscaling/v1`.
 pub use k8s_openapi::api::autoscaling::v1 as autoscaling;
 /// `coordination.k8s.io/v1`.
 pub use k8s_openapi::api::coordination::v1 as coordination;

@@ -3,7 +3,7 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apps, coordination, core, discovery, events,
+    apps, authentication, authorization, coordination, core, discovery, events,
     resource::Resource,
     validation::names::{dns1035_label, dns1123_label},
 };
@@ -55,6 +55,33 @@ pub static REPLICA_SETS: Resource =
     Resource::of::<apps::ReplicaSet>("replicasets", "replicaset").short(&["rs"]).categories(&["all"]);
 /// `events.k8s.io/v1`.
 pub static EVENTS: Resource = Resource::of::<events::Event>("events", "event").short(&["ev"]);
+/// `authentication.k8s.io/v1`.
+pub static SELF_SUBJECT_REVIEWS: Resource =
+    Resource::of::<authentication::SelfSubjectReview>("selfsubjectreviews", "selfsubjectreview")
+        .cluster()
+        .verbs(CREATE);
+/// `authentication.k8s.io/v1`.
+pub static TOKEN_REVIEWS: Resource =
+    Resource::of::<authentication::TokenReview>("tokenreviews", "tokenreview").cluster().verbs(CREATE);
+/// `authorization.k8s.io/v1`.
+pub static LOCAL_SUBJECT_ACCESS_REVIEWS: Resource =
+    Resource::of::<authorization::LocalSubjectAccessReview>("localsubjectaccessreviews", "localsubjectaccessreview")
+        .verbs(CREATE);
+/// `authorization.k8s.io/v1`.
+pub static SELF_SUBJECT_ACCESS_REVIEWS: Resource =
+    Resource::of::<authorization::SelfSubjectAccessReview>("selfsubjectaccessreviews", "selfsubjectaccessreview")
+        .cluster()
+        .verbs(CREATE);
+/// `authorization.k8s.io/v1`.
+pub static SELF_SUBJECT_RULES_REVIEWS: Resource =
+    Resource::of::<authorization::SelfSubjectRulesReview>("selfsubjectrulesreviews", "selfsubjectrulesreview")
+        .cluster()
+        .verbs(CREATE);
+/// `authorization.k8s.io/v1`.
+pub static SUBJECT_ACCESS_REVIEWS: Resource =
+    Resource::of::<authorization::SubjectAccessReview>("subjectaccessreviews", "subjectaccessreview")
+        .cluster()
+        .verbs(CREATE);
 /// `coordination.k8s.io/v1`.
 pub static LEASES: Resource = Resource::of::<coordination::Lease>("leases", "lease");
 /// `discovery.k8s.io/v1`.

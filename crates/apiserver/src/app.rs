@@ -29,6 +29,7 @@ use crate::{
         self, Means,
         service::{Pools, repair},
     },
+    reviews::Reviewer,
     serving::Response,
     storage::{
         Prefix, Store, StoreError,
@@ -111,7 +112,8 @@ impl App {
         let pools = resources::pools(&store, &config.resources, config.services);
         let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
         let served = Arc::new(Served::new(&server_address, daemon.shutdown.clone()));
-        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet) };
+        let reviewer = Reviewer { authenticator: config.authenticator.clone(), authorizer: config.authorizer.clone() };
+        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
         served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
         let registry = Registry::new(store.clone(), served.clone(), |handle| config.admission.build(handle));
         let non_resource = NonResource {
@@ -123,8 +125,9 @@ impl App {
         };
         let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
         let settings = Settings {
-            authentication: config.authentication,
+            authenticator: config.authenticator,
             authorizer: config.authorizer,
+            audit: config.audit,
             limits: config.limits,
             timeout: config.timeout,
             metrics: request_metrics,

@@ -11,6 +11,9 @@ use component::{daemon, flags};
 
 pub mod admission;
 mod app;
+pub mod audit;
+pub mod authentication;
+pub mod authorization;
 pub mod bootstrap;
 pub mod catalogue;
 pub mod config;
@@ -25,6 +28,7 @@ pub mod protobuf;
 pub mod registry;
 pub mod request;
 pub mod resources;
+pub mod reviews;
 pub mod serving;
 pub mod storage;
 #[cfg(feature = "testing")]

@@ -1,6 +1,8 @@
 //! What each kind knows of itself: defaults, validation, selectable fields, printer columns.
 //! One file per kind.
 
+mod authentication;
+mod authorization;
 mod binding;
 mod component_status;
 mod config_map;

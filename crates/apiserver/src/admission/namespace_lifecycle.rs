@@ -19,7 +19,10 @@ pub(super) struct NamespaceLifecycle {
 impl Plugin for NamespaceLifecycle {
     fn concerns(&self, review: &Review<'_>) -> bool {
         match review.door.operation {
-            Operation::Create | Operation::Update => !review.door.target.namespace.is_empty(),
+            // Who may do what can be asked about any namespace.
+            Operation::Create | Operation::Update => {
+                !review.door.target.namespace.is_empty() && !review.door.row.is(&rows::LOCAL_SUBJECT_ACCESS_REVIEWS)
+            }
             Operation::Delete => review.door.row.is(&rows::NAMESPACES),
             Operation::Connect => false,
         }

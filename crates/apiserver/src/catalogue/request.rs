@@ -1,11 +1,16 @@
 //! A request as the filters and handlers see it: what it is about, where it goes, who makes it, what answer it wants.
 
+use std::sync::Arc;
+
 use api_types::resource::Traffic;
 use http::{HeaderMap, HeaderName, Method, header};
 use hyper::body::Incoming;
 
 use super::{Catalogue, Destination};
-use crate::request::{Accept, Peer, Query, RequestInfo, User, Verb};
+use crate::{
+    audit::Record,
+    request::{Accept, Peer, Query, RequestInfo, User, Verb},
+};
 
 /// A request on its way through the filters to a handler.
 pub struct Request {
@@ -19,6 +24,8 @@ pub struct Request {
     pub destination: Destination,
     /// Who makes it; anonymous until authentication has run.
     pub user: User,
+    /// What is recorded of it, if anything is; set by the audit.
+    pub audit: Option<Arc<Record>>,
     /// What answer it wants; set by negotiation.
     pub accept: Accept,
     /// Names the request in logs and in the `Audit-Id` header of the answer.
@@ -34,7 +41,8 @@ impl Request {
         let destination = catalogue.resolve(&info);
         let sent = http.headers().get("audit-id").and_then(|id| id.to_str().ok());
         let id = sent.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        Self { http, query, info, destination, user: User::anonymous(), accept: Accept::default(), id }
+        let user = User::anonymous();
+        Self { http, query, info, destination, user, audit: None, accept: Accept::default(), id }
     }
 
     /// Whether the request has no deadline of the server's, and is not counted as in flight.

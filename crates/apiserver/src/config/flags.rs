@@ -58,12 +58,18 @@ pub struct Flags {
     /// Bearer tokens: lines of token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
-    /// Let requests in that present nothing, as system:anonymous
+    /// Let requests in that present nothing, as system:anonymous; never with AlwaysAllow among the authorization modes
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub anonymous_auth: bool,
-    /// How requests are authorized: AlwaysAllow
+    /// How requests are authorized, the first that has an opinion decides: AlwaysAllow, AlwaysDeny
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODES")]
     pub authorization_mode: Vec<String>,
+    /// Where events of the audit are written, a line of JSON each; - for the standard output
+    #[arg(long, value_name = "FILE")]
+    pub audit_log_path: Option<PathBuf>,
+    /// What is recorded of requests; nothing without it
+    #[arg(long, value_name = "FILE")]
+    pub audit_policy_file: Option<PathBuf>,
     /// Range of the addresses of services
     #[arg(long, alias = "portal-net", default_value = "10.0.0.0/24", value_name = "CIDR")]
     pub service_cluster_ip_range: String,
@@ -146,11 +152,9 @@ pub const RETIRED: RetiredFlags = &[
     ("proxy-client-cert-file", "not supported yet"),
     ("proxy-client-key-file", "not supported yet"),
     ("enable-aggregator-routing", "not supported yet"),
-    ("audit-log-path", "not supported yet"),
     ("audit-log-maxage", "not supported yet"),
     ("audit-log-maxbackup", "not supported yet"),
     ("audit-log-maxsize", "not supported yet"),
-    ("audit-policy-file", "not supported yet"),
     ("external-hostname", "not needed"),
     ("event-qps", "not supported"),
     ("max-connection-bytes-per-sec", "not supported"),

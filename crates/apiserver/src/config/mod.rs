@@ -11,15 +11,24 @@ use std::{
     time::Duration,
 };
 
-use component::serve::{
-    certificates::{self, KeyedCertificate},
-    tls::ClientAuthority,
+use component::{
+    auth::{
+        AlwaysAllow, Anonymous, Authenticator, Authenticators, Authorizer, Authorizers, Bearer, Certificates, Masters,
+        TokenAuthenticator,
+    },
+    serve::{
+        certificates::{self, KeyedCertificate},
+        tls::ClientAuthority,
+    },
 };
 pub use flags::{Flags, RETIRED};
 
 use crate::{
     admission,
-    filters::{AlwaysAllow, Anonymous, Authentication, Authorizer, Limits, TokenFile},
+    audit::{Audit, Log, PolicyFile},
+    authentication::{PlainPort, TokenFile},
+    authorization::MODES,
+    filters::Limits,
     handlers::KubeletTls,
     resources::{self, service::ServiceNetwork},
     storage::{
@@ -56,9 +65,11 @@ pub struct Config {
     /// Under which address others reach the server.
     pub advertise: IpAddr,
     /// Who clients are.
-    pub authentication: Authentication,
+    pub authenticator: Arc<dyn Authenticator>,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What is recorded of what they do, if anything is.
+    pub audit: Option<Audit>,
     /// How many requests may run at once.
     pub limits: Limits,
     /// Deadline of requests.
@@ -109,8 +120,9 @@ impl Config {
             insecure: (flags.insecure_port != 0)
                 .then(|| SocketAddr::new(flags.insecure_bind_address, flags.insecure_port)),
             advertise,
-            authentication: authentication(&flags, &mut mistakes),
+            authenticator: authenticator(&flags, &mut mistakes),
             authorizer: authorizer(&flags, &mut mistakes),
+            audit: audit(&flags, &mut mistakes),
             limits: Limits { reading: flags.max_requests_inflight, mutating: flags.max_mutating_requests_inflight },
             timeout: flags.request_timeout,
             admission: admission(&flags),
@@ -205,23 +217,67 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
     hosts
 }
 
-fn authentication(flags: &Flags, mistakes: &mut Mistakes) -> Authentication {
-    let authority = flags.client_ca_file.as_ref().and_then(|path| {
+/// The authenticators in upstream's order.
+fn authenticator(flags: &Flags, mistakes: &mut Mistakes) -> Arc<dyn Authenticator> {
+    let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort)];
+    if let Some(path) = &flags.client_ca_file {
         let read = certificates::read_chain(path).map_err(|error| chain(&error));
         let authority = read.and_then(|chain| ClientAuthority::new(chain).map_err(|error| format!("{error:#}")));
-        mistakes.take("client-ca-file", authority)
-    });
-    let tokens =
-        flags.token_auth_file.as_ref().and_then(|path| mistakes.take("token-auth-file", TokenFile::read(path)));
-    let anonymous = if flags.anonymous_auth { Anonymous::Allowed } else { Anonymous::Refused };
-    Authentication { authority, tokens: tokens.unwrap_or_default(), anonymous }
+        if let Some(authority) = mistakes.take("client-ca-file", authority) {
+            members.push(Arc::new(Certificates::new(authority)));
+        }
+    }
+    let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
+    if let Some(path) = &flags.token_auth_file
+        && let Some(file) = mistakes.take("token-auth-file", TokenFile::read(path))
+    {
+        tokens.push(Arc::new(file));
+    }
+    members.push(Arc::new(Bearer::new(tokens)));
+    Arc::new(Authenticators::new(members, anonymous(flags)))
+}
+
+/// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.
+fn anonymous(flags: &Flags) -> Anonymous {
+    let everything = flags.authorization_mode.iter().any(|mode| mode == AlwaysAllow::NAME);
+    if everything && flags.anonymous_auth {
+        tracing::warn!(
+            "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. You should use a different authorizer"
+        );
+    }
+    if flags.anonymous_auth && !everything { Anonymous::Allowed } else { Anonymous::Refused }
 }
 
 fn authorizer(flags: &Flags, mistakes: &mut Mistakes) -> Arc<dyn Authorizer> {
-    for mode in flags.authorization_mode.iter().filter(|mode| *mode != "AlwaysAllow") {
-        mistakes.0.push(format!("--authorization-mode: {mode} is not supported, only AlwaysAllow"));
+    let mut members: Vec<Arc<dyn Authorizer>> = vec![Arc::new(Masters)];
+    for (index, mode) in flags.authorization_mode.iter().enumerate() {
+        if flags.authorization_mode[..index].contains(mode) {
+            mistakes.0.push(format!("--authorization-mode: {mode} is listed more than once"));
+        }
+        match MODES.iter().find(|(name, _)| name == mode) {
+            Some((_, make)) => members.push(make()),
+            None => {
+                let known: Vec<&str> = MODES.iter().map(|(name, _)| *name).collect();
+                mistakes.0.push(format!("--authorization-mode: {mode} is not supported, only {}", known.join(", ")));
+            }
+        }
     }
-    Arc::new(AlwaysAllow)
+    Arc::new(Authorizers::new(members))
+}
+
+/// Nothing is recorded without a policy, and nowhere without a path.
+fn audit(flags: &Flags, mistakes: &mut Mistakes) -> Option<Audit> {
+    let read = |path: &PathBuf| mistakes.take("audit-policy-file", PolicyFile::read(path));
+    let policy = flags.audit_policy_file.as_ref().map(read);
+    let log = flags.audit_log_path.as_ref().map(|path| mistakes.take("audit-log-path", Log::open(path)));
+    match (policy, log) {
+        (Some(policy), Some(log)) => Some(Audit { policy: policy?, sink: Arc::new(log?) }),
+        (None, Some(_)) => {
+            tracing::warn!("No audit policy file provided, no events will be recorded for log backend");
+            None
+        }
+        _ => None,
+    }
 }
 
 /// Old lists of plugins name ones that have gone, which does no harm.

@@ -1,8 +1,10 @@
 //! What every request passes through before a handler sees it.
 
+mod audit;
 mod authentication;
 mod authorization;
 mod deadline;
+mod impersonation;
 mod inflight;
 mod negotiation;
 mod observation;
@@ -10,14 +12,13 @@ mod panics;
 
 use std::{sync::Arc, time::Duration};
 
+use component::auth::{Authenticator, Authorizer};
 use futures::future::BoxFuture;
 
-pub use authentication::{Anonymous, Authentication, TokenFile, TokenFileError};
-pub use authorization::{AlwaysAllow, Authorizer, Decision};
 pub use inflight::{Limits, Place};
 pub use observation::Metrics;
 
-use crate::{catalogue::Request, serving::Response};
+use crate::{audit::Audit, catalogue::Request, serving::Response};
 
 /// One step that every request takes. It may answer by itself, or change the request on its way in or the response on
 /// its way out.
@@ -59,9 +60,11 @@ pub struct Chain {
 /// What the filters need to know.
 pub struct Settings {
     /// Who clients are.
-    pub authentication: Authentication,
+    pub authenticator: Arc<dyn Authenticator>,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What is recorded of what they do, if anything is.
+    pub audit: Option<Audit>,
     /// How many requests may run at once.
     pub limits: Limits,
     /// The deadline of requests that are not long-running.
@@ -73,24 +76,28 @@ pub struct Settings {
 impl Chain {
     /// The filters in their order, outermost first.
     pub fn new(settings: Settings, handler: impl Handler) -> Self {
-        let filters: Vec<Box<dyn Filter>> = vec![
+        let filters: Vec<Option<Box<dyn Filter>>> = vec![
             // Sees every answer, those of the other filters too.
-            Box::new(observation::Observation::new(settings.metrics)),
+            always(observation::Observation::new(settings.metrics)),
             // Whatever goes wrong behind it is told in the client's own encoding.
-            Box::new(negotiation::EncodeErrors),
+            always(negotiation::EncodeErrors),
             // A bug in one request must not end the connection that carries others.
-            Box::new(panics::CatchPanics),
+            always(panics::CatchPanics),
             // Before anything that costs time.
-            Box::new(authentication::Authenticate::new(settings.authentication)),
+            always(authentication::Authenticate::new(settings.authenticator, settings.audit.clone())),
+            // Needs to know who it is; sees what becomes of everything after it.
+            settings.audit.map(|audit| -> Box<dyn Filter> { Box::new(audit::Auditing::new(audit)) }),
             // After authentication, so that strangers cannot use up the places of others.
-            Box::new(inflight::InFlight::new(settings.limits)),
-            // Covers everything that may wait for the store or an admission plugin.
-            Box::new(deadline::Deadline::new(settings.timeout)),
-            // Needs to know who asks.
-            Box::new(authorization::Authorize::new(settings.authorizer)),
+            always(inflight::InFlight::new(settings.limits)),
+            // Covers everything that may wait for the store, a webhook or an admission plugin.
+            always(deadline::Deadline::new(settings.timeout)),
+            // Needs to know who asks. What follows sees only whom they act as.
+            always(impersonation::Impersonate::new(settings.authorizer.clone())),
+            always(authorization::Authorize::new(settings.authorizer)),
             // Last: only those who may ask learn what the server can produce.
-            Box::new(negotiation::Negotiate),
+            always(negotiation::Negotiate),
         ];
+        let filters = filters.into_iter().flatten().collect();
         Self { filters, handler: Arc::new(handler) }
     }
 
@@ -98,4 +105,9 @@ impl Chain {
     pub async fn answer(&self, request: Request) -> Response {
         Next { filters: &self.filters, handler: &self.handler }.run(request).await
     }
+}
+
+/// A filter that is there whatever the settings say.
+fn always(filter: impl Filter) -> Option<Box<dyn Filter>> {
+    Some(Box::new(filter))
 }

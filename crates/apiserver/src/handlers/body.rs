@@ -15,6 +15,19 @@ const MAX: usize = 3 << 20;
 /// # Errors
 /// 413 when it is too long, 400 when the connection breaks.
 pub(super) async fn read(request: &mut Request) -> Result<Bytes, StatusError> {
+    let body = collect(request).await?;
+    note(request, &body);
+    Ok(body)
+}
+
+/// For the audit, which wants JSON.
+fn note(request: &Request, body: &Bytes) {
+    if let Some(record) = &request.audit {
+        record.sent(body);
+    }
+}
+
+async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
     let read = Limited::new(request.http.body_mut(), MAX).collect().await;
     let collected = read.map_err(|error| {
         if error.is::<LengthLimitError>() {
@@ -32,5 +45,7 @@ pub(super) async fn read(request: &mut Request) -> Result<Bytes, StatusError> {
 /// 415 for media types that are not read, else as [`read`].
 pub(super) async fn read_json(request: &mut Request) -> Result<Bytes, StatusError> {
     let body_type = BodyType::of(request.header(&header::CONTENT_TYPE))?;
-    body_type.into_json(read(request).await?)
+    let json = body_type.into_json(collect(request).await?)?;
+    note(request, &json);
+    Ok(json)
 }

@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, join_all};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Answer, KubeletClient};
+use super::{Answer, KubeletClient, table::columns};
 use crate::{
     catalogue::{Answered, Asked, Request},
     registry::Registry,
@@ -90,7 +90,7 @@ impl ComponentStatuses {
 }
 
 fn table(row: &Resource, statuses: &[ComponentStatus]) -> Result<Value, StatusError> {
-    let columns: Vec<Value> = row.ops.columns().iter().map(column).collect();
+    let columns = columns(row.ops.columns());
     let rows: Result<Vec<Value>, StatusError> = statuses
         .iter()
         .map(|status| {
@@ -102,16 +102,6 @@ fn table(row: &Resource, statuses: &[ComponentStatus]) -> Result<Value, StatusEr
     Ok(json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": columns, "rows": rows?,
     }))
-}
-
-fn column(column: &api_types::object::Column) -> Value {
-    json!({
-        "name": column.name,
-        "type": column.r#type,
-        "format": column.format,
-        "description": column.description,
-        "priority": column.priority,
-    })
 }
 
 fn list(row: &Resource, request: &Request, statuses: &[ComponentStatus]) -> Answer {

@@ -11,6 +11,7 @@ mod nonresource;
 mod part;
 mod patch;
 mod protobuf_list;
+mod reviews;
 mod scale;
 mod selection;
 mod table;
@@ -30,6 +31,7 @@ pub use create::{Binding, Bindings};
 pub use delete::Eviction;
 pub use nonresource::NonResource;
 pub use part::OfPart;
+pub use reviews::Reviews;
 pub use scale::Replicas;
 
 use crate::{

@@ -63,7 +63,8 @@ struct Table<'a> {
     rows: Vec<Row>,
 }
 
-fn columns(columns: &[Column]) -> Vec<Value> {
+/// Columns as a Table defines them.
+pub(super) fn columns(columns: &[Column]) -> Vec<Value> {
     let definition = |column: &Column| {
         json!({
             "name": column.name,

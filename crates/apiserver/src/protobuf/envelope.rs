@@ -178,7 +178,8 @@ fn type_meta(api_version: &str, kind: &str, out: &mut Backwards) {
 }
 
 /// Whether bytes are an object in its envelope.
-pub(super) fn is_object(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_object(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 

@@ -7,7 +7,7 @@ mod tape;
 mod wire;
 mod write;
 
-pub use envelope::{Encoder, ListHead, MEDIA_TYPE, to_json};
+pub use envelope::{Encoder, ListHead, MEDIA_TYPE, is_object, to_json};
 pub use read::Malformed;
 pub use write::Mismatch;
 

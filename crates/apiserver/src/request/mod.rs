@@ -3,10 +3,11 @@
 pub mod accept;
 pub mod info;
 pub mod query;
-pub mod user;
 
 pub use accept::{Accept, Encoding, Form};
-pub use component::serve::Peer;
+pub use component::{
+    auth::{User, user},
+    serve::Peer,
+};
 pub use info::{RequestInfo, ResourcePath, Verb};
 pub use query::Query;
-pub use user::User;

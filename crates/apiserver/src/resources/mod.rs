@@ -15,11 +15,12 @@ use api_types::{Resource, Subresource, core, resource::STATUS_VERBS, rows};
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
     catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
-    handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Stream},
+    handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream},
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
         shape::{Of, Split},
     },
+    reviews::Reviewer,
     storage::{Key, Prefix, Store, Ttl},
 };
 
@@ -49,6 +50,8 @@ pub struct Means {
     pub pools: Pools,
     /// The way to kubelets.
     pub kubelet: Arc<KubeletClient>,
+    /// What answers questions about users and rights.
+    pub reviewer: Reviewer,
 }
 
 /// How long objects live.
@@ -191,6 +194,12 @@ static LINES: &[Line] = &[
         },
         subresources: &[],
     },
+    answered(&rows::SELF_SUBJECT_REVIEWS, |means| Arc::new(Reviews::who_asks(means.reviewer.clone()))),
+    answered(&rows::TOKEN_REVIEWS, |means| Arc::new(Reviews::tokens(means.reviewer.clone()))),
+    answered(&rows::LOCAL_SUBJECT_ACCESS_REVIEWS, |means| Arc::new(Reviews::local_access(means.reviewer.clone()))),
+    answered(&rows::SELF_SUBJECT_ACCESS_REVIEWS, |means| Arc::new(Reviews::own_access(means.reviewer.clone()))),
+    answered(&rows::SELF_SUBJECT_RULES_REVIEWS, |means| Arc::new(Reviews::own_rules(means.reviewer.clone()))),
+    answered(&rows::SUBJECT_ACCESS_REVIEWS, |means| Arc::new(Reviews::access(means.reviewer.clone()))),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
 ];

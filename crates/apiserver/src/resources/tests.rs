@@ -27,6 +27,12 @@ services svc v1 true Service ALL all status:Service:get+patch+update
 deployments deploy apps/v1 true Deployment ALL all scale:autoscaling/v1.Scale:get+patch+update,status:Deployment:get+patch+update
 replicasets rs apps/v1 true ReplicaSet ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicaSet:get+patch+update
 events ev events.k8s.io/v1 true Event ALL - -
+selfsubjectreviews - authentication.k8s.io/v1 false SelfSubjectReview create - -
+tokenreviews - authentication.k8s.io/v1 false TokenReview create - -
+localsubjectaccessreviews - authorization.k8s.io/v1 true LocalSubjectAccessReview create - -
+selfsubjectaccessreviews - authorization.k8s.io/v1 false SelfSubjectAccessReview create - -
+selfsubjectrulesreviews - authorization.k8s.io/v1 false SelfSubjectRulesReview create - -
+subjectaccessreviews - authorization.k8s.io/v1 false SubjectAccessReview create - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
 ";

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod admission;
+mod audit;
 mod client;
 mod connect;
 mod deletion;
@@ -16,6 +17,7 @@ mod pods;
 mod protobuf;
 mod registry;
 mod representations;
+mod reviews;
 mod runtime_kinds;
 mod services;
 mod tls;

@@ -8,6 +8,7 @@ use apiserver::{
     handlers::KubeletClient,
     registry::{Registry, admission::Admission},
     resources::{self, Means, service::Pools},
+    reviews::Reviewer,
     storage::Store,
 };
 use clap::Parser;
@@ -19,7 +20,8 @@ pub fn over(store: &Arc<dyn Store>) -> (Arc<Registry>, Pools) {
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
     let pools = resources::pools(store, &config.resources, config.services);
     let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, Daemon::new()).unwrap();
-    let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet) };
+    let reviewer = Reviewer { authenticator: config.authenticator, authorizer: config.authorizer };
+    let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
     let served = Arc::new(Served::new("192.0.2.1:6443", CancellationToken::new()));
     served.change(|draft| resources::serve(draft, store, &config.resources, &means)).unwrap();
     (Registry::new(store.clone(), served, |_| Admission::default()), pools)

@@ -70,10 +70,69 @@ async fn clients_are_known_by_certificate_or_token() {
     assert_eq!(api.get("/api/v1/namespaces/default").await.code, 200, "the plain port trusts everybody");
 }
 
+/// An answer over TLS to a client that presents nothing but these headers: code, reason, message.
+pub async fn stranger(api: &Api, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+    let mut config = Config::new(api.server.secure_url().parse().unwrap());
+    config.accept_invalid_certs = true;
+    let client = Client::try_from(config).unwrap();
+    let mut request = http::Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = client.send(request.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+    let code = response.status().as_u16();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let status: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
+    (code, text("reason"), text("message"))
+}
+
+#[tokio::test]
+async fn strangers_get_nothing_where_everything_is_allowed() {
+    for flags in [&[][..], &["--anonymous-auth=true"], &["--authorization-mode=AlwaysDeny,AlwaysAllow"]] {
+        let api = Api::start_with(flags).await;
+        for path in ["/api/v1/secrets", "/api", "/version", "/healthz", "/livez", "/readyz", "/metrics", "/nope", "/"] {
+            let expected = (401, "Unauthorized".to_owned(), "Unauthorized".to_owned());
+            assert_eq!(stranger(&api, path, &[]).await, expected, "{path} with {flags:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn strangers_are_anonymous() {
-    let directory = tempfile::tempdir().unwrap();
-    let authority = Authority::new();
-    let api = start(directory.path(), &authority, &[]).await;
-    assert_eq!(code(&api, AuthInfo::default()).await, 200);
+    let api = Api::start_with(&["--authorization-mode=AlwaysDeny"]).await;
+    let refusal = |what: &str| {
+        let message = format!("{what}: Everything is forbidden.");
+        (403, "Forbidden".to_owned(), message)
+    };
+    assert_eq!(
+        stranger(&api, "/healthz", &[]).await,
+        refusal(r#"forbidden: User "system:anonymous" cannot get path "/healthz""#)
+    );
+    assert_eq!(
+        stranger(&api, "/api/v1/secrets?fieldSelector=metadata.name%3Da", &[]).await,
+        refusal(
+            r#"secrets "a" is forbidden: User "system:anonymous" cannot list resource "secrets" in API group "" at the cluster scope"#
+        )
+    );
+    let bad = stranger(&api, "/healthz", &[("authorization", "Bearer wrong")]).await;
+    assert_eq!(bad.0, 401, "who presents something bad is not anonymous");
+    assert_eq!(api.get("/healthz").await.code, 200, "the plain port's clients are masters");
+}
+
+#[tokio::test]
+async fn clients_act_as_others() {
+    let api = Api::start_with(&["--authorization-mode=AlwaysDeny"]).await;
+    let code = async |headers: &[(&str, &str)]| {
+        let reply = api.raw(http::Method::GET, "/api/v1/namespaces/default", headers, Vec::new()).await;
+        if reply.code == 200 { (200, String::new()) } else { (reply.code, reply.failure().2) }
+    };
+    let (refused, why) = code(&[("impersonate-user", "ann")]).await;
+    assert_eq!(refused, 403, "a master may act as ann, who may do nothing");
+    assert!(why.starts_with(r#"namespaces "default" is forbidden: User "ann" cannot get resource"#), "{why}");
+    let master = [("impersonate-user", "ann"), ("impersonate-group", "system:masters")];
+    assert_eq!(code(&master).await.0, 200);
+    let (bad, why) = code(&[("impersonate-group", "system:masters")]).await;
+    assert_eq!(bad, 400);
+    assert!(why.ends_with("without impersonating a user name"), "{why}");
 }

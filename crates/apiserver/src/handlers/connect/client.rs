@@ -9,16 +9,11 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use component::serve::certificates::KeyedCertificate;
+use component::serve::{certificates::KeyedCertificate, tls::client_config};
 
 /// Why a kubelet could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,8 +76,8 @@ impl KubeletClient {
     /// # Errors
     /// When a key does not fit its certificate, or an authority is none.
     pub fn new(tls: KubeletTls, address_types: Vec<String>, daemon: Daemon) -> Result<Self, rustls::Error> {
-        let kubelets = TlsConnector::from(Arc::new(client_config(tls)?));
-        let loopback = TlsConnector::from(Arc::new(client_config(KubeletTls::default())?));
+        let kubelets = TlsConnector::from(Arc::new(client_config(tls.identity, tls.authority)?));
+        let loopback = TlsConnector::from(Arc::new(client_config(None, None)?));
         Ok(Self { kubelets, loopback, address_types, daemon })
     }
 
@@ -166,64 +161,4 @@ async fn dial(connector: &TlsConnector, address: &Address) -> io::Result<tokio_r
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
     connector.connect(name, stream).await
-}
-
-fn client_config(tls: KubeletTls) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let builder = match tls.authority {
-        Some(certificates) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots.add(certificate)?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider })),
-    };
-    match tls.identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
-        None => Ok(builder.with_no_client_auth()),
-    }
-}
-
-/// Takes any certificate, and checks only that the server holds its key.
-#[derive(Debug)]
-struct AnyServer {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,0 +1,231 @@
+//! What is known of a request so far.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use api_types::jiff::Timestamp;
+use bytes::Bytes;
+use component::auth::{Attributes, Target, User};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{
+    Audit, Event, Extent, Level, Sink, Stage,
+    event::{AuthenticationMetadata, ObjectReference, ResponseStatus, UserInfo},
+};
+use crate::{authorization::impersonation::Impersonated, catalogue::Request, protobuf};
+
+/// What is recorded of a request.
+pub struct Record {
+    sink: Arc<dyn Sink>,
+    extent: Extent,
+    seen: Seen,
+    noted: Mutex<Noted>,
+}
+
+/// What is known of a request when it comes.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    id: String,
+    uri: String,
+    verb: String,
+    user: User,
+    source_ips: Vec<String>,
+    user_agent: String,
+    object: Option<ObjectReference>,
+    received: Timestamp,
+}
+
+/// What is found out on the way.
+#[derive(Default)]
+struct Noted {
+    impersonated: Option<Impersonated>,
+    sent: Option<Bytes>,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+/// The longest name of a program that is recorded, in bytes.
+const AGENT_MAX: usize = 1024;
+
+impl Seen {
+    /// What a request shows.
+    #[must_use]
+    pub fn new(request: &Request, attributes: &Attributes<'_>) -> Self {
+        let uri = request.http.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+        let mut user_agent = request.header(&http::header::USER_AGENT).unwrap_or_default().to_owned();
+        if user_agent.len() > AGENT_MAX {
+            user_agent.truncate(AGENT_MAX);
+            user_agent.push_str("...TRUNCATED");
+        }
+        Self {
+            id: request.id.clone(),
+            uri,
+            verb: attributes.verb.to_string(),
+            user: attributes.user.clone(),
+            source_ips: source_ips(request),
+            user_agent,
+            object: object(&attributes.target),
+            received: Timestamp::now(),
+        }
+    }
+}
+
+fn object(target: &Target<'_>) -> Option<ObjectReference> {
+    let Target::Resource(place) = target else { return None };
+    Some(ObjectReference {
+        resource: place.resource.to_string(),
+        namespace: place.namespace.to_string(),
+        name: place.name.to_string(),
+        api_group: place.group.to_string(),
+        api_version: place.version.to_string(),
+        subresource: place.subresource.to_string(),
+        ..ObjectReference::default()
+    })
+}
+
+/// What proxies say, then the other end of the connection.
+fn source_ips(request: &Request) -> Vec<String> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said = header("x-forwarded-for").split(',').chain([header("x-real-ip")]).map(str::trim);
+    let mut addresses: Vec<std::net::IpAddr> = said.filter_map(|text| text.parse().ok()).collect();
+    addresses.dedup();
+    addresses.extend(request.peer().map(|peer| peer.address.ip()).filter(|ip| addresses.last() != Some(ip)));
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+impl Record {
+    /// Begins a record; `None` when the policy does not want one.
+    #[must_use]
+    pub fn begin(audit: &Audit, request: &Request, attributes: &Attributes<'_>) -> Option<Self> {
+        let extent = audit.policy.extent(attributes);
+        (extent.level > Level::None).then(|| Self {
+            sink: Arc::clone(&audit.sink),
+            extent,
+            seen: Seen::new(request, attributes),
+            noted: Mutex::default(),
+        })
+    }
+
+    /// Whether the answer is wanted.
+    #[must_use]
+    pub fn wants_answer(&self) -> bool {
+        self.extent.level == Level::RequestResponse
+    }
+
+    /// The client acts as somebody else.
+    pub fn act_as(&self, impersonated: &Impersonated) {
+        self.noted.lock().impersonated = Some(impersonated.clone());
+    }
+
+    /// This was sent, as JSON.
+    pub fn sent(&self, json: &Bytes) {
+        self.noted.lock().sent = Some(json.clone());
+    }
+
+    /// Something that the reader of the log should know.
+    pub fn annotate(&self, key: &'static str, value: &str) {
+        self.noted.lock().annotations.insert(key, value.to_owned());
+    }
+
+    /// Writes an event, unless the policy omits the stage. `answer` is what was answered, as JSON; the beginning will do
+    /// when it is not wanted.
+    pub fn write(&self, stage: Stage, status: Option<ResponseStatus>, answer: Option<&[u8]>) {
+        if self.extent.omit_stages.contains(&stage) {
+            return;
+        }
+        let noted = self.noted.lock();
+        let wants_sent = self.extent.level >= Level::Request;
+        let answer = answer.filter(|_| self.wants_answer());
+        let impersonated = noted.impersonated.as_ref();
+        let constraint = impersonated.map(|impersonated| impersonated.constraint.as_str()).filter(|c| !c.is_empty());
+        self.sink.write(&Event {
+            kind: "Event",
+            api_version: "audit.k8s.io/v1",
+            level: self.extent.level,
+            audit_id: &self.seen.id,
+            stage,
+            request_uri: &self.seen.uri,
+            verb: &self.seen.verb,
+            user: UserInfo::from(&self.seen.user),
+            impersonated_user: impersonated.map(|impersonated| UserInfo::from(&impersonated.user)),
+            authentication_metadata: constraint
+                .map(|impersonation_constraint| AuthenticationMetadata { impersonation_constraint }),
+            source_ips: &self.seen.source_ips,
+            user_agent: &self.seen.user_agent,
+            object_ref: self.seen.object.clone().map(|object| completed(object, noted.sent.as_deref())),
+            response_status: status,
+            request_object: noted.sent.as_deref().filter(|_| wants_sent).and_then(|json| self.object(json)),
+            response_object: answer.and_then(|json| self.object(json)),
+            request_received_timestamp: micros(self.seen.received),
+            stage_timestamp: micros(Timestamp::now()),
+            annotations: noted.annotations.clone(),
+        });
+    }
+
+    /// Bytes as they stand in an event; `None` when they are no object.
+    fn object(&self, bytes: &[u8]) -> Option<Box<RawValue>> {
+        let json = match protobuf::is_object(bytes) {
+            true => Cow::Owned(protobuf::to_json(bytes).ok()?),
+            false => Cow::Borrowed(bytes),
+        };
+        let json = &*json;
+        if !self.extent.omit_managed_fields {
+            return serde_json::from_slice(json).ok();
+        }
+        let mut tree: serde_json::Value = serde_json::from_slice(json).ok()?;
+        without_managed_fields(&mut tree);
+        to_raw_value(&tree).ok()
+    }
+}
+
+fn without_managed_fields(tree: &mut serde_json::Value) {
+    if let Some(metadata) = tree.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    for item in tree.get_mut("items").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        without_managed_fields(item);
+    }
+}
+
+/// The part of an object that refers to it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Sent<'a> {
+    #[serde(borrow)]
+    metadata: SentMetadata<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct SentMetadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+}
+
+/// A reference with what the path does not say.
+fn completed(mut object: ObjectReference, sent: Option<&[u8]>) -> ObjectReference {
+    let sent: Sent<'_> = sent.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
+    let metadata = sent.metadata;
+    for (known, sent) in [
+        (&mut object.name, metadata.name),
+        (&mut object.namespace, metadata.namespace),
+        (&mut object.uid, metadata.uid),
+        (&mut object.resource_version, metadata.resource_version),
+    ] {
+        if known.is_empty() {
+            *known = sent.into_owned();
+        }
+    }
+    object
+}
+
+/// As Go writes a `MicroTime`.
+fn micros(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
