@@ -8,9 +8,6 @@ use iptables::{Family, Protocol};
 use crate::model;
 use crate::service::{ServicePort, ServicePortName, is_foreign, port_name, protocol};
 
-/// Names the Service that a slice belongs to.
-const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
-
 /// Whether an endpoint takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Readiness {
@@ -86,8 +83,7 @@ fn service_of(slice: &model::EndpointSlice, family: Family) -> Option<ServicePor
     if slice.address_type != family.name() || is_foreign(&slice.metadata) {
         return None;
     }
-    let name = slice.metadata.labels.as_ref()?.get(LABEL_SERVICE_NAME).filter(|name| !name.is_empty())?;
-    Some(ServicePortName { name: name.clone(), ..port_name(&slice.metadata, "") })
+    Some(ServicePortName { name: slice.service()?.to_owned(), ..port_name(&slice.metadata, "") })
 }
 
 fn resolve(endpoint: &model::Endpoint, port: u16, node: &str, family: Family) -> Option<Endpoint> {

@@ -1,6 +1,7 @@
 //! The part of Services and EndpointSlices that the proxy reads.
 
 use api_types::meta::ObjectMeta;
+pub use component::informer::endpoint_slice::{Conditions, Endpoint, EndpointPort, EndpointSlice};
 use serde::Deserialize;
 
 /// A Service.
@@ -104,58 +105,4 @@ pub struct LoadBalancerIngress {
     pub ip: String,
     /// `VIP` when empty; with `Proxy` the address is left to the load balancer.
     pub ip_mode: String,
-}
-
-/// An EndpointSlice.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EndpointSlice {
-    /// Identity, and the label that names the Service.
-    pub metadata: ObjectMeta,
-    /// `IPv4`, `IPv6` or `FQDN`.
-    #[serde(default)]
-    pub address_type: String,
-    /// Endpoints; a Go server writes an empty list as `null`.
-    #[serde(default)]
-    pub endpoints: Option<Vec<Endpoint>>,
-    /// Ports of every endpoint; a Go server writes an empty list as `null`.
-    #[serde(default)]
-    pub ports: Option<Vec<EndpointPort>>,
-}
-component::slim_resource!(EndpointSlice => api_types::discovery::EndpointSlice);
-
-/// One endpoint of a slice.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Endpoint {
-    /// Addresses that mean the same endpoint; only the first is used, as upstream does.
-    pub addresses: Vec<String>,
-    /// What state it is in.
-    pub conditions: Conditions,
-    /// The node that it is on.
-    pub node_name: Option<String>,
-}
-
-/// See `EndpointConditions` of the API: what is missing is unknown and counts as well.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Conditions {
-    /// Takes new connections.
-    pub ready: Option<bool>,
-    /// Able to answer.
-    pub serving: Option<bool>,
-    /// About to end.
-    pub terminating: Option<bool>,
-}
-
-/// One port of a slice.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EndpointPort {
-    /// The Service port's name.
-    pub name: Option<String>,
-    /// `TCP` when missing.
-    pub protocol: Option<String>,
-    /// Missing means all ports, which a Service does not use.
-    pub port: Option<u16>,
 }
