@@ -18,7 +18,7 @@ use crate::forward::Forwarder;
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::probe::LoopProbe;
-use crate::server::Server;
+use crate::server::{Clients, Server};
 use crate::zone::Zone;
 
 /// Starts the server and the informers. Names of the cluster fail until it is known; others work at once.
@@ -43,8 +43,9 @@ pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
         forwarder: Forwarder::new(upstreams, Arc::clone(&metrics)),
         metrics,
     });
+    let clients = Clients::new(flags.allowed_clients);
     for server in servers {
-        server.spawn(&handler, &daemon);
+        server.spawn(&handler, &clients, &daemon);
     }
     daemon.spawn_until_shutdown(async move { handler.probe.run(&handler.forwarder).await });
     serve_health(&health, &flags.healthz_bind_address, cluster, &daemon).await?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use component::flags::{ClientFlags, LoggingFlags, RetiredFlags};
 use hickory_proto::rr::Name;
+use ipnet::IpNet;
 
 /// Flags that kube-dns once had.
 pub const RETIRED: RetiredFlags = &[
@@ -41,6 +42,9 @@ pub struct Flags {
         value_name = "IP[,IP]"
     )]
     pub bind_addresses: Vec<IpAddr>,
+    /// Networks whose clients are answered; everybody when not given
+    #[arg(long, value_delimiter = ',', value_name = "CIDR[,CIDR]")]
+    pub allowed_clients: Vec<IpNet>,
     /// Port to serve DNS on
     #[arg(long, default_value_t = 53, value_name = "PORT")]
     pub dns_port: u16,

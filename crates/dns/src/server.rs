@@ -9,6 +9,7 @@ use anyhow::Context;
 use component::Daemon;
 use hickory_proto::op::{Header, Message, MessageType, ResponseCode};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -25,6 +26,23 @@ const MAX_DATAGRAMS: usize = 2048;
 const MAX_CONNECTIONS: usize = 256;
 /// For how long a connection may be silent, or be slow to take an answer (RFC 7766 asks for a few seconds).
 const IDLE: Duration = Duration::from_secs(8);
+
+/// Whose questions are answered: those of some networks, or everybody's.
+#[derive(Clone, Debug, Default)]
+pub struct Clients(Arc<[IpNet]>);
+
+impl Clients {
+    /// Clients in these networks; everybody when there are none.
+    #[must_use]
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks.into())
+    }
+
+    fn admit(&self, client: SocketAddr) -> bool {
+        let ip = client.ip().to_canonical();
+        self.0.is_empty() || self.0.iter().any(|network| network.contains(&ip))
+    }
+}
 
 /// Bound sockets, not yet served.
 #[derive(Debug)]
@@ -54,13 +72,13 @@ impl Server {
     }
 
     /// Serves until shutdown.
-    pub fn spawn<C: Cluster>(self, handler: &Arc<Handler<C>>, daemon: &Daemon) {
-        daemon.spawn_until_shutdown(serve_udp(self.udp, Arc::clone(handler)));
-        daemon.spawn_until_shutdown(serve_tcp(self.tcp, Arc::clone(handler)));
+    pub fn spawn<C: Cluster>(self, handler: &Arc<Handler<C>>, clients: &Clients, daemon: &Daemon) {
+        daemon.spawn_until_shutdown(serve_udp(self.udp, Arc::clone(handler), clients.clone()));
+        daemon.spawn_until_shutdown(serve_tcp(self.tcp, Arc::clone(handler), clients.clone()));
     }
 }
 
-async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>) {
+async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>, clients: Clients) {
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
@@ -75,9 +93,14 @@ async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>)
         if tasks.len() >= MAX_DATAGRAMS {
             continue;
         }
+        let admitted = clients.admit(client);
         let (bytes, socket, handler) = (buffer[..length].to_vec(), Arc::clone(&socket), Arc::clone(&handler));
         tasks.spawn(async move {
-            if let Some(answer) = exchange(&handler, &bytes, Transport::Udp).await
+            let answer = match admitted {
+                true => exchange(&handler, &bytes, Transport::Udp).await,
+                false => refusal(&bytes, ResponseCode::Refused),
+            };
+            if let Some(answer) = answer
                 && let Err(error) = socket.send_to(&answer, client).await
             {
                 tracing::debug!(%client, "send an answer: {error}");
@@ -86,13 +109,14 @@ async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>)
     }
 }
 
-async fn serve_tcp<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>) {
+async fn serve_tcp<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>, clients: Clients) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         while tasks.try_join_next().is_some() {}
         match listener.accept().await {
+            Ok((_, client)) if !clients.admit(client) => tracing::debug!(%client, "not an allowed client"),
             Ok((stream, client)) => {
                 let handler = Arc::clone(&handler);
                 tasks.spawn(async move {
@@ -134,7 +158,7 @@ async fn exchange<C: Cluster>(handler: &Handler<C>, bytes: &[u8], transport: Tra
     let request = match Message::from_vec(bytes) {
         Ok(request) if request.metadata.message_type == MessageType::Query => request,
         Ok(_) => return None,
-        Err(_) => return malformed(bytes),
+        Err(_) => return refusal(bytes, ResponseCode::FormErr),
     };
     let response = handler.respond(&request, transport).await;
     let id = request.metadata.id;
@@ -144,9 +168,9 @@ async fn exchange<C: Cluster>(handler: &Handler<C>, bytes: &[u8], transport: Tra
         .ok()
 }
 
-fn malformed(bytes: &[u8]) -> Option<Vec<u8>> {
+fn refusal(bytes: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let header = Header::read(&mut BinDecoder::new(bytes)).ok()?;
     let is_query = header.metadata.message_type == MessageType::Query;
-    let refusal = || Message::error_msg(header.metadata.id, header.metadata.op_code, ResponseCode::FormErr).to_vec();
+    let refusal = || Message::error_msg(header.metadata.id, header.metadata.op_code, code).to_vec();
     is_query.then(refusal)?.ok()
 }

@@ -13,7 +13,7 @@ use dns::handler::Handler;
 use dns::metrics::Metrics;
 use dns::model::{EndpointSlice, Namespace, Service};
 use dns::probe::LoopProbe;
-use dns::server::Server;
+use dns::server::{Clients, Server};
 use dns::zone::Zone;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, SOA};
@@ -223,7 +223,22 @@ impl Fixture {
         Self::start(Memory::read(&text), |_| Vec::new()).await
     }
 
+    /// A server for clients of another network.
+    pub async fn for_others() -> Self {
+        let clients = Clients::new(vec!["192.0.2.0/24".parse().unwrap()]);
+        Self::start_for(Memory::read(include_str!("cluster.yaml")), |_| Vec::new(), clients).await
+    }
+
     async fn start(cluster: Memory, upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>) -> Self {
+        let clients = Clients::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        Self::start_for(cluster, upstreams, clients).await
+    }
+
+    async fn start_for(
+        cluster: Memory,
+        upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>,
+        clients: Clients,
+    ) -> Self {
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = server.address().unwrap();
         let upstreams = upstreams(address);
@@ -236,7 +251,7 @@ impl Fixture {
             metrics,
         });
         let daemon = Daemon::new();
-        server.spawn(&handler, &daemon);
+        server.spawn(&handler, &clients, &daemon);
         let probing = Arc::clone(&handler);
         daemon.spawn_until_shutdown(async move { probing.probe.run(&probing.forwarder).await });
         Self { address, handler, _daemon: Stop(daemon) }

@@ -43,6 +43,13 @@ async fn questions_and_answers() {
 }
 
 #[tokio::test]
+async fn clients_of_other_networks_are_refused() {
+    let answer = Fixture::for_others().await.udp(&query("kubernetes.default.svc.cluster.local.", kind("A"))).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::Refused);
+    assert!(answer.answers.is_empty());
+}
+
+#[tokio::test]
 async fn strange_requests_are_refused() {
     let upstream = Upstream::start().await;
     let fixture = Fixture::new(upstream.address()).await;
