@@ -31,7 +31,7 @@ use crate::{
     ownership::{self, Claim, Claimant, controller_reference, object_reference},
     pod_state,
     slim::{BY_CONTROLLER, Pod, orphans_of},
-    write,
+    step, write,
 };
 
 /// The controller of deployments.
@@ -74,12 +74,12 @@ enum Error {
     Selector(#[from] api_types::selector::label::Error),
     #[error(transparent)]
     Adopt(#[from] ownership::AdoptError),
-    #[error("{operation}")]
-    Write { operation: &'static str, source: kube::Error },
+    #[error(transparent)]
+    Step(#[from] step::Error),
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Write { operation, source }
+    move |error| step::failed(operation)(error).into()
 }
 
 /// What one pass over a deployment works with.

@@ -21,6 +21,7 @@ use crate::{
     controllers::Run,
     service_endpoints,
     slim::{Node, Pod},
+    step::{Error, failed},
     write,
     written::Written,
 };
@@ -97,14 +98,6 @@ fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
     Some(ObjectKey::new(slice.metadata.namespace.clone().unwrap_or_default(), name.clone()))
 }
 
-/// A slice could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} an endpoint slice")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
 impl Controller {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
         if let Some(wait) = self.written.unseen(key, self.slices.store()) {
@@ -130,10 +123,10 @@ impl Controller {
     async fn carry_out(&self, owner: &ObjectKey, action: Action) -> Result<(), Error> {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &owner.namespace);
         let (operation, result) = match action {
-            Action::Create(slice) => ("creating", api.create(&write::post_params(), &slice).await),
+            Action::Create(slice) => ("creating an endpoint slice", api.create(&write::post_params(), &slice).await),
             Action::Update(slice) => {
                 let name = slice.metadata.name.as_deref().unwrap_or_default();
-                ("updating", api.replace(name, &write::post_params(), &slice).await)
+                ("updating an endpoint slice", api.replace(name, &write::post_params(), &slice).await)
             }
             Action::Delete(slice) => return self.delete(owner, &api, &slice).await,
         };
@@ -143,7 +136,7 @@ impl Controller {
                 Ok(())
             }
             Err(error) if write::is_namespace_terminating(&error) => Ok(()),
-            Err(source) => Err(Error { operation, source }),
+            Err(error) => Err(failed(operation)(error)),
         }
     }
 
@@ -151,7 +144,7 @@ impl Controller {
         let this_one = Preconditions { uid: slice.metadata.uid.clone(), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
         match api.delete(slice.metadata.name.as_deref().unwrap_or_default(), &parameters).await {
-            Err(source) if !write::is_race(&source) => Err(Error { operation: "deleting", source }),
+            Err(error) if !write::is_race(&error) => Err(failed("deleting an endpoint slice")(error)),
             _ => {
                 self.written.deleted(owner, slice);
                 Ok(())

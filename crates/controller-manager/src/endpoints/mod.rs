@@ -12,7 +12,14 @@ use component::{
 };
 use kube::{Client, api::DeleteParams};
 
-use crate::{context::Context, controllers::Run, service_endpoints, slim::Pod, write};
+use crate::{
+    context::Context,
+    controllers::Run,
+    service_endpoints,
+    slim::Pod,
+    step::{Error, failed},
+    write,
+};
 
 struct Controller {
     client: Client,
@@ -44,14 +51,6 @@ pub(crate) fn start(context: &Context) -> Option<Run> {
     }))
 }
 
-/// Endpoints could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} endpoints")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
 impl Controller {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
         let current = self.endpoints.store().get(key);
@@ -69,15 +68,15 @@ impl Controller {
         let api = self.api(desired);
         let parameters = write::post_params();
         let (operation, result) = match desired.metadata.resource_version {
-            None => ("creating", api.create(&parameters, desired).await),
+            None => ("creating endpoints", api.create(&parameters, desired).await),
             Some(_) => {
                 let name = desired.metadata.name.as_deref().unwrap_or_default();
-                ("updating", api.replace(name, &parameters, desired).await)
+                ("updating endpoints", api.replace(name, &parameters, desired).await)
             }
         };
         match result {
             Err(error) if write::is_namespace_terminating(&error) => Ok(()),
-            result => result.map(drop).map_err(|source| Error { operation, source }),
+            result => result.map(drop).map_err(failed(operation)),
         }
     }
 
@@ -86,7 +85,7 @@ impl Controller {
         let Some(endpoints) = current.filter(|endpoints| plan::is_managed(endpoints)) else { return Ok(Outcome::Done) };
         let name = endpoints.metadata.name.as_deref().unwrap_or_default();
         match self.api(endpoints).delete(name, &DeleteParams::default()).await {
-            Err(source) if !write::is_race(&source) => Err(Error { operation: "deleting", source }),
+            Err(error) if !write::is_race(&error) => Err(failed("deleting endpoints")(error)),
             _ => Ok(Outcome::Done),
         }
     }

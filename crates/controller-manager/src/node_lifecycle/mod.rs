@@ -32,6 +32,7 @@ use crate::{
     ownership::object_reference,
     pod_state,
     slim::{BY_NODE, Lease, Node, Pod},
+    step::{Error, failed},
     taints::NO_EXECUTE,
     write,
 };
@@ -105,14 +106,6 @@ fn is_lost(node: &Node) -> bool {
     node.condition(plan::READY) == Some("Unknown")
 }
 
-/// A step failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
 impl Controller {
     fn on_node(&self, event: &Event<Node>, queue: &WorkQueue<ObjectKey>) {
         let node = event.object();
@@ -183,7 +176,7 @@ impl Controller {
         let patch = json!({"metadata": {"uid": node.metadata.uid}, "status": {"conditions": conditions}});
         let nodes: Api<Node> = Api::all(self.client.clone());
         let written = nodes.patch_status(node.name(), &write::patch_params(), &Patch::Strategic(patch)).await;
-        written.map(|_| true).map_err(|source| Error { operation: "writing a silent node's conditions", source })
+        written.map(|_| true).map_err(failed("writing a silent node's conditions"))
     }
 
     /// Whether pods may be evicted from this node now, and if not, when to ask again.
@@ -222,7 +215,7 @@ impl Controller {
         });
         let nodes: Api<Node> = Api::all(self.client.clone());
         let written = nodes.patch(node.name(), &write::patch_params(), &Patch::Merge(patch)).await;
-        written.map(drop).map_err(|source| Error { operation: "tainting a node", source })
+        written.map(drop).map_err(failed("tainting a node"))
     }
 
     /// Marks the pods of a node that is not ready: all of them when it is lost; otherwise once, when
@@ -251,7 +244,7 @@ impl Controller {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         match pods.patch_status(name, &write::patch_params(), &Patch::Strategic(patch)).await {
             Err(error) if write::is_race(&error) => Ok(()),
-            Err(source) => Err(Error { operation: "marking a pod as not ready", source }),
+            Err(error) => Err(failed("marking a pod as not ready")(error)),
             Ok(_) => {
                 let regarding: ObjectReference = object_reference(pod);
                 self.recorder.record(&regarding, EventType::Warning, "NodeNotReady", "Node is not ready");

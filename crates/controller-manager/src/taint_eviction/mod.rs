@@ -24,6 +24,7 @@ use crate::{
     ownership::object_reference,
     pod_state::{disruption_patch, is_active},
     slim::{BY_NODE, Node, Pod},
+    step::{Error, failed},
     taints::NO_EXECUTE,
     write,
 };
@@ -98,14 +99,6 @@ fn has_no_execute(node: &Node) -> bool {
     node.spec.taints.iter().any(|taint| taint.effect == NO_EXECUTE)
 }
 
-/// A pod could not be evicted.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}")]
-struct Error {
-    operation: &'static str,
-    source: kube::Error,
-}
-
 impl Controller {
     fn node_of(&self, pod: &Pod) -> Option<Arc<Node>> {
         self.nodes.store().get(&ObjectKey::new("", pod.node_name()))
@@ -140,10 +133,10 @@ impl Controller {
         let patch =
             disruption_patch(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", None);
         let marked = pods.patch_status(name, &write::patch_params(), &Patch::Strategic(patch)).await;
-        marked.map_err(|source| Error { operation: "marking a pod as disrupted", source })?;
+        marked.map_err(failed("marking a pod as disrupted"))?;
         let this_one = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
         let deleted = pods.delete(name, &parameters).await;
-        deleted.map(drop).map_err(|source| Error { operation: "evicting a pod", source })
+        deleted.map(drop).map_err(failed("evicting a pod"))
     }
 }
