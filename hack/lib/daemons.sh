@@ -60,11 +60,11 @@ start_daemon() {
     kube-controller-manager)
       start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
         --leader-elect=false --allocate-node-cidrs=true --cluster-cidr $POD_CIDR --service-cluster-ip-range $SERVICE_CIDR \
-        --root-ca-file "$PKI/ca.crt" --bind-address 127.0.0.1
+        --root-ca-file "$PKI/ca.crt" --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
     kube-scheduler)
       start kube-scheduler "$BIN/kube-scheduler" --kubeconfig "$PKI/scheduler.kubeconfig" \
-        --leader-elect=false --bind-address 127.0.0.1
+        --leader-elect=false --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
     kubelet)
       mkdir -p "$STATE/manifests"
@@ -76,11 +76,11 @@ start_daemon() {
       ;;
     kube-proxy)
       start kube-proxy "$BIN/kube-proxy" --kubeconfig "$PKI/proxy.kubeconfig" --hostname-override "$NODE_NAME" \
-        --cluster-cidr $POD_CIDR
+        --cluster-cidr $POD_CIDR --healthz-bind-address 127.0.0.1:10256
       ;;
     kube-dns)
       start kube-dns "$BIN/kube-dns" --kubeconfig "$PKI/dns.kubeconfig" --cluster-domain $CLUSTER_DOMAIN \
-        --bind-address "$ip" --dns-port $DNS_PORT
+        --bind-address "$ip" --dns-port $DNS_PORT --allowed-clients "127.0.0.0/8,$ip/32,$POD_CIDR"
       ;;
     *) die "no daemon is called $1" ;;
   esac

@@ -7,6 +7,7 @@
 mod client;
 mod cluster;
 mod machine;
+pub mod strangers;
 mod traffic;
 
 use std::time::{Duration, Instant};

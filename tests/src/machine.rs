@@ -12,7 +12,8 @@ pub struct Machine {
     processes: BTreeSet<String>,
 }
 
-const DAEMONS: &[&str] =
+/// The programs of a cluster.
+pub(crate) const DAEMONS: &[&str] =
     &["kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy", "kube-dns"];
 
 impl Machine {

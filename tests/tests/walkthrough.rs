@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io::Write, process::Stdio, time::Duration};
 
-use e2e::{Client, Cluster, Machine, Storage, Traffic, enabled, get, wait_for};
+use e2e::{Client, Cluster, Machine, Storage, Traffic, enabled, get, strangers, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -16,9 +16,13 @@ fn a_workload_with_every_client() {
     let before = Machine::look();
     let cluster = Cluster::up(Storage::Embedded);
     println!("hack/local-up took {:?}", cluster.start_time);
+    strangers_get_nothing(&cluster);
     let idle = Machine::look();
     let kubectls = cluster.kubectls();
     let newest = kubectls.last().map(Client::name);
+    if let Some(newest) = kubectls.last() {
+        who_may(newest);
+    }
     for client in kubectls.first().into_iter().chain(kubectls.last()).cloned().chain([cluster.ctl()]) {
         let websocket = Some(client.name()) == newest || client.name() == "ctl";
         workload(&cluster, &client, websocket);
@@ -28,6 +32,36 @@ fn a_workload_with_every_client() {
     drop(cluster);
     assert_eq!(Machine::look(), before, "hack/local-down leaves nothing");
     Cluster::down();
+}
+
+/// Only health is anybody's, where upstream opens it; what is reached from this machine only may show metrics, too, where
+/// upstream's does.
+fn strangers_get_nothing(cluster: &Cluster) {
+    const HEALTH: &[&str] = &["/healthz", "/livez", "/readyz", "/ready"];
+    const METRICS: &[&str] = &["/metrics", "/proxyMode"];
+    const PLAIN: &[&str] = &["kube-proxy", "kube-dns"];
+    let ports = strangers::ports(cluster);
+    let daemons: BTreeSet<&str> = ports.iter().map(|port| port.daemon.as_str()).collect();
+    assert_eq!(daemons.len(), 6, "every daemon has a port: {daemons:?}");
+    for (port, path) in ports.iter().flat_map(|port| strangers::PATHS.iter().map(move |path| (port, *path))) {
+        let metrics = port.local && PLAIN.contains(&port.daemon.as_str()) && METRICS.contains(&path);
+        let health = port.daemon != "kube-apiserver" && HEALTH.contains(&path);
+        for scheme in ["http", "https"] {
+            let code = strangers::ask(scheme, port, path);
+            let refused = matches!(code, None | Some(400..=499));
+            assert!(refused || health || metrics, "{port} answers {path} over {scheme} with {code:?}");
+        }
+    }
+}
+
+/// What the server says of the administrator, and of somebody as whom the administrator acts.
+fn who_may(client: &Client) {
+    assert_eq!(client.run("auth can-i create pods").trim(), "yes");
+    assert!(client.run("auth can-i --list").contains("*.*"));
+    let whoami = client.run("auth whoami");
+    assert!(whoami.contains("kubernetes-admin") && whoami.contains("system:masters"), "{whoami}");
+    let other = client.run("auth whoami --as=ann --as-group=ops");
+    assert!(other.contains("ann") && other.contains("ops") && !other.contains("kubernetes-admin"), "{other}");
 }
 
 fn workload(cluster: &Cluster, client: &Client, websocket: bool) {
