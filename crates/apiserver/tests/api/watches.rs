@@ -107,3 +107,32 @@ async fn the_longest_time_out_is_no_end() {
     let mut ended = api.watch(&format!("{path}&timeoutSeconds=-1&resourceVersion=0")).await;
     while ended.next().await.is_some() {}
 }
+
+#[tokio::test]
+async fn a_field_selector_is_found_by_what_it_says() {
+    let api = Api::start().await;
+    api.post("/api/v1/namespaces", &json!({"metadata": {"name": "other"}})).await.ok();
+    api.post("/api/v1/namespaces/other/serviceaccounts", &json!({"metadata": {"name": "default"}})).await.ok();
+    let watch = async |namespace: &str, fields: &str| {
+        let fields = fields.replace('=', "%3D").replace(',', "%2C");
+        api.watch(&format!("/api/v1/{namespace}pods?watch=true&fieldSelector={fields}")).await
+    };
+    let mut watches = [
+        watch("", "spec.nodeName=n1").await,
+        watch("", "metadata.name=a").await,
+        watch("", "metadata.namespace=other,metadata.name=a").await,
+        watch("namespaces/other/", "metadata.name=a").await,
+        watch("namespaces/other/", "spec.nodeName=n1,status.phase=Pending").await,
+        watch("", "metadata.name!=b,spec.nodeName=n1").await,
+    ];
+    let pod = |name: &str, node: &str| {
+        let containers = json!([{"name": "c", "image": "i"}]);
+        json!({"metadata": {"name": name}, "spec": {"nodeName": node, "containers": containers}})
+    };
+    for (namespace, name, node) in [("default", "x", "n2"), ("default", "b", "n2"), ("other", "a", "n1")] {
+        api.post(&format!("/api/v1/namespaces/{namespace}/pods"), &pod(name, node)).await.ok();
+    }
+    for watch in &mut watches {
+        assert_eq!(watch.event().await, pair("ADDED", "a"));
+    }
+}
