@@ -247,7 +247,7 @@ impl SelectableField {
     /// The same field, with another that stands in for it.
     #[must_use]
     pub const fn or(mut self, otherwise: &'static str) -> Self {
-        mem::forget(mem::replace(&mut self.otherwise, Some(Cow::Borrowed(otherwise))));
+        mem::forget(self.otherwise.replace(Cow::Borrowed(otherwise)));
         self
     }
 }

@@ -77,7 +77,7 @@ impl Subresource {
     #[must_use]
     pub const fn stream(mut self, options: &'static str) -> Self {
         self.traffic = Traffic::Stream;
-        mem::forget(mem::replace(&mut self.options, Some(Cow::Borrowed(options))));
+        mem::forget(self.options.replace(Cow::Borrowed(options)));
         self
     }
 

@@ -65,10 +65,12 @@ async fn a_namespace_goes_with_all_it_holds() {
     cluster.create::<Namespace>(json!({"metadata": {"name": "shop"}})).await;
     let account = ObjectKey::new("shop", "default");
     cluster.until::<ServiceAccount>("a default account", |accounts| accounts.get(&account).is_some()).await;
-    for name in ["a", "b"] {
+    // However long a pod may take to end: none of these has a node on which it could.
+    for (name, grace) in [("a", 30), ("b", i64::MAX)] {
         let mut pod = template("v1");
         pod["metadata"]["name"] = name.into();
         pod["metadata"]["namespace"] = "shop".into();
+        pod["spec"]["terminationGracePeriodSeconds"] = grace.into();
         cluster.create::<Pod>(pod).await;
         cluster.create::<ConfigMap>(json!({"metadata": {"name": name, "namespace": "shop"}})).await;
     }
