@@ -82,6 +82,8 @@ pub struct DynamicKind {
     pub selectable: Vec<SelectableField>,
     /// Its schema.
     pub schema: Schema,
+    /// Versions that objects may also be stored in, from when another version was the one to store.
+    also_stored: Vec<Text>,
     headings: Vec<Column>,
 }
 
@@ -103,8 +105,16 @@ impl DynamicKind {
             columns,
             selectable,
             schema: Schema::custom(schema),
+            also_stored: Vec::new(),
             headings,
         }
+    }
+
+    /// The same kind, of which objects are also stored in these versions, such as `example.com/v1`. They are read as they
+    /// are: a conversion has to turn them into this version.
+    #[must_use]
+    pub fn also_stored(self, versions: Vec<Text>) -> Self {
+        Self { also_stored: versions, ..self }
     }
 
     /// A namespaced row for this kind with all verbs and no subresources.
@@ -133,31 +143,44 @@ impl DynamicKind {
         object.filter(|object| object.kind == self.kind).ok_or(WrongType { expected: self.kind.clone() })
     }
 
-    /// What a client or the store names the kind is checked; what it leaves out is filled in.
-    fn header(&self, fields: &mut Map<String, Value>, name: &str, own: &str) -> Result<(), serde_json::Error> {
-        match fields.remove(name) {
-            None | Some(Value::Null) => Ok(()),
-            Some(Value::String(sent)) if sent == own => Ok(()),
-            Some(other) => Err(serde::de::Error::custom(format_args!("{name} is {other}, expected {own:?}"))),
-        }
+    fn decode_version(
+        &self,
+        json: &[u8],
+        unknown: &mut dyn FnMut(String),
+        versions: &[Text],
+    ) -> Result<Box<dyn Object>, serde_json::Error> {
+        let mut fields: Map<String, Value> = serde_json::from_str(text(json)?)?;
+        let api_version = header(&mut fields, "apiVersion", &self.api_version, versions)?;
+        let kind = header(&mut fields, "kind", &self.kind, &[])?;
+        let metadata = match fields.remove("metadata") {
+            None | Some(Value::Null) => ObjectMeta::default(),
+            Some(tree) => serde_ignored::deserialize(tree, |path| unknown(format!("metadata.{}", field_path(&path))))?,
+        };
+        Ok(Box::new(Dynamic { api_version, kind, metadata, fields }))
+    }
+}
+
+/// What a client or the store names the kind is checked; what it leaves out is filled in.
+fn header(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    own: &Text,
+    others: &[Text],
+) -> Result<String, serde_json::Error> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(own.clone().into_owned()),
+        Some(Value::String(sent)) if sent == *own || others.iter().any(|other| sent == *other) => Ok(sent),
+        Some(other) => Err(serde::de::Error::custom(format_args!("{name} is {other}, expected {own:?}"))),
     }
 }
 
 impl KindOps for DynamicKind {
     fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
-        let mut fields: Map<String, Value> = serde_json::from_str(text(json)?)?;
-        self.header(&mut fields, "apiVersion", &self.api_version)?;
-        self.header(&mut fields, "kind", &self.kind)?;
-        let metadata = match fields.remove("metadata") {
-            None | Some(Value::Null) => ObjectMeta::default(),
-            Some(tree) => serde_ignored::deserialize(tree, |path| unknown(format!("metadata.{}", field_path(&path))))?,
-        };
-        let (api_version, kind) = (self.api_version.clone().into_owned(), self.kind.clone().into_owned());
-        Ok(Box::new(Dynamic { api_version, kind, metadata, fields }))
+        self.decode_version(json, unknown, &[])
     }
 
     fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
-        self.decode(json, &mut |_| {})
+        self.decode_version(json, &mut |_| {}, &self.also_stored)
     }
 
     fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType> {

@@ -65,7 +65,12 @@ fn paths_lead_where_the_snapshot_says() {
     ] {
         assert_eq!(goes(&served, path), expected, "{path}");
     }
-    served.change(|draft| Ok::<_, ChangeError>(draft.take_back("example.com", "v1"))).unwrap();
+    served
+        .change(|draft| {
+            draft.take_back("example.com", "v1");
+            Ok::<_, ChangeError>(())
+        })
+        .unwrap();
     assert_eq!(goes(&served, "/apis/example.com/v1"), "elsewhere");
 }
 

@@ -14,7 +14,7 @@ pub trait Conversion: Send + Sync + 'static {
     fn to_stored(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>>;
 
     /// From the version that is stored to the one that is served.
-    fn from_stored(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>>;
+    fn to_served(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>>;
 }
 
 /// A conversion between two Rust types that needs nothing but the object.
@@ -22,7 +22,7 @@ pub struct Between<Served, Stored> {
     /// From the version that is served.
     pub to_stored: fn(&Served) -> Stored,
     /// To the version that is served.
-    pub from_stored: fn(&Stored) -> Served,
+    pub to_served: fn(&Stored) -> Served,
 }
 
 impl<Served: Object, Stored: Object> Conversion for Between<Served, Stored> {
@@ -30,17 +30,17 @@ impl<Served: Object, Stored: Object> Conversion for Between<Served, Stored> {
         Box::pin(future::ready(each(objects, self.to_stored)))
     }
 
-    fn from_stored(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
-        Box::pin(future::ready(each(objects, self.from_stored)))
+    fn to_served(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
+        Box::pin(future::ready(each(objects, self.to_served)))
     }
 }
 
 fn each<From: Object, To: Object>(objects: Objects, convert: fn(&From) -> To) -> Result<Objects, StatusError> {
-    let convert = |object: &Box<dyn Object>| -> Result<Box<dyn Object>, StatusError> {
+    let convert = |object: Box<dyn Object>| -> Result<Box<dyn Object>, StatusError> {
         let object = object.downcast_ref::<From>().ok_or_else(|| StatusError::internal("an object of another kind"))?;
         Ok(Box::new(convert(object)))
     };
-    objects.iter().map(convert).collect()
+    objects.into_iter().map(convert).collect()
 }
 
 /// What a conversion gave back, which must be as much as it got.

@@ -8,7 +8,10 @@ use super::{
     strategy::{Part, now},
     update::track_fields,
 };
-use crate::storage::{Item, StoreError};
+use crate::{
+    managed_fields::put_together,
+    storage::{Item, StoreError},
+};
 
 /// So many generated names are tried before the client is told that none was free; upstream's number.
 const NAME_ATTEMPTS: usize = 8;
@@ -87,13 +90,22 @@ impl Registry {
         reservation: Reservation,
     ) -> Result<Written, StatusError> {
         let (json, managed) = track_fields(rest, write, Part::Main, &mut new, None);
-        let value = rest.encode(&*new.object, &json, &managed).await?;
+        let value = match rest.encode(&*new.object, &json, &managed).await {
+            Ok(value) => value,
+            Err(error) => {
+                reservation.cancel().await;
+                return Err(error);
+            }
+        };
         let key = rest.key(target.namespace, target.name);
         if write.options.dry_run == DryRun::All {
             reservation.cancel().await;
             return match self.store.get(&key).await {
                 Ok(_) => Err(StatusError::already_exists(rest.group_resource(), target.name)),
-                Err(StoreError::NotFound { .. }) => Ok(Written { made: Made::Created, json: value }),
+                Err(StoreError::NotFound { .. }) => {
+                    let json = put_together(&json, &managed).map_err(StatusError::internal)?;
+                    Ok(Written { made: Made::Created, json })
+                }
                 Err(error) => Err(rest.store_error(target.name, &error)),
             };
         }

@@ -150,7 +150,7 @@ impl Rest {
     ) -> Result<Vec<Stored>, StatusError> {
         let (objects, kept): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|(stored, revision)| (stored.object, (stored.managed, revision))).unzip();
-        let converted = complete(conversion.from_stored(objects).await?, kept.len())?;
+        let converted = complete(conversion.to_served(objects).await?, kept.len())?;
         let stored = |(mut object, (managed, revision)): (Box<dyn Object>, (ManagedFields, Revision))| {
             let json = object.encode().into();
             object.meta_mut().resource_version = Some(revision.to_string());

@@ -228,7 +228,13 @@ impl Registry {
         let kept = if removed { None } else { Some(&mut *new.object) };
         let reservation = rest.strategy.reserve(kept, Some(&*old.object)).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
-        let value = rest.encode(&*new.object, &json, &managed).await?;
+        let value = match rest.encode(&*new.object, &json, &managed).await {
+            Ok(value) => value,
+            Err(error) => {
+                reservation.cancel().await;
+                return Err(error);
+            }
+        };
         let same = json == old.json && managed == old.managed;
         if same || write.options.dry_run == DryRun::All {
             reservation.cancel().await;

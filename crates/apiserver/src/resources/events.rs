@@ -22,4 +22,4 @@ impl TypedStrategy for Events {
 
 /// Between `events.k8s.io/v1` and `v1`, in which events are stored.
 pub(super) const CONVERSION: Between<events::Event, core::Event> =
-    Between { to_stored: |event| event_to_core(event.clone()), from_stored: |event| event_from_core(event.clone()) };
+    Between { to_stored: |event| event_to_core(event.clone()), to_served: |event| event_from_core(event.clone()) };

@@ -9,7 +9,7 @@ use api_types::{
     Dynamic, Object, Resource, StatusError, Subresource,
     dynamic::DynamicKind,
     object::{Column, SelectableField},
-    resource::{Names, STATUS_VERBS},
+    resource::{Names, Ops, STATUS_VERBS},
 };
 use apiserver::{
     catalogue::{Answer, ChangeError, Forward, Forwarded, Request, Route, SubRoute},
@@ -31,6 +31,11 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// `Widget` of this version, whose size is in this field of the spec.
 fn widgets(version: &str, size: &str, description: &str) -> Resource {
+    let row = kind(version, size, description).row("widgets", "widget");
+    Resource { short_names: Names::Owned(["wd".to_owned()].into()), ..row }
+}
+
+fn kind(version: &str, size: &str, description: &str) -> DynamicKind {
     let column = Column { name: "Size".into(), ..Column::integer("", "How large it is.") };
     let schema = json!({
         "type": "object",
@@ -39,8 +44,7 @@ fn widgets(version: &str, size: &str, description: &str) -> Resource {
     });
     let color = SelectableField::text("spec.color");
     let columns = vec![(column, format!("spec.{size}"))];
-    let kind = DynamicKind::new(format!("example.com/{version}"), "Widget", columns, vec![color], schema);
-    Resource { short_names: Names::Owned(["wd".to_owned()].into()), ..kind.row("widgets", "widget") }
+    DynamicKind::new(format!("example.com/{version}"), "Widget", columns, vec![color], schema)
 }
 
 /// A route of such a version; `storage` is what another version stores.
@@ -103,18 +107,24 @@ fn others(server: String, stop: CancellationToken) -> tokio::task::JoinHandle<us
     })
 }
 
-/// Turns `size` into `width` and back, after asking somebody else.
-#[derive(Default)]
+/// Turns `size` of version 1 into `width` of version 2 and back, after asking somebody else.
 struct Renamed {
+    stored: &'static str,
+    served: &'static str,
     calls: AtomicUsize,
     objects: AtomicUsize,
 }
 
 impl Renamed {
-    async fn convert(&self, objects: Objects, version: &str, from: &str, to: &str) -> Result<Objects, StatusError> {
+    fn new(stored: &'static str, served: &'static str) -> Self {
+        Self { stored, served, calls: AtomicUsize::new(0), objects: AtomicUsize::new(0) }
+    }
+
+    async fn convert(&self, objects: Objects, version: &str) -> Result<Objects, StatusError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.objects.fetch_add(objects.len(), Ordering::SeqCst);
         tokio::task::yield_now().await;
+        let (from, to) = if version == "v1" { ("width", "size") } else { ("size", "width") };
         let convert = |object: Box<dyn Object>| -> Result<Box<dyn Object>, StatusError> {
             let mut widget = object.expect_ref::<Dynamic>("Widget")?.clone();
             widget.api_version = format!("example.com/{version}");
@@ -131,11 +141,11 @@ impl Renamed {
 
 impl Conversion for Renamed {
     fn to_stored(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
-        Box::pin(self.convert(objects, "v1", "width", "size"))
+        Box::pin(self.convert(objects, self.stored))
     }
 
-    fn from_stored(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
-        Box::pin(self.convert(objects, "v2", "size", "width"))
+    fn to_served(&self, objects: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
+        Box::pin(self.convert(objects, self.served))
     }
 }
 
@@ -233,7 +243,7 @@ async fn is_applied(api: &Api) {
 }
 
 async fn has_a_second_version(api: &Api) {
-    let conversion = Arc::new(Renamed::default());
+    let conversion = Arc::new(Renamed::new("v1", "v2"));
     put(api, route(api, widgets("v2", "width", "A thing."), Some((stored_by(api), conversion.clone()))));
     is_told_of(api, "v2", "A thing.").await;
     assert_eq!(api.get("/apis/example.com").await.ok()["preferredVersion"]["version"], "v2");
@@ -249,6 +259,8 @@ async fn has_a_second_version(api: &Api) {
         .await;
     let new =
         json!({"apiVersion": "example.com/v2", "kind": "Widget", "metadata": {"name": "d"}, "spec": {"width": 7}});
+    let tried = api.post(&format!("{V2}?dryRun=All"), &new).await.ok();
+    assert_eq!((&tried["apiVersion"], &tried["spec"]), (&json!("example.com/v2"), &json!({"width": 7})));
     let made = api.post(V2, &new).await.ok();
     assert_eq!((&made["apiVersion"], &made["spec"]), (&json!("example.com/v2"), &json!({"width": 7})));
     assert_eq!(api.get(&format!("{V1}/d")).await.ok()["spec"], json!({"size": 7}));
@@ -270,6 +282,38 @@ async fn changes(api: &Api, mut watch: crate::client::Lines) {
     assert_eq!(api.get(V1).await.ok()["items"].as_array().unwrap().len(), 3);
 }
 
+#[tokio::test]
+async fn another_version_becomes_the_one_to_store() {
+    let api = Api::start().await;
+    put(&api, route(&api, widgets("v1", "size", ""), None));
+    api.post(V1, &widget("a", 1)).await.ok();
+
+    let old = stored_by(&api);
+    let ops = Ops::Owned(Arc::new(kind("v2", "width", "").also_stored(vec!["example.com/v1".into()])));
+    let row = Arc::new(Resource { ops, ..widgets("v2", "width", "") });
+    let (store, folder) = (api.server.registry().store().clone(), old.cache.prefix().clone());
+    let storage = Arc::new(Storage::new(store.clone(), folder, row.clone(), &[], None));
+    let changed = api.server.served().change(|draft| {
+        for (version, size) in [("v1", "size"), ("v2", "width")] {
+            let conversion = Arc::new(Renamed::new("v2", version));
+            draft.put(route(&api, widgets(version, size, ""), Some((storage.clone(), conversion))))?;
+        }
+        Ok::<_, ChangeError>(())
+    });
+    changed.unwrap();
+
+    assert_eq!(api.get(&format!("{V2}/a")).await.ok()["spec"], json!({"width": 1}));
+    api.post(V1, &widget("b", 2)).await.ok();
+    let stored = store.get(&storage.key("default", "b")).await.unwrap();
+    let stored: Value = serde_json::from_slice(&stored.value).unwrap();
+    assert_eq!((&stored["apiVersion"], &stored["spec"]), (&json!("example.com/v2"), &json!({"width": 2})));
+    for (path, field) in [(V1, "size"), (V2, "width")] {
+        let list = api.get(path).await.ok();
+        let sizes: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["spec"][field].clone()).collect();
+        assert_eq!(sizes, [1, 2], "{path}");
+    }
+}
+
 /// Loses what it is given.
 struct Lossy;
 
@@ -278,7 +322,7 @@ impl Conversion for Lossy {
         Box::pin(std::future::ready(Ok(objects)))
     }
 
-    fn from_stored(&self, _: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
+    fn to_served(&self, _: Objects) -> BoxFuture<'_, Result<Objects, StatusError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
