@@ -71,7 +71,7 @@ start_daemon() {
       start kubelet "$BIN/kubelet" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
         --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet \
         --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN --anonymous-auth=false --client-ca-file "$PKI/ca.crt" \
-        --authentication-token-webhook=false --authorization-mode AlwaysAllow \
+        --authentication-token-webhook=true --authorization-mode Webhook \
         --tls-cert-file "$PKI/kubelet.crt" --tls-private-key-file "$PKI/kubelet.key"
       ;;
     kube-proxy)

@@ -1,6 +1,7 @@
 //! Whole pods: a kubelet with the runtime in memory, static pods on their own and pods from the real API server.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod api;
 mod docker;
 mod node;

@@ -109,8 +109,8 @@ impl<R: Runtime> Machine<R> {
         let daemon = Daemon::new();
         let network: Arc<dyn PodNetwork> = Arc::clone(&self.network) as _;
         let seams = Seams { runtime: Arc::clone(&self.runtime) as _, network };
-        start_with(daemon.clone(), config, seams).await.unwrap();
-        Kubelet { daemon }
+        let address = start_with(daemon.clone(), config, seams).await.unwrap().address;
+        Kubelet { daemon, address }
     }
 
     /// Waits until the runtime's pods are as wanted.
@@ -134,6 +134,8 @@ impl<R: Runtime> Machine<R> {
 /// A running kubelet.
 pub struct Kubelet {
     pub daemon: Daemon,
+    /// Where its API is.
+    pub address: std::net::SocketAddr,
 }
 
 impl Kubelet {
