@@ -77,7 +77,7 @@ fn port(line: &str, node_ip: &str) -> Option<Port> {
 pub fn ask(scheme: &str, port: &Port, path: &str) -> Option<u16> {
     let url = format!("{scheme}://{}{path}", port.address);
     let arguments =
-        ["--noproxy", "*", "-sk", "--path-as-is", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}"];
+        ["--noproxy", "*", "-sk", "--path-as-is", "--max-time", "3", "-o", "/dev/null", "-w", "%{http_code}"];
     let output = Command::new("curl").args(arguments).arg(url).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|code| *code != 0)
 }

@@ -43,10 +43,12 @@ fn strangers_get_nothing(cluster: &Cluster) {
     let ports = strangers::ports(cluster);
     let daemons: BTreeSet<&str> = ports.iter().map(|port| port.daemon.as_str()).collect();
     assert_eq!(daemons.len(), 6, "every daemon has a port: {daemons:?}");
-    for (port, path) in ports.iter().flat_map(|port| strangers::PATHS.iter().map(move |path| (port, *path))) {
-        let metrics = port.local && PLAIN.contains(&port.daemon.as_str()) && METRICS.contains(&path);
-        let health = port.daemon != "kube-apiserver" && HEALTH.contains(&path);
-        for scheme in ["http", "https"] {
+    let schemes =
+        |port| ["http", "https"].into_iter().filter(move |scheme| strangers::ask(scheme, port, "/").is_some());
+    for (port, scheme) in ports.iter().flat_map(|port| schemes(port).map(move |scheme| (port, scheme))) {
+        for path in strangers::PATHS {
+            let metrics = port.local && PLAIN.contains(&port.daemon.as_str()) && METRICS.contains(path);
+            let health = port.daemon != "kube-apiserver" && HEALTH.contains(path);
             let code = strangers::ask(scheme, port, path);
             let refused = matches!(code, None | Some(400..=499));
             assert!(refused || health || metrics, "{port} answers {path} over {scheme} with {code:?}");
