@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    codec::{FromJson, by_serde},
     field::FieldError,
     meta::ObjectMeta,
     object::{Column, Object, SelectableField},
-    resource::{ALL_VERBS, KindOps, Names, Ops, Resource, Scope, Text, WrongType, field_path, text},
+    resource::{ALL_VERBS, KindOps, Names, Ops, Resource, Scope, Text, WrongType},
     schema::Schema,
     table,
     validation::names::dns1123_subdomain,
@@ -143,18 +144,13 @@ impl DynamicKind {
         object.filter(|object| object.kind == self.kind).ok_or(WrongType { expected: self.kind.clone() })
     }
 
-    fn decode_version(
-        &self,
-        json: &[u8],
-        unknown: &mut dyn FnMut(String),
-        versions: &[Text],
-    ) -> Result<Box<dyn Object>, serde_json::Error> {
-        let mut fields: Map<String, Value> = serde_json::from_str(text(json)?)?;
+    fn decode_version(&self, json: &[u8], versions: &[Text]) -> Result<Box<dyn Object>, serde_json::Error> {
+        let mut fields: Map<String, Value> = by_serde(json)?;
         let api_version = header(&mut fields, "apiVersion", &self.api_version, versions)?;
         let kind = header(&mut fields, "kind", &self.kind, &[])?;
         let metadata = match fields.remove("metadata") {
             None | Some(Value::Null) => ObjectMeta::default(),
-            Some(tree) => serde_ignored::deserialize(tree, |path| unknown(format!("metadata.{}", field_path(&path))))?,
+            Some(tree) => ObjectMeta::from_tree(&tree)?,
         };
         Ok(Box::new(Dynamic { api_version, kind, metadata, fields }))
     }
@@ -175,12 +171,12 @@ fn header(
 }
 
 impl KindOps for DynamicKind {
-    fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
-        self.decode_version(json, unknown, &[])
+    fn decode(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
+        self.decode_version(json, &[])
     }
 
     fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
-        self.decode_version(json, &mut |_| {}, &self.also_stored)
+        self.decode_version(json, &self.also_stored)
     }
 
     fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType> {
@@ -232,11 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn all_fields_are_kept_and_unknown_metadata_is_told() {
-        let sent = json!({"metadata": {"name": "a", "foo": {"bar": 1}}, "spec": {"size": 3}, "more": [null]});
-        let mut unknown = Vec::new();
-        let object = widgets().decode(sent.to_string().as_bytes(), &mut |path| unknown.push(path)).unwrap();
-        assert_eq!(unknown, ["metadata.foo"]);
+    fn all_fields_are_kept() {
+        let sent = json!({"metadata": {"name": "a"}, "spec": {"size": 3}, "more": [null]});
+        let object = widgets().decode(sent.to_string().as_bytes()).unwrap();
         let expected = json!({
             "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 3}, "more": [null],
         });
@@ -248,7 +242,7 @@ mod tests {
     #[test]
     fn another_kind_is_refused() {
         for json in ["[]", r#"{"kind":"Gadget"}"#, r#"{"apiVersion":"example.com/v2"}"#, r#"{"metadata":1}"#] {
-            assert!(widgets().decode_trusted(json.as_bytes()).is_err(), "{json}");
+            assert!(widgets().decode(json.as_bytes()).is_err(), "{json}");
         }
         assert!(widgets().cells(&crate::core::Pod::default()).is_err());
     }

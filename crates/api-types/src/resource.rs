@@ -6,6 +6,7 @@ use std::{borrow::Cow, fmt::Debug, marker::PhantomData, mem, ops::Deref, sync::A
 use serde_json::Value;
 
 use crate::{
+    codec::by_serde,
     field::FieldError,
     object::{Column, Kind, Object, SelectableField},
     schema::{self, Schema, Type},
@@ -279,19 +280,19 @@ pub struct WrongType {
 
 /// [`Kind`]'s functions with the type erased. Generic serde code is compiled once, here.
 pub trait KindOps: Debug + Send + Sync {
-    /// Decodes JSON. Unknown fields are skipped, each reported to `unknown` by its path as upstream
-    /// writes it: `spec.containers[0].nmae`.
+    /// Decodes JSON; unknown fields are skipped.
     ///
     /// # Errors
     /// When the JSON is malformed or a field has another type.
-    fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error>;
+    fn decode(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error>;
 
-    /// Decodes JSON that this server has encoded. Faster than [`KindOps::decode`], because it does not watch for
-    /// unknown fields, which are skipped.
+    /// Decodes JSON that this server has stored; perhaps in a version that it stored before.
     ///
     /// # Errors
-    /// When the JSON is malformed or a field has another type.
-    fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error>;
+    /// As [`KindOps::decode`].
+    fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
+        self.decode(json)
+    }
 
     /// See [`Kind::set_defaults`].
     ///
@@ -344,15 +345,8 @@ impl<T: Kind> Debug for Typed<T> {
 }
 
 impl<T: Kind> KindOps for Typed<T> {
-    fn decode(&self, json: &[u8], unknown: &mut dyn FnMut(String)) -> Result<Box<dyn Object>, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(text(json)?);
-        let object: T = serde_ignored::deserialize(&mut deserializer, |path| unknown(field_path(&path)))?;
-        deserializer.end()?;
-        Ok(Box::new(object))
-    }
-
-    fn decode_trusted(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
-        Ok(Box::new(serde_json::from_str::<T>(text(json)?)?))
+    fn decode(&self, json: &[u8]) -> Result<Box<dyn Object>, serde_json::Error> {
+        Ok(Box::new(by_serde::<T>(json)?))
     }
 
     fn set_defaults(&self, object: &mut dyn Object) -> Result<(), WrongType> {
@@ -381,23 +375,5 @@ impl<T: Kind> KindOps for Typed<T> {
 
     fn selectable(&self) -> &[SelectableField] {
         T::SELECTABLE
-    }
-}
-
-/// Checked once as a whole, which is much faster than string by string.
-pub(crate) fn text(json: &[u8]) -> Result<&str, serde_json::Error> {
-    std::str::from_utf8(json).map_err(serde::de::Error::custom)
-}
-
-pub(crate) fn field_path(path: &serde_ignored::Path<'_>) -> String {
-    use serde_ignored::Path;
-    match path {
-        Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", field_path(parent)),
-        Path::Map { parent, key } => match field_path(parent) {
-            parent if parent.is_empty() => key.clone(),
-            parent => format!("{parent}.{key}"),
-        },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => field_path(parent),
     }
 }

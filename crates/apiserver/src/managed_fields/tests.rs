@@ -21,7 +21,7 @@ fn writer<'a>(kind: &str, manager: &'a str, subresource: &'a str, second: i64) -
 
 /// An object as it would be stored, and the managed fields that were sent with it.
 fn object(kind: &str, fields: &Value) -> (Bytes, Option<Vec<ManagedFieldsEntry>>) {
-    let mut object = row(kind).ops.decode_trusted(fields.to_string().as_bytes()).unwrap();
+    let mut object = row(kind).ops.decode(fields.to_string().as_bytes()).unwrap();
     let sent = object.meta_mut().managed_fields.take();
     (object.encode().into(), sent)
 }

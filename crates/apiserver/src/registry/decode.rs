@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::borrow::Cow;
 
-use super::{duplicates, options::FieldValidation};
+use super::{options::FieldValidation, strict};
 use crate::{
     json::{Cursor, Malformed, Scalar},
     protobuf,
@@ -26,38 +26,30 @@ pub struct Decoded {
 /// 400 when the JSON is malformed, of another kind or version, or, with [`FieldValidation::Strict`], has fields that
 /// the kind does not have, or has one twice.
 pub fn decode(row: &Resource, json: &[u8], validation: FieldValidation) -> Result<Decoded, StatusError> {
-    decode_as(row, json, validation, duplicates::find)
+    let header = Header::read(json)?;
+    header.check_version(&row.api_version())?;
+    let object = row.ops.decode(json);
+    let object = object.map_err(|error| not_json(json).unwrap_or_else(|| header.refusal(row, &error)))?;
+    if validation == FieldValidation::Ignore {
+        return Ok(Decoded { object, warnings: Vec::new() });
+    }
+    let faults = strict::find(json, row.schema());
+    let unknown = faults.unknown.iter().map(|path| format!("unknown field {path:?}"));
+    let duplicate = faults.duplicate.iter().map(|path| format!("duplicate field {path:?}"));
+    let warnings: Vec<_> = unknown.chain(duplicate).collect();
+    if validation == FieldValidation::Strict && !warnings.is_empty() {
+        return Err(header.refusal(row, &format_args!("strict decoding error: {}", warnings.join(", "))));
+    }
+    Ok(Decoded { object, warnings })
 }
 
-/// The same for a tree, in which nothing can be there twice.
+/// The same for a tree.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_tree(row: &Resource, tree: &Value, validation: FieldValidation) -> Result<Decoded, StatusError> {
     let json = serde_json::to_vec(tree).map_err(StatusError::internal)?;
-    decode_as(row, &json, validation, |_| Vec::new())
-}
-
-fn decode_as(
-    row: &Resource,
-    json: &[u8],
-    validation: FieldValidation,
-    duplicates: fn(&[u8]) -> Vec<String>,
-) -> Result<Decoded, StatusError> {
-    let header = Header::read(json)?;
-    header.check_version(&row.api_version())?;
-    let mut unknown = Vec::new();
-    let decoded = row.ops.decode(json, &mut |path| unknown.push(path));
-    let object = decoded.map_err(|error| not_json(json).unwrap_or_else(|| header.refusal(row, &error)))?;
-    if validation == FieldValidation::Ignore {
-        return Ok(Decoded { object, warnings: Vec::new() });
-    }
-    let mut warnings: Vec<_> = unknown.iter().map(|path| format!("unknown field {:?}", dotted(path))).collect();
-    warnings.extend(duplicates(json).iter().map(|path| format!("duplicate field {path:?}")));
-    if validation == FieldValidation::Strict && !warnings.is_empty() {
-        return Err(header.refusal(row, &format_args!("strict decoding error: {}", warnings.join(", "))));
-    }
-    Ok(Decoded { object, warnings })
+    decode(row, &json, validation)
 }
 
 /// What is wrong with a text that is no JSON.
@@ -123,25 +115,6 @@ impl<'a> Header<'a> {
         let version = row.api_version();
         StatusError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind))
     }
-}
-
-/// `spec.containers.0.image` as upstream writes it: `spec.containers[0].image`. Steps through optional values, which
-/// the decoder reports as `?`, are left out.
-fn dotted(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for step in path.split('.').filter(|step| *step != "?") {
-        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
-            out.push('[');
-            out.push_str(step);
-            out.push(']');
-        } else {
-            if !out.is_empty() {
-                out.push('.');
-            }
-            out.push_str(step);
-        }
-    }
-    out
 }
 
 /// The media type of a body.
@@ -236,11 +209,6 @@ mod tests {
             let error = config_map(json, FieldValidation::Ignore).unwrap_err();
             assert!(error.starts_with(words), "{error}");
         }
-    }
-
-    #[test]
-    fn paths_are_written_as_upstream_writes_them() {
-        assert_eq!(dotted("spec.?.containers.?.0.image"), "spec.containers[0].image");
     }
 
     #[test]

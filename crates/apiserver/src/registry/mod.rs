@@ -7,7 +7,6 @@ mod create;
 pub mod decode;
 mod delete;
 pub mod deletion;
-mod duplicates;
 mod dynamic;
 pub mod errors;
 pub mod metadata;
@@ -18,6 +17,7 @@ pub mod review;
 pub mod shape;
 mod storage;
 pub mod strategy;
+mod strict;
 pub mod update;
 
 use std::sync::Arc;
