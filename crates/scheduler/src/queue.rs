@@ -18,7 +18,7 @@ use self::log::Log;
 use crate::{
     cache::PodInfo,
     config::Backoff,
-    framework::{Candidate, Change, Hint, Profiles},
+    framework::{Candidate, Change, Hint, Profiles, Rejected},
     model::Pod,
 };
 
@@ -70,8 +70,8 @@ enum Place {
     Active,
     /// Until this time.
     BackingOff(Instant),
-    /// For a change that helps against these plugins, at most until this time.
-    Unschedulable { rejected_by: Vec<&'static str>, until: Instant },
+    /// For a change that helps against those who rejected it, at most until this time.
+    Unschedulable { rejected: Rejected, until: Instant },
     /// With the scheduling loop now.
     InFlight {
         /// Where what has happened in the cluster since begins in the log.
@@ -111,7 +111,7 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// No node took it: wait for a change that may help.
-    Rejected(Vec<&'static str>),
+    Rejected(Rejected),
     /// Something failed: only wait a little.
     Failed,
 }
@@ -173,8 +173,8 @@ impl State {
         let old = std::mem::replace(&mut waiting.pod, pod);
         waiting.info = info;
         let place = match place {
-            Place::Unschedulable { rejected_by, .. }
-                if self.hint(&waiting, &rejected_by, &own_change(&old, &waiting.pod)) == Hint::Queue =>
+            Place::Unschedulable { rejected, .. }
+                if self.hint(&waiting, &rejected, &own_change(&old, &waiting.pod)) == Hint::Queue =>
             {
                 Place::Active
             }
@@ -183,11 +183,11 @@ impl State {
         self.attach(key, waiting, place);
     }
 
-    fn hint(&self, waiting: &Waiting, rejected_by: &[&'static str], change: &Change) -> Hint {
+    fn hint(&self, waiting: &Waiting, rejected: &Rejected, change: &Change) -> Hint {
         let name = waiting.pod.scheduler_name();
         let candidate = Candidate { pod: &waiting.pod, info: &waiting.info };
         // Nobody decides about a pod whose profile is gone.
-        self.profiles.get(name).map_or(Hint::Skip, |profile| profile.hint(candidate, rejected_by, change))
+        self.profiles.get(name).map_or(Hint::Skip, |profile| profile.hint(candidate, rejected, change))
     }
 
     fn wake_due(&mut self, now: Instant) -> Option<Instant> {
@@ -216,8 +216,8 @@ impl State {
     /// Brings back the rejected pods that a change may help; whether there were any.
     fn wake(&mut self, change: Change) -> bool {
         let helped = |key: &&ObjectKey| match self.pods.get(*key) {
-            Some((waiting, Place::Unschedulable { rejected_by, .. })) => {
-                self.hint(waiting, rejected_by, &change) == Hint::Queue
+            Some((waiting, Place::Unschedulable { rejected, .. })) => {
+                self.hint(waiting, rejected, &change) == Hint::Queue
             }
             _ => false,
         };
@@ -245,14 +245,14 @@ impl State {
     fn place_after(&self, waiting: &Waiting, since: u64, seen: &Arc<Pod>, retry: Retry) -> Place {
         let now = Instant::now();
         let back_at = now + self.backoff(waiting.attempts);
-        let Retry::Rejected(rejected_by) = retry else { return Place::BackingOff(back_at) };
+        let Retry::Rejected(rejected) = retry else { return Place::BackingOff(back_at) };
         let changed = !Arc::ptr_eq(seen, &waiting.pod);
         let own = changed.then(|| own_change(seen, &waiting.pod));
-        let helps = |change: &Change| self.hint(waiting, &rejected_by, change) == Hint::Queue;
+        let helps = |change: &Change| self.hint(waiting, &rejected, change) == Hint::Queue;
         if self.log.since(since).any(helps) || own.is_some_and(|own| helps(&own)) {
             return Place::BackingOff(back_at);
         }
-        Place::Unschedulable { rejected_by, until: now + LONGEST_WAIT }
+        Place::Unschedulable { rejected, until: now + LONGEST_WAIT }
     }
 }
 

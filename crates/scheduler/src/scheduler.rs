@@ -207,7 +207,7 @@ impl Scheduler {
     async fn reject(&self, key: ObjectKey, waiting: &Waiting, failure: Failure) {
         let message = unschedulable_message(&failure);
         tracing::info!(pod = %key, "unable to schedule: {message}");
-        self.queue.retry(&key, waiting, Retry::Rejected(failure.rejected_by));
+        self.queue.retry(&key, waiting, Retry::Rejected(failure.remembered()));
         if let Err(error) = self.binder.reject(&waiting.pod, &message).await {
             tracing::warn!(pod = %key, "writing why it is not scheduled: {error}");
         }

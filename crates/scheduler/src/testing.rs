@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     cache::{Cache, NodeInfo, PodInfo, Snapshot},
     config::default_profiles,
-    framework::{Candidate, Change, Filters, Hint, Profile, Sampling, schedule, unschedulable_message},
+    framework::{Candidate, Change, Filters, Hint, Profile, Rejected, Sampling, schedule, unschedulable_message},
     model::{Node, Pod},
 };
 
@@ -116,7 +116,7 @@ fn said(filters: &Filters<'_>, node: &NodeInfo) -> String {
 
 /// What a plugin thinks of a change, for a pod.
 pub fn hint(plugin: &'static str, own: &Value, change: &Change) -> Hint {
-    with_candidate(own, |candidate| profile().hint(candidate, &[plugin], change))
+    with_candidate(own, |candidate| profile().hint(candidate, &Rejected { by: vec![plugin], hopeless: false }, change))
 }
 
 pub fn shared<T: serde::de::DeserializeOwned>(value: Value) -> Option<Arc<T>> {

@@ -30,6 +30,23 @@ pub enum Change {
     },
 }
 
+/// What is remembered of a pod that no node takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// The plugins that rejected it, by name.
+    pub by: Vec<&'static str>,
+    /// Whichever pods go, no node will take it.
+    pub hopeless: bool,
+}
+
+impl Change {
+    /// Whether a pod went, and that is all.
+    #[must_use]
+    pub const fn only_makes_room(&self) -> bool {
+        matches!(self, Self::Pod { new: None, .. })
+    }
+}
+
 /// A plugin's opinion of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {

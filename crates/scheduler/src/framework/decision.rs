@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Candidate, Filters, Finality, Profile, Reason, Rejection};
+use super::{Candidate, Filters, Finality, Profile, Reason, Rejected, Rejection};
 use crate::cache::{NodeInfo, Snapshot};
 
 /// Where to start, and how many fitting nodes are enough.
@@ -56,6 +56,12 @@ impl Failure {
         let hopeless = if rejection.finality == Finality::NeverHere { nodes } else { 0 };
         let reasons = rejection.reasons.into_iter().map(|reason| (reason, None)).collect();
         Self { nodes, hopeless, reasons, rejected_by: vec![plugin] }
+    }
+
+    /// What is remembered of it while the pod waits.
+    #[must_use]
+    pub fn remembered(self) -> Rejected {
+        Rejected { by: self.rejected_by, hopeless: self.hopeless == self.nodes }
     }
 
     fn note(&mut self, plugin: &'static str, rejection: Rejection, nodes: usize) {

@@ -12,7 +12,7 @@ mod plugin;
 mod profile;
 mod table;
 
-pub use change::{Change, Hint};
+pub use change::{Change, Hint, Rejected};
 pub use decision::{Decision, Failure, Sampling, schedule};
 pub use filters::Filters;
 pub use message::unschedulable_message;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Candidate, Change, Hint, Permit, Plugin, Rejection, Reservation};
+use super::{Candidate, Change, Hint, Permit, Plugin, Rejected, Rejection, Reservation};
 use crate::cache::NodeInfo;
 
 /// A plugin in a profile.
@@ -42,9 +42,12 @@ impl Profile {
     /// Whether a change may let in a pod that these plugins have rejected. One that nobody rejected found no node at
     /// all.
     #[must_use]
-    pub fn hint(&self, candidate: Candidate<'_>, rejected_by: &[&'static str], change: &Change) -> Hint {
-        let mut asked = self.rows.iter().filter(|row| rejected_by.contains(&row.plugin.name()));
-        Hint::when(rejected_by.is_empty() || asked.any(|row| row.plugin.hint(candidate, change) == Hint::Queue))
+    pub fn hint(&self, candidate: Candidate<'_>, rejected: &Rejected, change: &Change) -> Hint {
+        if rejected.hopeless && change.only_makes_room() {
+            return Hint::Skip;
+        }
+        let mut asked = self.rows.iter().filter(|row| rejected.by.contains(&row.plugin.name()));
+        Hint::when(rejected.by.is_empty() || asked.any(|row| row.plugin.hint(candidate, change) == Hint::Queue))
     }
 
     /// Sets aside what the plugins want on the chosen node.

@@ -38,7 +38,7 @@ fn came(name: &str) -> Change {
 }
 
 fn rejected(by: &'static str) -> Retry {
-    Retry::Rejected(vec![by])
+    Retry::Rejected(Rejected { by: vec![by], hopeless: false })
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +129,20 @@ async fn a_pod_that_changes_may_fit() {
             set(&queue, "a", tolerant.clone());
         }
         assert!(!pop(&queue).await.pod.spec.tolerations.is_empty());
+        queue.remove(&key("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_pod_is_in_the_way_none_that_goes_helps() {
+    let queue = queue();
+    let gone = || Change::Pod { old: Some(Arc::default()), new: None };
+    for hopeless in [true, false] {
+        add(&queue, "a", 0);
+        let waiting = pop(&queue).await;
+        queue.retry(&key("a"), &waiting, Retry::Rejected(Rejected { by: vec!["NodeResourcesFit"], hopeless }));
+        queue.wake(gone());
+        assert_eq!(is_silent(&queue, 60).await, hopeless);
         queue.remove(&key("a"));
     }
 }
