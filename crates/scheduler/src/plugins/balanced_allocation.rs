@@ -39,15 +39,20 @@ impl NodeResourcesBalancedAllocation {
             .collect();
         if errors.is_empty() { Ok(Self { resources: weighted(args.resources) }) } else { Err(errors) }
     }
+}
 
-    /// The standard deviation of the shares that would be used.
-    fn deviation(&self, shares: impl Iterator<Item = f64> + Clone) -> f64 {
-        let (count, sum) = shares.clone().fold((0.0, 0.0), |(count, sum), share| (count + 1.0, sum + share));
-        if count < 2.0 {
-            return 0.0;
+/// The standard deviation of the shares that would be used.
+fn deviation(shares: &[f64]) -> f64 {
+    match shares {
+        [] | [_] => 0.0,
+        // Half their distance; these are CPU and memory mostly.
+        [a, b] => (a - b).abs() / 2.0,
+        _ => {
+            #[expect(clippy::cast_precision_loss, reason = "a few resources")]
+            let count = shares.len() as f64;
+            let mean = shares.iter().sum::<f64>() / count;
+            (shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / count).sqrt()
         }
-        let mean = sum / count;
-        (shares.map(|share| (share - mean).powi(2)).sum::<f64>() / count).sqrt()
     }
 }
 
@@ -73,8 +78,17 @@ impl Plugin for NodeResourcesBalancedAllocation {
         }
         Some(Box::new(FnScore(Normalize::Not, move |node: &NodeInfo| {
             let usages = self.resources.iter().filter_map(|resource| usage(&resource.name, node, candidate.info));
+            let deviation = match &*self.resources {
+                // The usual case allocates nothing.
+                [_, _] => {
+                    let mut shares = [0.0; 2];
+                    let count = shares.iter_mut().zip(usages).map(|(own, usage)| *own = share(usage)).count();
+                    deviation(&shares[..count])
+                }
+                _ => deviation(&usages.map(share).collect::<Vec<_>>()),
+            };
             #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "between 0 and 100")]
-            let score = ((1.0 - self.deviation(usages.map(share))) * MAX_SCORE as f64) as i64;
+            let score = ((1.0 - deviation) * MAX_SCORE as f64) as i64;
             score
         })))
     }

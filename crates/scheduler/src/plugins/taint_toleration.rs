@@ -34,12 +34,14 @@ impl Plugin for TaintToleration {
 
     fn pre_filter<'a>(&'a self, candidate: Candidate<'a>, _: &'a Snapshot) -> Result<PreFilter<'a>, Rejection> {
         let tolerations = &candidate.pod.spec.tolerations;
-        Ok(PreFilter::each(move |node: &NodeInfo| match untolerated(node.taints(), tolerations, &REPELS) {
-            None => Ok(()),
-            Some(taint) => {
-                let value = taint.value.as_deref().unwrap_or_default();
-                Err(Rejection::never_here(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)))
+        Ok(PreFilter::each(move |node: &NodeInfo| {
+            // Most nodes have no taints.
+            if node.taints().is_empty() {
+                return Ok(());
             }
+            let Some(taint) = untolerated(node.taints(), tolerations, &REPELS) else { return Ok(()) };
+            let value = taint.value.as_deref().unwrap_or_default();
+            Err(Rejection::never_here(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)))
         }))
     }
 
@@ -47,9 +49,13 @@ impl Plugin for TaintToleration {
         &'a self,
         candidate: Candidate<'a>,
         _: &'a Snapshot,
-        _: &[&'a NodeInfo],
+        fitting: &[&'a NodeInfo],
     ) -> Option<Box<dyn Score + 'a>> {
         let tolerations = &candidate.pod.spec.tolerations;
+        // Among nodes without taints there is nothing to choose.
+        if fitting.iter().all(|node| node.taints().is_empty()) {
+            return None;
+        }
         Some(Box::new(FnScore(Normalize::HighestWorst, move |node: &NodeInfo| {
             let discourages = node.taints().iter().filter(|taint| taint.effect == PREFER_NO_SCHEDULE);
             let intolerable = discourages.filter(|taint| !tolerated(tolerations, taint)).count();

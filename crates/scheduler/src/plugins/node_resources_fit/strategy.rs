@@ -102,6 +102,9 @@ impl Kind {
 
 /// In percent.
 fn share(part: i64, whole: i64) -> i64 {
+    if let Some(scaled) = part.checked_mul(MAX_SCORE) {
+        return scaled / whole;
+    }
     i64::try_from(i128::from(part) * i128::from(MAX_SCORE) / i128::from(whole)).unwrap_or(MAX_SCORE)
 }
 
