@@ -105,7 +105,7 @@ fn fitting<'s>(
 ) -> Result<(Vec<&'s NodeInfo>, usize), Failure> {
     let enough = Sampling::enough(snapshot.node_count(), profile.percentage);
     let mut failure = Failure { nodes: snapshot.node_count(), ..Failure::default() };
-    let mut fitting = Vec::new();
+    let mut fitting = Vec::with_capacity(enough.min(snapshot.positions()));
     let mut ask = |node: &'s NodeInfo| {
         match filters.check(node) {
             Ok(()) => fitting.push(node),
@@ -173,8 +173,10 @@ fn score<'s>(
 
 fn pick<'c>(nodes: &[&'c NodeInfo], totals: &[i64], tie: &mut dyn FnMut(usize) -> usize) -> &'c NodeInfo {
     let highest = totals.iter().max();
-    let best: Vec<usize> = (0..nodes.len()).filter(|at| Some(&totals[*at]) == highest).collect();
-    nodes[best[tie(best.len()).min(best.len() - 1)]]
+    let best = || (0..nodes.len()).filter(|at| Some(&totals[*at]) == highest);
+    let equal = best().count();
+    // A tie-breaker that goes astray gets the last.
+    nodes[best().nth(tie(equal).min(equal - 1)).unwrap_or(0)]
 }
 
 #[cfg(test)]
