@@ -10,7 +10,8 @@ use std::{
 use e2e::root;
 
 const DAEMONS: &[&str] = &["apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "dns", "ctl"];
-const LIBRARIES: &[(&str, &[&str])] = &[("api-types", &[]), ("iptables", &[]), ("component", &["api-types"])];
+const LIBRARIES: &[(&str, &[&str])] =
+    &[("api-types", &[]), ("iptables", &[]), ("test-needs", &[]), ("component", &["api-types"])];
 
 /// The house's own crates that a crate depends on, tests excepted.
 fn dependencies(name: &str) -> BTreeSet<String> {

@@ -1,5 +1,5 @@
 //! One suite for the fake and for the kernel: both flavours, both families, each in a network namespace of its own.
-//! The kernel's part needs root; without it only the fake is tested.
+//! The kernel's part needs root; without it only the fake is tested, see [`test_needs`].
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -18,11 +18,12 @@ struct Namespace(String);
 impl Namespace {
     fn new(name: &str) -> Option<Self> {
         let name = format!("fk-ipt-{}-{name}", std::process::id());
-        let made = Command::new("ip").args(["netns", "add", &name]).output().is_ok_and(|o| o.status.success());
-        if !made {
-            eprintln!("skipped: no network namespace can be made here");
-        }
-        made.then_some(Self(name))
+        let made = match Command::new("ip").args(["netns", "add", &name]).output() {
+            Ok(output) if output.status.success() => Ok(Self(name)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        test_needs::need("a network namespace", made)
     }
 
     fn path(&self) -> PathBuf {

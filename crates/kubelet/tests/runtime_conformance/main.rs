@@ -1,6 +1,6 @@
 //! One suite for every implementation of the runtime seam.
 //!
-//! Docker's half is skipped when no daemon can be reached, unless `FERROKUBE_REQUIRE_DOCKER` is set.
+//! Docker's half is skipped when no daemon can be reached, see [`test_needs`].
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -5,17 +5,13 @@ use kubelet::runtime::Runtime;
 use kubelet::runtime::docker::{DockerConfig, DockerRuntime};
 
 /// Has `sh`, `echo`, `cat`, `sleep` and some more.
-pub const IMAGE: &str = "ferrokube/conformance:2";
+pub const IMAGE: &str = "ferrokube/conformance:3";
 
 /// A client of the daemon at `DOCKER_HOST` or its usual place, which has [`IMAGE`]. `None` when there is no daemon:
-/// a test is skipped then, unless `FERROKUBE_REQUIRE_DOCKER` is set.
+/// a test is skipped then, see [`test_needs`].
 pub async fn docker() -> Option<DockerRuntime> {
     let runtime = DockerRuntime::new(config());
-    if let Err(error) = runtime.version().await {
-        assert!(std::env::var_os("FERROKUBE_REQUIRE_DOCKER").is_none(), "docker is required: {error}");
-        eprintln!("skipped: {error}");
-        return None;
-    }
+    test_needs::need("Docker", runtime.version().await)?;
     if runtime.inspect_image(IMAGE).await.unwrap().is_none() {
         runtime.import_image(IMAGE, busybox(), &[]).await.unwrap();
     }
@@ -29,9 +25,9 @@ pub fn config() -> DockerConfig {
 }
 
 /// Programs that tests run.
-const APPLETS: [&str; 18] = [
+const APPLETS: [&str; 20] = [
     "sh", "echo", "cat", "sleep", "true", "false", "ps", "id", "ip", "ping", "wget", "httpd", "stty", "hostname",
-    "grep", "touch", "env", "mkdir",
+    "grep", "touch", "env", "mkdir", "ln", "mv",
 ];
 
 /// A tar of Debian's `busybox-static` and the links that tests use.

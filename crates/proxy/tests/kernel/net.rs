@@ -25,10 +25,12 @@ impl Net {
         let net = Self { prefix: format!("fk-px-{}", std::process::id()) };
         for member in MEMBERS {
             let made = Command::new("ip").args(["netns", "add", &net.name(member)]).output();
-            if !made.is_ok_and(|output| output.status.success()) {
-                eprintln!("skipped: no network namespace can be made here");
-                return None;
-            }
+            let made = match made {
+                Ok(output) if output.status.success() => Ok(()),
+                Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            test_needs::need("a network namespace", made)?;
             net.ip(member, "link set lo up");
         }
         net.ip("node", "link add cbr0 type bridge");
