@@ -137,7 +137,8 @@ pub fn read(path: &Path) -> Result<KubeletConfiguration, String> {
 }
 
 fn parse(text: &str) -> Result<KubeletConfiguration, String> {
-    let config: KubeletConfiguration = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let value = api_types::yaml::from_str(text).map_err(|error| error.to_string())?;
+    let config: KubeletConfiguration = serde_json::from_value(value).map_err(|error| error.to_string())?;
     if config.kind != "KubeletConfiguration" {
         return Err(format!("is a {:?}, not a KubeletConfiguration", config.kind));
     }

@@ -50,7 +50,8 @@ pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
 
 fn read(path: &Path) -> anyhow::Result<ConfigFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {path:?}"))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("reading {path:?}"))
+    let value = api_types::yaml::from_str(&text).with_context(|| format!("reading {path:?}"))?;
+    serde_json::from_value(value).with_context(|| format!("reading {path:?}"))
 }
 
 async fn clean_up(iptables: &HostIptables) -> anyhow::Result<()> {

@@ -243,7 +243,7 @@ mod tests {
     fn config(words: &str, yaml: &str) -> Result<Config, Mistakes> {
         let args = std::iter::once("kube-proxy").chain(words.split_whitespace()).map(Into::into);
         let flags: Flags = component::flags::parse(args, crate::flags::RETIRED).unwrap();
-        let file = serde_saphyr::from_str(yaml).unwrap();
+        let file = serde_json::from_value(api_types::yaml::from_str(yaml).unwrap()).unwrap();
         Config::new(&flags, &file, "Host.Example")
     }
 

@@ -46,7 +46,8 @@ impl Case {
         let mut case = Self::default();
         let text = fs::read_to_string(path).unwrap();
         for document in text.split("\n---\n").filter(|part| !part.trim().is_empty()) {
-            match serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
+            let value = api_types::yaml::from_str(document).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            match serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
                 Document::Service(service) => case.services.push(service),
                 Document::EndpointSlice(slice) => case.slices.push(slice),
                 Document::KubeProxyConfiguration(file) => case.file = file,

@@ -28,7 +28,8 @@ fn strategic(kind: &str, original: Value, patch: &Value) -> Result<Value, PatchE
 
 #[test]
 fn strategic_merge_cases() {
-    let cases: Vec<Case> = serde_saphyr::from_str(include_str!("strategic.yaml")).unwrap();
+    let cases = api_types::yaml::from_str(include_str!("strategic.yaml")).unwrap();
+    let cases: Vec<Case> = serde_json::from_value(cases).unwrap();
     for case in cases {
         let result = strategic(case.kind.as_deref().unwrap_or("Pod"), case.original, &case.patch);
         match (result, case.error) {

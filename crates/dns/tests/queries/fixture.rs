@@ -47,7 +47,7 @@ impl Memory {
     fn read(text: &str) -> Self {
         let mut memory = Self { synced: true, ..Self::default() };
         for document in text.split("\n---\n") {
-            match serde_saphyr::from_str(document).unwrap() {
+            match serde_json::from_value(api_types::yaml::from_str(document).unwrap()).unwrap() {
                 Document::Namespace(namespace) => memory.namespaces.push(namespace),
                 Document::EndpointSlice(slice) => memory.slices.push(Arc::new(slice)),
                 Document::Service(service) => {

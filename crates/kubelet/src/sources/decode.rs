@@ -1,8 +1,10 @@
 //! Manifests: text to static pods.
 
-use api_types::core::{Pod, Toleration};
+use api_types::core::{Pod, Toleration, Volume};
 use api_types::jiff::Timestamp;
 use api_types::object::Kind;
+use api_types::{field, validation::names, yaml};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::StaticSource;
@@ -27,9 +29,8 @@ pub enum ManifestError {
 /// # Errors
 /// See [`ManifestError`].
 pub fn decode(text: &str, source: StaticSource, node: &str) -> Result<Vec<Pod>, ManifestError> {
-    let value: serde_json::Value =
-        serde_saphyr::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
-    let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let value = yaml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     let values = match kind.as_str() {
         "Pod" => vec![value],
         "PodList" | "List" => value.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default(),
@@ -38,8 +39,10 @@ pub fn decode(text: &str, source: StaticSource, node: &str) -> Result<Vec<Pod>, 
     values.into_iter().map(|value| pod(value, source, node)).collect()
 }
 
-fn pod(value: serde_json::Value, source: StaticSource, node: &str) -> Result<Pod, ManifestError> {
+fn pod(value: Value, source: StaticSource, node: &str) -> Result<Pod, ManifestError> {
+    let sources = volume_sources(&value);
     let mut pod: Pod = serde_json::from_value(value).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    check_volumes(&pod, &sources)?;
     let name = pod.metadata.name.clone().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| ManifestError::Invalid("metadata.name is missing".to_owned()))?;
     let spec = pod.spec.as_mut().filter(|spec| !spec.containers.is_empty());
@@ -51,6 +54,7 @@ fn pod(value: serde_json::Value, source: StaticSource, node: &str) -> Result<Pod
         pod.metadata.namespace.filter(|namespace| !namespace.is_empty()).or(Some("default".into()));
     pod.status = None;
     pod.set_defaults();
+    check(&pod)?;
     let uid = pod.metadata.uid.clone().filter(|uid| !uid.is_empty());
     let uid = uid.unwrap_or_else(|| hash(&pod, source, node));
     let notes = pod.metadata.annotations.get_or_insert_default();
@@ -59,6 +63,51 @@ fn pod(value: serde_json::Value, source: StaticSource, node: &str) -> Result<Pod
     notes.insert(annotations::CONFIG_SEEN.to_owned(), Timestamp::now().to_string());
     pod.metadata.uid = Some(uid);
     Ok(pod)
+}
+
+/// What each volume says that it is.
+fn volume_sources(pod: &Value) -> Vec<Vec<String>> {
+    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+    let named = |volume: &Value| -> Vec<String> {
+        let fields =
+            volume.as_object().into_iter().flatten().filter(|(name, value)| *name != "name" && !value.is_null());
+        fields.map(|(name, _)| name.clone()).collect()
+    };
+    volumes.into_iter().flatten().map(named).collect()
+}
+
+/// Refuses a volume of a kind that nobody knows: without that kind it would be read as an `emptyDir`.
+fn check_volumes(pod: &Pod, sources: &[Vec<String>]) -> Result<(), ManifestError> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    for (index, (volume, named)) in volumes.zip(sources).enumerate() {
+        let understood = Volume { name: volume.name.clone(), ..Volume::default() } != *volume;
+        if !understood && !named.is_empty() {
+            let kinds = named.join(", ");
+            return Err(ManifestError::Invalid(format!("spec.volumes[{index}]: unknown volume type {kinds}")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what the API server would refuse.
+fn check(pod: &Pod) -> Result<(), ManifestError> {
+    let metadata = field::Path::new("metadata");
+    let mut errors = Vec::new();
+    let mut named = |rule: names::Rule, child: &str, value: &Option<String>| {
+        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+            let path = metadata.child(child);
+            errors.extend(rule(value).into_iter().map(|error| field::FieldError::invalid(&path, value, error)));
+        }
+    };
+    named(names::dns1123_subdomain, "name", &pod.metadata.name);
+    named(names::dns1123_label, "namespace", &pod.metadata.namespace);
+    // Directories are called after it.
+    named(names::dns1123_subdomain, "uid", &pod.metadata.uid);
+    errors.extend(pod.validate());
+    match field::aggregate(&errors) {
+        Some(message) => Err(ManifestError::Invalid(format!("invalid pod: {message}"))),
+        None => Ok(()),
+    }
 }
 
 /// Static pods stay whatever happens to the node.
@@ -94,13 +143,13 @@ mod tests {
 
     #[test]
     fn manifests_become_static_pods() {
-        let pods = decode(MANIFEST, StaticSource::File, "Node1").unwrap();
+        let pods = decode(MANIFEST, StaticSource::File, "node1").unwrap();
         let pod = &pods[0];
         assert_eq!((pod.key().namespace, pod.key().name), ("default".to_owned(), "web-node1".to_owned()));
         assert_eq!(pod.uid().as_str().len(), 32);
         assert_eq!(pod.annotation(annotations::CONFIG_HASH), Some(pod.uid().as_str()));
         assert_eq!(pod.annotation(annotations::CONFIG_SOURCE), Some("file"));
-        assert_eq!(pod.pod_spec().node_name.as_deref(), Some("Node1"));
+        assert_eq!(pod.pod_spec().node_name.as_deref(), Some("node1"));
         assert!(pod.is_static() && !pod.is_mirror());
     }
 
@@ -109,6 +158,16 @@ mod tests {
         let uid = |text: &str| decode(text, StaticSource::File, "n").unwrap()[0].uid();
         assert_eq!(uid(MANIFEST), uid(MANIFEST));
         assert_ne!(uid(MANIFEST), uid(&MANIFEST.replace("demo", "other")));
+    }
+
+    #[test]
+    fn manifests_are_read_as_the_api_reads_them() {
+        let text =
+            format!("{MANIFEST}  volumes: [{{name: v, configMap: {{name: c, defaultMode: 0644}}}}, {{name: e}}]\n");
+        let pods = decode(&text, StaticSource::File, "n").unwrap();
+        let volumes = pods[0].pod_spec().volumes.as_deref().unwrap();
+        assert_eq!(volumes[0].config_map.as_ref().unwrap().default_mode, Some(0o644));
+        assert!(volumes[1].empty_dir.is_some(), "as upstream's default");
     }
 
     #[test]
@@ -121,6 +180,12 @@ mod tests {
             "kind: Pod\nmetadata: {name: a}",
             "kind: Pod\nmetadata: {name: a}\nspec: {containers: []}",
             "kind: Pod\nmetadata: 3",
+            "kind: Pod\n---\nkind: Pod",
+            &MANIFEST.replace("name: web", "name: web, uid: ../../etc"),
+            &MANIFEST.replace("name: web", "name: web/x"),
+            &MANIFEST.replace("name: web", "name: web, namespace: .."),
+            &format!("{MANIFEST}  volumes: [{{name: ../../../etc, emptyDir: {{}}}}]\n"),
+            &format!("{MANIFEST}  volumes: [{{name: v, floppy: {{}}}}]\n"),
         ] {
             assert!(decode(text, StaticSource::File, "n").is_err(), "{text:?}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_CREATE)
     .union(AddWatchFlags::IN_ATTRIB)
     .union(AddWatchFlags::IN_DELETE_SELF);
+
+/// As much of a manifest as upstream reads.
+const LIMIT: u64 = 10 << 20;
 
 /// A manifest directory, or a single manifest.
 #[derive(Debug, Clone)]
@@ -88,7 +91,13 @@ impl FileSource {
         known.retain(|path, _| files.contains(path));
         let mut changed = known.len() != before;
         for path in files {
-            let Ok(text) = fs::read_to_string(&path) else { continue };
+            let text = match read(&path) {
+                Ok(text) => text,
+                Err(error) => {
+                    tracing::error!(manifest = %path.display(), "reading: {error}");
+                    continue;
+                }
+            };
             if known.get(&path).is_some_and(|parsed| parsed.text == text) {
                 continue;
             }
@@ -130,6 +139,16 @@ fn manifests(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.filter(|path| visible(path) && path.is_file()).collect();
     files.sort();
     Ok(files)
+}
+
+/// A manifest's text.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {LIMIT} bytes")));
+    }
+    Ok(text)
 }
 
 /// Waits for news; without a watch, for ever.

@@ -31,7 +31,7 @@ fn services() -> Vec<Service> {
        sessionAffinity: ClientIP, ports: [{name: http, protocol: TCP, port: 80}]}}",
     ]
     .iter()
-    .map(|yaml| serde_saphyr::from_str(yaml).unwrap())
+    .map(|yaml| serde_json::from_value(api_types::yaml::from_str(yaml).unwrap()).unwrap())
     .collect()
 }
 

@@ -141,7 +141,8 @@ mod tests {
     fn settings(words: &str, file: &str) -> Result<AccessConfig, Vec<String>> {
         let words = std::iter::once("kubelet").chain(words.split_whitespace()).map(Into::into);
         let flags: Flags = component::flags::parse(words, crate::flags::RETIRED).unwrap();
-        let file: KubeletConfiguration = serde_saphyr::from_str(file).unwrap();
+        let file = api_types::yaml::from_str(if file.is_empty() { "{}" } else { file }).unwrap();
+        let file: KubeletConfiguration = serde_json::from_value(file).unwrap();
         let server = flags.client.master.is_some();
         let mut mistakes = Vec::new();
         let settings = AccessConfig::new(&flags, &file, server, &mut mistakes);
