@@ -1,41 +1,56 @@
-//! `emptyDir` in memory.
+//! Volumes in memory.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::io;
 
-use nix::mount::{MntFlags, MsFlags};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 
-use super::VolumeError;
+use super::dir::{Dir, Mounts};
 
-/// Mounts a tmpfs of at most `limit` bytes; 0 leaves it to the kernel.
-pub(super) fn mount(path: &Path, limit: u64) -> Result<(), VolumeError> {
-    let options = if limit > 0 { format!("mode=0777,size={limit}") } else { "mode=0777".to_owned() };
-    nix::mount::mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-        .map_err(|error| VolumeError::disk("mounting a tmpfs on", path)(error.into()))
+/// Permissions of a directory on which something is mounted.
+const POINT: u32 = 0o750;
+
+/// What a file system in memory is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tmpfs {
+    /// Permissions of its root.
+    pub(super) mode: u32,
+    /// Group of its root.
+    pub(super) group: Option<u32>,
+    /// At most so many bytes; `None` leaves it to the kernel.
+    pub(super) size: Option<u64>,
 }
 
-/// Whether something is mounted exactly there.
-pub(super) fn is_mounted(path: &Path) -> bool {
-    mount_points().iter().any(|mounted| mounted == path)
-}
-
-/// Unmounts everything at and below `path`, the innermost first.
-pub(super) fn unmount_below(path: &Path) -> Result<(), VolumeError> {
-    let mut below: Vec<PathBuf> = mount_points().into_iter().filter(|mounted| mounted.starts_with(path)).collect();
-    below.sort_by_key(|mounted| std::cmp::Reverse(mounted.components().count()));
-    for mounted in below {
-        nix::mount::umount2(&mounted, MntFlags::empty())
-            .map_err(|error| VolumeError::disk("unmounting", &mounted)(error.into()))?;
+impl Tmpfs {
+    fn options(self) -> String {
+        let mut options = format!("mode={:04o}", self.mode);
+        if let Some(group) = self.group {
+            options.push_str(&format!(",gid={group}"));
+        }
+        if let Some(size) = self.size {
+            options.push_str(&format!(",size={size}"));
+        }
+        options
     }
-    Ok(())
-}
 
-/// The second field of `/proc/self/mounts`, in which blanks and the like are octal escapes.
-fn mount_points() -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(|field| PathBuf::from(unescape(field))).collect()
-}
+    /// Mounts it on a name unless that has been done, and opens it.
+    pub(super) fn ensure(self, parent: &Dir, name: &OsStr) -> io::Result<Dir> {
+        if !parent.is_mount(name)? {
+            let point = parent.make(name, POINT)?;
+            self.mount(&point)?;
+        }
+        parent.enter(name, Mounts::Enter)
+    }
 
-fn unescape(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    fn mount(self, point: &Dir) -> io::Result<()> {
+        let options = self.options();
+        let attempt =
+            |options: &str| mount(Some("tmpfs"), &point.proc_path(), Some("tmpfs"), MsFlags::empty(), Some(options));
+        // What is in memory should not be written to a disk by way of swapping. Kernels before 6.4 cannot say so.
+        match attempt(&format!("{options},noswap")) {
+            Err(Errno::EINVAL) => Ok(attempt(&options)?),
+            mounted => Ok(mounted?),
+        }
+    }
 }

@@ -19,12 +19,10 @@ const DEFAULT_PATH: &str = "/dev/termination-log";
 const FALL_BACK_TO_LOGS: &str = "FallbackToLogsOnError";
 
 impl Worker {
-    /// A fresh file for the container to write to.
+    /// A fresh file for the container to write to, in its directory.
     pub(super) async fn message_mount(&self, container: &Container) -> std::io::Result<Mount> {
         use std::os::unix::fs::PermissionsExt;
-        let directory = self.directory.container(&container.name);
-        tokio::fs::create_dir_all(&directory).await?;
-        let path = directory.join(format!("{:0NAME$x}", rand::random::<u32>()));
+        let path = self.directory.container(&container.name).join(format!("{:0NAME$x}", rand::random::<u32>()));
         tokio::fs::write(&path, "").await?;
         // Whoever the container runs as.
         tokio::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).await?;

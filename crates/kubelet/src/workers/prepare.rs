@@ -7,23 +7,44 @@ use component::recorder::EventType::Warning;
 
 use super::worker::{Next, Worker};
 use crate::objects::Objects;
+use crate::pod::PodExt;
+use crate::status::Reason;
 use crate::volumes::payload::{Tokens, tokens_of};
-use crate::volumes::{self, FailedMount, Ownership, PayloadSources, VolumeError, VolumePaths};
+use crate::volumes::{self, PayloadSources, SetUp};
+
+/// What containers wait for in a pod whose volumes are not there, as upstream's status has it.
+const CREATING: &str = "ContainerCreating";
+const INITIALIZING: &str = "PodInitializing";
 
 impl Worker {
     /// Sets up the pod's volumes, or brings them up to date. A failure does not disturb containers that run.
     pub(super) async fn prepare(&mut self, pod: &Arc<Pod>) -> Result<(), Next> {
         self.objects.follow(pod, &self.nudge).await;
         let tokens = self.fetch_tokens(pod).await;
-        match self.set_up_volumes(pod, &tokens).await {
-            Ok(paths) => {
-                self.volumes = paths;
-                Ok(())
-            }
-            Err(failed) => {
-                self.context.events.pod(pod, Warning, "FailedMount", &failed.to_string());
-                let running = self.runtime.containers.iter().any(|container| container.state.is_running());
-                if running && !self.volumes.is_empty() { Ok(()) } else { Err(self.later()) }
+        let set_up = self.set_up_volumes(pod, &tokens).await;
+        let complaints = set_up.complaints();
+        self.note_volumes(pod, &complaints.join("; "));
+        for complaint in &complaints {
+            self.context.events.pod(pod, Warning, "FailedMount", complaint);
+        }
+        // One that was there before is there still.
+        self.volumes.extend(set_up.volumes);
+        let complete = set_up.failed.keys().all(|name| self.volumes.contains_key(name));
+        let running = self.runtime.containers.iter().any(|container| container.state.is_running());
+        if complaints.is_empty() || running && complete { Ok(()) } else { Err(self.later()) }
+    }
+
+    /// Says in the status why containers are not even created. An empty message takes that back.
+    fn note_volumes(&mut self, pod: &Pod, message: &str) {
+        self.reasons.retain(|_, reason| reason.reason != CREATING && reason.reason != INITIALIZING);
+        if message.is_empty() {
+            return;
+        }
+        let initialises = pod.pod_spec().init_containers.iter().flatten().next().is_some();
+        let reason = Reason::new(if initialises { INITIALIZING } else { CREATING }, message);
+        for (_, container) in pod.all_containers() {
+            if self.runtime.latest(&container.name).is_none() {
+                self.reasons.insert(container.name.clone(), reason.clone());
             }
         }
     }
@@ -37,8 +58,8 @@ impl Worker {
         tokens
     }
 
-    async fn set_up_volumes(&self, pod: &Pod, tokens: &Tokens) -> Result<VolumePaths, FailedMount> {
-        let lookup = PayloadSources {
+    async fn set_up_volumes(&self, pod: &Pod, tokens: &Tokens) -> SetUp {
+        let sources = PayloadSources {
             pod,
             ips: &self.ips,
             node_ips: &self.context.node.ips,
@@ -46,31 +67,6 @@ impl Worker {
             objects: &self.objects as &dyn Objects,
             tokens,
         };
-        let sources = volumes::sources(pod, &lookup)?;
-        let (directory, ownership) = (self.directory.clone(), Ownership::of(pod));
-        let set_up = tokio::task::spawn_blocking(move || volumes::set_up(&directory, &sources, &ownership));
-        set_up.await.unwrap_or_else(|error| {
-            Err(FailedMount {
-                volume: String::new(),
-                source: VolumeError::Disk {
-                    operation: "setting up volumes in",
-                    path: self.directory.path().display().to_string(),
-                    source: std::io::Error::other(error),
-                },
-            })
-        })
-    }
-
-    /// Removes the pod's directory.
-    pub(super) async fn remove_directory(&self) -> Result<(), VolumeError> {
-        let directory = self.directory.clone();
-        let removed = tokio::task::spawn_blocking(move || directory.remove()).await;
-        removed.unwrap_or_else(|error| {
-            Err(VolumeError::Disk {
-                operation: "removing",
-                path: self.directory.path().display().to_string(),
-                source: std::io::Error::other(error),
-            })
-        })
+        volumes::set_up(&sources, &self.directory).await
     }
 }

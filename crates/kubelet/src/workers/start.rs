@@ -18,7 +18,7 @@ use crate::plan::Start;
 use crate::pod::{PodExt, Role, grace};
 use crate::runtime::{ContainerConfig, ContainerId, ImageInfo, Mount, SandboxConfig};
 use crate::status::Reason;
-use crate::volumes::{self, MountSources};
+use crate::volumes::MountSources;
 
 /// Where a container finds the pod's hosts file.
 const ETC_HOSTS: &str = "/etc/hosts";
@@ -110,9 +110,8 @@ impl Worker {
         let bad = |why: String| Failure::new("CreateContainerConfigError", why);
         check_non_root(pod, container, image).map_err(bad)?;
         let variables = self.environment(pod, container).await.map_err(bad)?;
-        let sources = MountSources { volumes: &self.volumes, env: &variables };
-        let mut mounts = volumes::of_container(container, &sources).map_err(|error| bad(error.to_string()))?;
-        mounts.extend(self.own_mounts(pod, container).await.map_err(|error| bad(error.to_string()))?);
+        let mut mounts = self.volume_mounts(container, &variables).await.map_err(bad)?;
+        mounts.extend(self.own_mounts(pod, container).await.map_err(bad)?);
         let node = &self.context.node;
         Ok(render(
             pod,
@@ -144,14 +143,31 @@ impl Worker {
         env::build(container, &sources).map_err(|error| error.to_string())
     }
 
+    async fn volume_mounts(&self, container: &Container, env: &[(String, String)]) -> Result<Vec<Mount>, String> {
+        let sources = MountSources {
+            container: container.clone(),
+            volumes: self.volumes.clone(),
+            env: env.to_vec(),
+            directory: self.directory.clone(),
+        };
+        let mounts = tokio::task::spawn_blocking(move || sources.mounts()).await;
+        mounts.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
     /// `/etc/hosts` and the termination message file.
-    async fn own_mounts(&self, pod: &Pod, container: &Container) -> std::io::Result<Vec<Mount>> {
+    async fn own_mounts(&self, pod: &Pod, container: &Container) -> Result<Vec<Mount>, String> {
+        let (directory, name) = (self.directory.clone(), container.name.clone());
+        let made = tokio::task::spawn_blocking(move || directory.make_container(&name)).await;
+        made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        self.files_of_its_own(pod, container).await.map_err(|error| error.to_string())
+    }
+
+    async fn files_of_its_own(&self, pod: &Pod, container: &Container) -> std::io::Result<Vec<Mount>> {
         let mut mounts = Vec::new();
         let has_own = container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == ETC_HOSTS);
         if !has_own {
             let node_hosts = tokio::fs::read_to_string(ETC_HOSTS).await.unwrap_or_default();
             let path = self.directory.etc_hosts();
-            tokio::fs::create_dir_all(self.directory.path()).await?;
             tokio::fs::write(&path, dns::etc_hosts(pod, &self.ips, &self.context.dns, &node_hosts)).await?;
             mounts.push(Mount { host_path: path, container_path: ETC_HOSTS.to_owned(), ..Mount::default() });
         }

@@ -81,7 +81,7 @@ impl Worker {
         if !self.runtime.sandboxes.is_empty() {
             return Err("a sandbox is left".to_owned());
         }
-        self.remove_directory().await.map_err(|error| error.to_string())
+        self.directory.remove().await.map_err(|error| error.to_string())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::probes::ProbeSet;
 use crate::runtime::{ContainerId, PodUid, RuntimeError, RuntimePod, SandboxConfig};
 use crate::status::manager::on_server;
 use crate::status::{self, Facts, Reason, Stage};
-use crate::volumes::{PodDirectory, VolumePaths};
+use crate::volumes::{PodDirectory, SetUpVolumes};
 
 /// Delays after something failed that no event will announce to be mended.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -51,8 +51,8 @@ pub(super) struct Worker {
     pub(super) ips: Vec<IpAddr>,
     /// Watches on what the pod refers to.
     pub(super) objects: PodObjects,
-    /// Where the volumes are.
-    pub(super) volumes: VolumePaths,
+    /// The volumes that are there.
+    pub(super) volumes: SetUpVolumes,
     /// The probes.
     pub(super) probes: ProbeSet,
     /// Restart delays.
@@ -86,7 +86,7 @@ impl Worker {
             runtime: RuntimePod::default(),
             sandbox: None,
             ips: Vec::new(),
-            volumes: VolumePaths::new(),
+            volumes: SetUpVolumes::new(),
             told_back_offs: HashMap::new(),
             reasons: BTreeMap::new(),
             messages: HashMap::new(),

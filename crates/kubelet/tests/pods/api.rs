@@ -160,6 +160,55 @@ async fn a_pod_waits_for_its_config_map() {
     cluster.stop().await;
 }
 
+/// Waits for an event about a volume that says all of this.
+async fn wait_for_complaint(cluster: &Cluster, events: &Watcher<Event>, words: &[&str]) {
+    let api: Api<Event> = Api::namespaced(cluster.client.clone(), "default");
+    let wanted = |event: &Event| {
+        let message = event.message.as_deref().unwrap_or_default();
+        event.reason.as_deref() == Some("FailedMount") && words.iter().all(|words| message.contains(words))
+    };
+    while !api.list(&kube::api::ListParams::default()).await.unwrap().items.iter().any(wanted) {
+        events.news().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pod_says_which_volume_it_waits_for() {
+    let cluster = Cluster::start().await;
+    let events: Watcher<Event> = Watcher::new(&cluster.client, &cluster.daemon);
+    let token = json!({"sources": [{"serviceAccountToken": {"path": "t"}}]});
+    let cases = [
+        ("tape", json!({"nfs": {"server": "s", "path": "/"}}), ["volume \"v\"", "no volume plugin matched"]),
+        ("map", json!({"configMap": {"name": "no"}}), ["MountVolume.SetUp failed", "configmap \"no\" not found"]),
+        ("token", json!({"projected": token}), ["MountVolume.SetUp failed", "failed to fetch token"]),
+    ];
+    for (name, mut volume, words) in cases {
+        let mut spec = running("sleep 1000");
+        volume["name"] = json!("v");
+        spec["volumes"] = json!([volume, {"name": "unused", "secret": {"secretName": "no"}}]);
+        spec["serviceAccountName"] = json!("absent");
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+        let key = cluster.create(name, spec).await;
+        wait_for_complaint(&cluster, &events, &words).await;
+        let told = |pod: Option<&Pod>| {
+            let status = pod.and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first());
+            let waiting = status.and_then(|status| status.state.as_ref()?.waiting.as_ref());
+            waiting.is_some_and(|waiting| {
+                let message = waiting.message.as_deref().unwrap_or_default();
+                waiting.reason.as_deref() == Some("ContainerCreating")
+                    && words.iter().all(|words| message.contains(words))
+            })
+        };
+        cluster.pods.until(&key, "the status to say so", told).await;
+    }
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "default");
+    let map = serde_json::from_value(json!({"metadata": {"name": "no"}, "data": {"k": "v"}})).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let key = ObjectKey::new("default", "map");
+    cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    cluster.stop().await;
+}
+
 #[tokio::test]
 async fn a_container_that_fails_its_liveness_probe_is_restarted() {
     let cluster = Cluster::start().await;

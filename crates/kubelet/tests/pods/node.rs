@@ -71,6 +71,8 @@ pub struct Machine<R = FakeRuntime> {
     pub runtime: Arc<R>,
     pub network: Arc<FakeNetwork>,
     pub directory: tempfile::TempDir,
+    /// Its name. Two kubelets of one name on one Docker take each other's containers for their own.
+    pub node: String,
 }
 
 impl Machine {
@@ -87,7 +89,7 @@ impl<R: Runtime> Machine<R> {
         component::daemon::install_crypto_provider();
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("manifests")).unwrap();
-        Self { runtime: Arc::new(runtime), network: Arc::default(), directory }
+        Self { runtime: Arc::new(runtime), network: Arc::default(), directory, node: NODE.to_owned() }
     }
 
     pub fn manifest(&self, name: &str) -> PathBuf {
@@ -99,7 +101,7 @@ impl<R: Runtime> Machine<R> {
         let path = |name: &str| self.directory.path().join(name).display().to_string();
         let mut words: Vec<String> =
             ["kubelet", "--address=127.0.0.1", "--port=0", "--healthz-port=0"].map(str::to_owned).to_vec();
-        words.push(format!("--hostname-override={NODE}"));
+        words.push(format!("--hostname-override={}", self.node));
         words.push("--node-ip=127.0.0.1".to_owned());
         words.push(format!("--root-dir={}", path("root")));
         words.push(format!("--cert-dir={}", path("pki")));
@@ -127,6 +129,17 @@ impl<R: Runtime> Machine<R> {
         let pods = || async { self.runtime.list_pods().await };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             panic!("waiting for {what}: {:#?}", pods().await);
+        }
+    }
+}
+
+impl<R> Drop for Machine<R> {
+    /// Volumes in memory would keep the directory from being removed.
+    fn drop(&mut self) {
+        let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = table.lines().rev().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| std::path::Path::new(point).starts_with(self.directory.path())) {
+            let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
         }
     }
 }
