@@ -27,8 +27,6 @@ pub use k8s_openapi::jiff;
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource, WrongType};
-#[cfg(feature = "openapi")]
-pub use schemars;
 pub use status::{GroupResource, StatusError};
 
 /// `apps/v1`.

@@ -96,21 +96,10 @@ where
     }
 }
 
-/// A type with a schema, where schemas are compiled in.
-#[cfg(feature = "openapi")]
-pub use schemars::JsonSchema as Described;
-
-/// Any type: schemas are not compiled in.
-#[cfg(not(feature = "openapi"))]
-pub trait Described {}
-
-#[cfg(not(feature = "openapi"))]
-impl<T> Described for T {}
-
 /// What a kind knows of itself. Implemented once per kind in `kinds/`; every method has a default,
 /// so that a plain kind needs none.
 pub trait Kind:
-    Metadata<Ty = ObjectMeta> + Described + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+    Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
 {
     /// Columns of `kubectl get`, after upstream's printers. Name and Age only by default.
     const COLUMNS: &'static [Column] = &[Column::NAME, Column::AGE];
