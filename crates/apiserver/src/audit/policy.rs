@@ -99,7 +99,7 @@ impl PolicyFile {
         if file.rules.is_empty() {
             return Err(PolicyError::Empty);
         }
-        let both = |rule: &Rule| !rule.paths.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty());
+        let both = |rule: &Rule| !rule.paths.is_empty() && (!rule.resources.is_empty() || !rule.namespaces.is_empty());
         match file.rules.iter().position(both) {
             Some(index) => Err(PolicyError::Both(index)),
             None => Ok(Arc::new(file)),

@@ -290,7 +290,7 @@ async fn sub_paths_stay_in_the_volume() {
                     assert_eq!((mode(&wanted), fs::metadata(&wanted).unwrap().gid()), (0o2777, 77), "{mount}");
                 }
             }
-            (found, expected) => assert_eq!(found.map(|path| Some(path)), expected.map(|_| None), "{mount}"),
+            (found, expected) => assert_eq!(found.map(Some), expected.map(|_| None), "{mount}"),
         }
         assert!(machine.disk.canary_lives());
         machine.directory().remove().await.unwrap();
