@@ -16,7 +16,7 @@ use component::auth::Attributes;
 pub use event::{Event, ResponseStatus};
 pub use log::Log;
 pub use policy::{PolicyError, PolicyFile};
-pub use record::{Record, Seen};
+pub use record::Record;
 
 /// How much is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

@@ -4,7 +4,10 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use api_types::jiff::Timestamp;
 use bytes::Bytes;
-use component::auth::{Attributes, Target, User};
+use component::{
+    auth::{Attributes, Target, User},
+    serve::Peer,
+};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,7 +16,7 @@ use super::{
     Audit, Event, Extent, Level, Sink, Stage,
     event::{AuthenticationMetadata, ObjectReference, ResponseStatus, UserInfo},
 };
-use crate::{authorization::impersonation::Impersonated, catalogue::Request, protobuf};
+use crate::{authorization::impersonation::Impersonated, protobuf};
 
 /// What is recorded of a request.
 pub struct Record {
@@ -24,8 +27,7 @@ pub struct Record {
 }
 
 /// What is known of a request when it comes.
-#[derive(Clone, Debug)]
-pub struct Seen {
+struct Seen {
     id: String,
     uri: String,
     verb: String,
@@ -48,17 +50,16 @@ struct Noted {
 const AGENT_MAX: usize = 1024;
 
 impl Seen {
-    /// What a request shows.
-    #[must_use]
-    pub fn new(request: &Request, attributes: &Attributes<'_>) -> Self {
-        let uri = request.http.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-        let mut user_agent = request.header(&http::header::USER_AGENT).unwrap_or_default().to_owned();
+    /// What a request shows, which is called `id`.
+    fn new<B>(id: &str, request: &http::Request<B>, attributes: &Attributes<'_>) -> Self {
+        let uri = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+        let mut user_agent = header(request, "user-agent").to_owned();
         if user_agent.len() > AGENT_MAX {
             user_agent.truncate(AGENT_MAX);
             user_agent.push_str("...TRUNCATED");
         }
         Self {
-            id: request.id.clone(),
+            id: id.to_owned(),
             uri,
             verb: attributes.verb.to_string(),
             user: attributes.user.clone(),
@@ -83,25 +84,30 @@ fn object(target: &Target<'_>) -> Option<ObjectReference> {
     })
 }
 
+fn header<'a, B>(request: &'a http::Request<B>, name: &str) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 /// What proxies say, then the other end of the connection.
-fn source_ips(request: &Request) -> Vec<String> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let said = header("x-forwarded-for").split(',').chain([header("x-real-ip")]).map(str::trim);
+fn source_ips<B>(request: &http::Request<B>) -> Vec<String> {
+    let said = header(request, "x-forwarded-for").split(',').chain([header(request, "x-real-ip")]).map(str::trim);
     let mut addresses: Vec<std::net::IpAddr> = said.filter_map(|text| text.parse().ok()).collect();
     addresses.dedup();
-    addresses.extend(request.peer().map(|peer| peer.address.ip()).filter(|ip| addresses.last() != Some(ip)));
+    addresses.extend(
+        request.extensions().get::<Peer>().map(|peer| peer.address.ip()).filter(|ip| addresses.last() != Some(ip)),
+    );
     addresses.iter().map(ToString::to_string).collect()
 }
 
 impl Record {
     /// Begins a record; `None` when the policy does not want one.
     #[must_use]
-    pub fn begin(audit: &Audit, request: &Request, attributes: &Attributes<'_>) -> Option<Self> {
+    pub fn begin<B>(audit: &Audit, id: &str, request: &http::Request<B>, attributes: &Attributes<'_>) -> Option<Self> {
         let extent = audit.policy.extent(attributes);
         (extent.level > Level::None).then(|| Self {
             sink: Arc::clone(&audit.sink),
             extent,
-            seen: Seen::new(request, attributes),
+            seen: Seen::new(id, request, attributes),
             noted: Mutex::default(),
         })
     }

@@ -28,7 +28,7 @@ impl Auditing {
 impl Filter for Auditing {
     fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
         let attributes = attributes(&request.user, request.http.method(), &request.info, &request.query);
-        let Some(record) = Record::begin(&self.0, &request, &attributes).map(Arc::new) else {
+        let Some(record) = Record::begin(&self.0, &request.id, &request.http, &attributes).map(Arc::new) else {
             return next.run(request);
         };
         record.write(Stage::RequestReceived, None, None);

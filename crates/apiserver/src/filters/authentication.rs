@@ -29,7 +29,7 @@ impl Authenticate {
         if let Some(audit) = &self.audit {
             let nobody = User::default();
             let attributes = attributes(&nobody, request.method(), &request.info, &request.query);
-            if let Some(record) = Record::begin(audit, request, &attributes) {
+            if let Some(record) = Record::begin(audit, &request.id, &request.http, &attributes) {
                 let status = ResponseStatus { message: Some(attempts(request)), ..ResponseStatus::new(401, &[]) };
                 record.write(Stage::ResponseStarted, Some(status), None);
             }
