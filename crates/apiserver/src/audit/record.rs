@@ -174,7 +174,7 @@ impl Record {
             true => Cow::Owned(protobuf::to_json(bytes).ok()?),
             false => Cow::Borrowed(bytes),
         };
-        let json = &*json;
+        let json = &*on_one_line(&json);
         if !self.extent.omit_managed_fields {
             return serde_json::from_slice(json).ok();
         }
@@ -182,6 +182,15 @@ impl Record {
         without_managed_fields(&mut tree);
         to_raw_value(&tree).ok()
     }
+}
+
+/// The log has a line an event. Between the tokens of a text, and nowhere else in it, there may be line breaks.
+fn on_one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    let breaks = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if !json.iter().any(breaks) {
+        return Cow::Borrowed(json);
+    }
+    Cow::Owned(json.iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect())
 }
 
 fn without_managed_fields(tree: &mut serde_json::Value) {

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 use component::auth::{Authenticator, Authorizer};
 use futures::future::BoxFuture;
 
+pub use deadline::EndsAt;
 pub use inflight::{Limits, Place};
 pub use observation::Metrics;
 

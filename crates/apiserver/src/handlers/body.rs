@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::{catalogue::Request, registry::decode::BodyType};
+use crate::{catalogue::Request, filters::EndsAt, registry::decode::BodyType};
 
 /// The longest body that is read, in bytes; upstream's limit.
 const MAX: usize = 3 << 20;
@@ -28,7 +28,13 @@ fn note(request: &Request, body: &Bytes) {
 }
 
 async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
-    let read = Limited::new(request.http.body_mut(), MAX).collect().await;
+    let end = request.http.extensions().get::<EndsAt>().copied();
+    let body = Limited::new(request.http.body_mut(), MAX).collect();
+    // A write goes on when its client has been told that it took too long, but it does not wait for the client.
+    let read = match end {
+        Some(EndsAt(end)) => tokio::time::timeout_at(end, body).await.map_err(|_| too_slow())?,
+        None => body.await,
+    };
     let collected = read.map_err(|error| {
         if error.is::<LengthLimitError>() {
             StatusError::request_entity_too_large(&format!("limit is {MAX}"))
@@ -37,6 +43,10 @@ async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
         }
     })?;
     Ok(collected.to_bytes())
+}
+
+fn too_slow() -> StatusError {
+    StatusError::timeout("the request body did not arrive within the allotted time-out", 0)
 }
 
 /// The whole body as JSON, whatever it was sent as.

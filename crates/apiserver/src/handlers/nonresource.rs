@@ -49,8 +49,9 @@ impl NonResource {
         }
         match endpoint {
             "healthz" | "readyz" | "livez" => Ok(self.health(endpoint, path, request).await),
-            "version" => Ok(respond::json(StatusCode::OK, Body::from(version()))),
-            "metrics" => Ok(self.metrics()),
+            // Who may ask is decided by the whole path, so what is answered is, too.
+            "version" if request.info.path == "/version" => Ok(respond::json(StatusCode::OK, Body::from(version()))),
+            "metrics" if request.info.path == "/metrics" => Ok(self.metrics()),
             "" => Ok(self.index()),
             _ => Ok(self.document(request).unwrap_or_else(respond::page_not_found)),
         }

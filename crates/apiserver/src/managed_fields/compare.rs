@@ -97,8 +97,25 @@ fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape<'_>) -> FieldSet {
     changed
 }
 
-fn find<T: Copy>(fields: &[(Cow<'_, str>, T)], wanted: &str) -> Option<T> {
-    fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
+/// Members by name. Maps are sorted, and may have as many members as a client likes; an object's fields need not be.
+struct Members<'f, 'a, T> {
+    fields: &'f [(Cow<'a, str>, T)],
+    sorted: bool,
+}
+
+impl<'f, 'a, T: Copy> Members<'f, 'a, T> {
+    fn of(fields: &'f [(Cow<'a, str>, T)]) -> Self {
+        Self { fields, sorted: fields.is_sorted_by(|a, b| a.0 < b.0) }
+    }
+
+    fn find(&self, wanted: &str) -> Option<T> {
+        let place = if self.sorted {
+            self.fields.binary_search_by(|(name, _)| (**name).cmp(wanted)).ok()
+        } else {
+            self.fields.iter().position(|(name, _)| name == wanted)
+        };
+        place.map(|place| self.fields[place].1)
+    }
 }
 
 fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape<'_>) -> Difference {
@@ -110,13 +127,14 @@ fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape<'_>) -> Difference
     };
     match (shape.view(before), shape.view(after)) {
         (View::Fields(old), View::Fields(new)) => {
+            let (before, after) = (Members::of(&old), Members::of(&new));
             for (name, after) in &new {
-                let before = find(&old, name);
+                let before = before.find(name);
                 if before != Some(*after) {
                     inside(FieldSet::field(name), Before::of(before), Some(*after), shape.field(name).0);
                 }
             }
-            for (name, before) in old.iter().filter(|(name, _)| find(&new, name).is_none()) {
+            for (name, before) in old.iter().filter(|(name, _)| after.find(name).is_none()) {
                 inside(FieldSet::field(name), Before::Value(*before), None, shape.field(name).0);
             }
         }

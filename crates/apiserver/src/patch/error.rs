@@ -27,6 +27,12 @@ pub enum PatchError {
         /// How much all copies together may add.
         limit: usize,
     },
+    /// A list of a strategic merge patch, or of the object, is longer than can be merged.
+    #[error("the lists to be merged are too long: more than {limit} pairs of elements would have to be compared")]
+    TooMany {
+        /// How many pairs of elements may have to be compared.
+        limit: usize,
+    },
     /// A JSON patch would make the object deeper than objects can be.
     #[error("the patched object is nested deeper than {limit} levels")]
     TooDeep {
@@ -78,6 +84,7 @@ impl From<&PatchError> for StatusError {
         match error {
             PatchError::TooManyOperations { .. } => Self::request_entity_too_large(&error.to_string()),
             PatchError::TooLarge { .. }
+            | PatchError::TooMany { .. }
             | PatchError::TooDeep { .. }
             | PatchError::Operation(_)
             | PatchError::NoMergeKey { .. } => Self::patch_rejected(),

@@ -111,6 +111,7 @@ fn set_order(
         _ => Vec::new(),
     };
     let removed = patch.get(&format!("{DELETE_VALUES}{name}")).and_then(Value::as_array);
+    list::check_size(items.len(), removed.map_or(0, Vec::len))?;
     let kept = items.into_iter().filter(|item| !removed.is_some_and(|removed| removed.contains(item))).collect();
     let merged = list::merge_in_order(kept, change, order, strategy(field), field.and_then(Field::of))?;
     if !merged.is_empty() || patch.contains_key(name) {
@@ -123,6 +124,7 @@ fn set_order(
 fn delete_values(original: &mut Object, name: &str, values: &Value) -> Result<(), PatchError> {
     let values = values.as_array().ok_or(PatchError::Format("primitive list"))?;
     if let Some(Value::Array(items)) = original.get_mut(name) {
+        list::check_size(items.len(), values.len())?;
         items.retain(|item| !values.contains(item));
     }
     Ok(())

@@ -28,10 +28,23 @@ pub(super) fn merge_in_order(
     strategy: ListPatch,
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
+    check_size(original.len(), patch.len().saturating_add(order.len()))?;
     check_order(patch, order, strategy)?;
     let server_order = original.clone();
     let merged = merge_unordered(original, patch, strategy, schema)?;
     Ok(arrange(merged, order, &server_order, strategy))
+}
+
+/// Elements are found by looking through the lists. So many pairs may have to be looked at, far more than any object's lists
+/// need, and far less than would hold up others.
+const MOST_PAIRS: usize = 4_000_000;
+
+/// Sees that a patch of so many elements does not take too long.
+pub(super) fn check_size(original: usize, patch: usize) -> Result<(), PatchError> {
+    if patch.saturating_mul(original.saturating_add(patch)) > MOST_PAIRS {
+        return Err(PatchError::TooMany { limit: MOST_PAIRS });
+    }
+    Ok(())
 }
 
 fn merge_unordered(
@@ -40,6 +53,9 @@ fn merge_unordered(
     strategy: ListPatch,
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
+    if strategy != ListPatch::Replace {
+        check_size(original.len(), patch.len())?;
+    }
     match strategy {
         ListPatch::Replace if patch.is_empty() => Ok(original),
         ListPatch::Replace => patch.iter().map(|item| fresh(item, schema)).collect(),
@@ -110,8 +126,8 @@ fn arrange(merged: Vec<Value>, order: &[Value], server_order: &[Value], strategy
     let index = |list: &[Value], item: &Value| list.iter().position(|known| same(known, item, strategy));
     let (mut ordered, mut server_only): (Vec<_>, Vec<_>) =
         merged.into_iter().partition(|item| index(order, item).is_some());
-    ordered.sort_by_key(|item| index(order, item));
-    server_only.sort_by_key(|item| index(server_order, item));
+    ordered.sort_by_cached_key(|item| index(order, item));
+    server_only.sort_by_cached_key(|item| index(server_order, item));
     let mut all = Vec::with_capacity(ordered.len() + server_only.len());
     let mut server_only = server_only.into_iter().peekable();
     for item in ordered {

@@ -116,7 +116,7 @@ impl Registry {
                 Ok(Written { made: Made::Created, json })
             }
             Err(error) => {
-                reservation.cancel().await;
+                reservation.failed(&error).await;
                 Err(rest.store_error(target.name, &error))
             }
         }

@@ -2,6 +2,8 @@
 
 use futures::future::BoxFuture;
 
+use crate::storage::StoreError;
+
 /// Gives something back to a pool. Retried inside; what cannot be given back is found again by the pool's repair.
 pub trait Release: Send + Sync {
     /// Gives it back.
@@ -23,7 +25,15 @@ impl Reservation {
         release(self.superseded).await;
     }
 
-    /// The write failed, or was only tried.
+    /// The store did not take the write. When it may have taken it, nothing is given back: two objects with one address are
+    /// worse than an address that the pool's repair finds unused.
+    pub async fn failed(self, error: &StoreError) {
+        if !matches!(error, StoreError::Undetermined { .. }) {
+            self.cancel().await;
+        }
+    }
+
+    /// The write failed before it reached the store, or was only tried.
     pub async fn cancel(self) {
         release(self.taken).await;
     }

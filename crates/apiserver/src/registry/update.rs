@@ -251,7 +251,7 @@ impl Registry {
                 written(rest, &Item { value, revision, ..item.clone() }).await.map(Attempt::Done)
             }
             Err(error) => {
-                reservation.cancel().await;
+                reservation.failed(&error).await;
                 match error {
                     StoreError::Conflict { current, .. } => Ok(Attempt::Overtaken(current)),
                     error => Err(rest.store_error(target.name, &error)),

@@ -32,8 +32,9 @@ impl Reviewer {
         if token.is_empty() {
             return Err(StatusError::bad_request("token is required for TokenReview in authentication"));
         }
-        let value = HeaderValue::try_from(format!("Bearer {token}"));
-        let headers: HeaderMap = value.into_iter().map(|value| (header::AUTHORIZATION, value)).collect();
+        // One word: of more, a header would hold another token, or none.
+        let value = (!token.contains(char::is_whitespace)).then(|| HeaderValue::try_from(format!("Bearer {token}")));
+        let headers: HeaderMap = value.into_iter().flatten().map(|value| (header::AUTHORIZATION, value)).collect();
         let audiences = review.spec.audiences.clone().unwrap_or_default();
         let presented = Presented { headers: &headers, peer: None, audiences: &audiences };
         let mut status = TokenReviewStatus { user: Some(UserInfo::default()), ..TokenReviewStatus::default() };

@@ -1,7 +1,13 @@
 //! No single request can take the server down, whatever it builds.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::client::Api;
 
@@ -78,4 +84,32 @@ async fn deep_and_large_bodies_are_refused() {
         assert_eq!(reply.failure().0, 400, "{media_type}");
     }
     assert_eq!(api.get(&format!("{MAPS}/a")).await.ok()["data"], map["data"]);
+}
+
+#[tokio::test]
+async fn lists_that_are_too_long_to_merge_are_refused() {
+    let api = Api::start().await;
+    assert_eq!(api.post(MAPS, &json!({"metadata": {"name": "a"}})).await.code, 201);
+    let finalizers: Vec<String> = (0..100_000).map(|n| format!("example.com/{n}")).collect();
+    let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+    let kind = "application/strategic-merge-patch+json";
+    let reply = api.raw(Method::PATCH, &format!("{MAPS}/a"), &[("content-type", kind)], patch.into()).await;
+    assert_eq!(reply.code, 422);
+    assert_eq!(api.get(&format!("{MAPS}/a")).await.code, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_gives_its_place_back() {
+    let api = Api::start_with(&["--max-mutating-requests-inflight=1", "--request-timeout=500ms"]).await;
+    let mut slow = TcpStream::connect(api.server.address()).await.unwrap();
+    let head =
+        format!("POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 504");
+    // The connection stays, and hyper goes on reading from it.
+    let created = async { while api.post(MAPS, &json!({"metadata": {"name": "a"}})).await.code == 429 {} };
+    tokio::time::timeout(Duration::from_secs(30), created).await.unwrap();
+    assert_eq!(api.get(&format!("{MAPS}/a")).await.code, 200);
 }

@@ -195,10 +195,15 @@ impl AccessReviews {
         let status: AccessStatus = review(&self.client, path, &asked).await?;
         let verdict = status.verdict()?;
         let ttl = if verdict.decision == Decision::Allow { self.allowed_ttl } else { self.refused_ttl };
-        self.known.put(key, verdict.clone(), ttl);
+        if key.len() <= LONGEST_REMEMBERED {
+            self.known.put(key, verdict.clone(), ttl);
+        }
         Ok(verdict)
     }
 }
+
+/// The longest question whose answer is kept, in bytes; upstream's limit. Paths are the client's to choose.
+const LONGEST_REMEMBERED: usize = 10_000;
 
 /// What a `SubjectAccessReview` asks. What is empty is left out, as Go does.
 fn access_spec(attributes: &Attributes<'_>) -> Value {

@@ -140,10 +140,15 @@ impl<T: Resource> Store<T> {
 
     /// Makes the store equal to `objects`, and leaves alone what is `kept`; the events that lead there.
     pub(super) fn replace(&self, objects: Vec<T>, kept: BTreeSet<ObjectKey>) -> Vec<Event<T>> {
-        let mut present = kept;
-        present.extend(objects.iter().map(ObjectKey::of));
+        // Another object of the same name is another object: the first has gone.
+        let present: BTreeMap<ObjectKey, Option<&String>> =
+            objects.iter().map(|object| (ObjectKey::of(object), object.meta().uid.as_ref())).collect();
+        let stays = |(key, old): &(&ObjectKey, &Arc<T>)| match present.get(*key) {
+            Some(uid) => old.meta().uid.as_ref() == *uid,
+            None => kept.contains(*key),
+        };
         let gone: Vec<ObjectKey> =
-            self.inner.read().objects.keys().filter(|key| !present.contains(*key)).cloned().collect();
+            self.inner.read().objects.iter().filter(|entry| !stays(entry)).map(|(key, _)| key.clone()).collect();
         let mut events: Vec<Event<T>> =
             gone.iter().filter_map(|key| self.inner.write().remove(key)).map(Event::Deleted).collect();
         events.extend(objects.into_iter().filter_map(|object| self.apply(object)));
@@ -232,6 +237,10 @@ mod tests {
         let events =
             store.replace(vec![pod("a", "y", "2", "n"), pod("b", "z", "4", "m"), pod("c", "w", "5", "n")], NOTHING);
         assert_eq!(names(&events), ["-a/x", "~b/z", "+c/w"]);
+        let mut another = pod("a", "y", "6", "n");
+        another.metadata.uid = Some("another".into());
+        let events = store.replace(vec![another, pod("b", "z", "4", "m"), pod("c", "w", "5", "n")], NOTHING);
+        assert_eq!(names(&events), ["-a/y", "+a/y"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use api_types::meta::ObjectMeta;
 use tokio::sync::{Notify, mpsc};
 
 use crate::pod::PodExt;
-use crate::runtime::{PodUid, Result, RuntimePod, SandboxId};
+use crate::runtime::{ContainerId, PodUid, Result, RuntimeError, RuntimePod, SandboxId};
 use crate::volumes::pods_on_disk;
 use crate::workers::{Context, NODE_LABEL};
 
@@ -75,6 +75,11 @@ async fn look(context: &Context) -> Result<Found> {
     let pods = context.runtime.list_pods().await?;
     let live: HashSet<&SandboxId> = pods.iter().flat_map(|pod| &pod.sandboxes).map(|sandbox| &sandbox.id).collect();
     for sandbox in connected.iter().filter(|sandbox| !live.contains(sandbox)) {
+        // What cannot be read is not listed, but it is there.
+        let asked = context.runtime.container_status(&ContainerId::from(sandbox.as_str())).await;
+        if !matches!(asked, Err(RuntimeError::NotFound(_))) {
+            continue;
+        }
         if let Err(error) = context.network.tear_down(sandbox).await {
             tracing::warn!(%sandbox, "taking back the network of a sandbox that is gone: {error}");
         }

@@ -149,6 +149,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a static pod of this uid is called so.
+    fn is_mirror_of(&self, key: &ObjectKey, uid: &PodUid) -> bool {
+        self.statics.values().filter_map(|pods| pods.get(uid)).any(|pod| pod.key() == *key)
+    }
+
     fn api_pod(&mut self, key: &ObjectKey, pod: Option<Arc<Pod>>) {
         let own = pod.as_ref().filter(|pod| !pod.is_mirror());
         if let Some(old) = self.by_key.get(key).filter(|old| own.is_none_or(|pod| pod.uid() != **old)).cloned() {
@@ -161,8 +166,11 @@ impl Dispatcher {
             return;
         };
         if pod.is_mirror() {
-            if let Some(uid) = pod.annotation(annotations::CONFIG_MIRROR) {
-                self.workers.context().statuses.observe(&uid.into(), &pod);
+            // Anybody can write the annotation; only a static pod's own mirror is believed.
+            if let Some(uid) =
+                pod.annotation(annotations::CONFIG_MIRROR).map(PodUid::from).filter(|uid| self.is_mirror_of(key, uid))
+            {
+                self.workers.context().statuses.observe(&uid, &pod);
             }
             self.touch_mirror(key);
             return;

@@ -34,14 +34,22 @@ pub(super) fn write(volume: &Dir, payload: &Payload, share: Share) -> io::Result
     let current = current(volume)?.filter(|(_, data)| is_current(data, payload, share));
     let name = match current {
         Some((name, _)) => name,
-        None => {
-            let fresh = write_files(volume, payload, share)?;
-            swap(volume, &fresh)?;
-            fresh
-        }
+        None => renew(volume, payload, share)?,
     };
     link_names(volume, payload)?;
     remove_stale(volume, &name)
+}
+
+/// Writes all files anew and has the names lead to them; the name of their directory. What an attempt writes that fails
+/// half-way does not stay: the next attempts would fill the disk or, of a secret, the memory.
+fn renew(volume: &Dir, payload: &Payload, share: Share) -> io::Result<OsString> {
+    let present = volume.read_link(DATA).unwrap_or_default();
+    remove_stale(volume, &present)?;
+    let renewed = write_files(volume, payload, share).and_then(|fresh| swap(volume, &fresh).map(|()| fresh));
+    if renewed.is_err() {
+        remove_stale(volume, &present)?;
+    }
+    renewed
 }
 
 /// Only plain relative paths, and no name of the writer's own.
@@ -201,6 +209,24 @@ mod tests {
         let mut names: Vec<String> = names.filter(|name| !name.starts_with("..")).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let volume = directory.path();
+        write(volume, &payload(&[("a", "1")])).unwrap();
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(volume).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        for impossible in [[("a", "1"), ("a/b", "2")], [("a", "1"), (&*"x".repeat(300), "2")]] {
+            assert!(write(volume, &payload(&impossible)).is_err());
+            assert_eq!(names(), before);
+        }
+        assert_eq!(fs::read_to_string(volume.join("a")).unwrap(), "1");
     }
 
     #[test]
