@@ -100,7 +100,12 @@ impl Cluster {
 
     /// Starts a daemon again after it was killed.
     pub fn restart(&self, daemon: &str) {
-        let script = format!("cd {:?} && . hack/lib/env.sh && . hack/lib/daemons.sh && start_daemon {daemon}", root());
+        // Killing is asynchronous, and what still runs is not started.
+        let script = format!(
+            "cd {:?} && . hack/lib/env.sh && . hack/lib/daemons.sh && ended() {{ ! is_running {daemon}; }} && \
+             wait_for 10 'the end of {daemon}' ended && start_daemon {daemon}",
+            root()
+        );
         let status = Command::new("bash").args(["-euc", &script]).status().unwrap();
         assert!(status.success(), "starting {daemon}");
     }
