@@ -8,9 +8,12 @@ is_running() {
   [ "$(start_time "$pid")" = "$started" ]
 }
 
-# When a process started, in clock ticks since boot; nothing for one that has ended, reaped or not.
+# When a process started, in clock ticks since boot; nothing for one that has ended, reaped or not. One whose first thread
+# has ended has not, as long as others hold its ports.
 start_time() {
-  sed -n 's/.*) \([^ZX] .*\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 | grep .
+  local state=ZX
+  [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -le 1 ] || state=_
+  sed -n "s/.*) \([^$state] .*\)/\1/p" "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 | grep .
 }
 
 # `start NAME COMMAND…`: in a session of its own, so that it outlives this shell.
