@@ -19,6 +19,8 @@ fn a_workload_with_every_client() {
     strangers_get_nothing(&cluster);
     let idle = Machine::look();
     let kubectls = cluster.kubectls();
+    // Without one, ctl alone takes the tour.
+    let _ = test_needs::need("a kubectl", kubectls.first().ok_or("there is none on the path"));
     let newest = kubectls.last().map(Client::name);
     if let Some(newest) = kubectls.last() {
         who_may(newest);
