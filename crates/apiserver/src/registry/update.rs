@@ -188,6 +188,7 @@ impl Registry {
         old: &dyn Object,
     ) -> Result<Box<dyn Object>, StatusError> {
         let Update { rest, write, .. } = update;
+        check_names(&mut *scale, update.target)?;
         let before = scale_of(rest, old)?;
         let review = Review::other(update.door(), write, &mut scale, decode_as::<Scale>);
         self.admit(&mut review.with_old(&before)).await?;
@@ -196,6 +197,10 @@ impl Registry {
         let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
         rest.strategy.set_replicas(&mut *new, replicas)?;
         new.meta_mut().resource_version.clone_from(&scale.metadata.resource_version);
+        // What the scale insists on is checked as for the object itself.
+        if let Some(uid) = scale.metadata.uid.clone().filter(|uid| !uid.is_empty()) {
+            new.meta_mut().uid = Some(uid);
+        }
         Ok(new)
     }
 

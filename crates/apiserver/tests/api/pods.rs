@@ -180,6 +180,9 @@ async fn deployments_scale() {
     assert_eq!(api.put(&path, &scale).await.ok()["spec"]["replicas"], 3);
     assert_eq!(api.merge(&path, &json!({"spec": {"replicas": 5}})).await.ok()["spec"]["replicas"], 5);
     assert_eq!(api.put(&path, &scale).await.code, 409);
+    let another = |metadata| json!({"metadata": metadata, "spec": {"replicas": 7}});
+    assert_eq!(api.merge(&path, &another(json!({"uid": "of another d"}))).await.code, 409);
+    assert_eq!(api.put(&path, &another(json!({"name": "e"}))).await.code, 400);
     let scaled = api.get(&format!("{deployments}/d")).await.ok();
     assert_eq!((scaled["spec"]["replicas"].as_i64(), scaled["metadata"]["generation"].as_i64()), (Some(5), Some(3)));
 }
