@@ -77,7 +77,7 @@ impl Registry {
         for warning in rest.strategy.warnings(&**object)? {
             write.warn(warning);
         }
-        let reservation = rest.strategy.reserve(Some(&mut **object), None).await?;
+        let reservation = rest.strategy.reserve(Some(&mut **object), None, write.options.dry_run).await?;
         self.store_new(rest, write, target, new, reservation).await
     }
 

@@ -80,7 +80,7 @@ impl Registry {
         if write.options.dry_run == DryRun::Off {
             let revision = self.store.delete(&item.key, item.revision).await?;
             object.meta_mut().resource_version = Some(revision.to_string());
-            rest.strategy.reserve(None, Some(&*object)).await?.commit().await;
+            rest.strategy.reserve(None, Some(&*object), DryRun::Off).await?.commit().await;
         }
         Ok(Deleted::Gone(match rest.strategy.delete_answer() {
             DeleteAnswer::Object => {

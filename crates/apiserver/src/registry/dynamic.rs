@@ -5,7 +5,7 @@ use api_types::{Dynamic, Object, StatusError, WrongType, autoscaling::Scale};
 use futures::future::{self, BoxFuture};
 
 use super::{
-    Part, Strategy,
+    DryRun, Part, Strategy,
     reservation::Reservation,
     strategy::{AbsentUpdate, BlindUpdate, DeleteAnswer, Dependents, Grace},
 };
@@ -127,6 +127,7 @@ impl Strategy for DynamicStrategy {
         &'a self,
         _new: Option<&'a mut dyn Object>,
         _old: Option<&'a dyn Object>,
+        _dry_run: DryRun,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
         Box::pin(future::ready(Ok(Reservation::default())))
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use api_types::{Object, StatusError, WrongType, autoscaling::Scale, jiff::Timestamp, k8s_openapi::Resource};
 use futures::future::BoxFuture;
 
-use super::{reservation::Reservation, shape::Shape};
+use super::{DryRun, reservation::Reservation, shape::Shape};
 
 /// Which part of an object a request writes; the rest stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,7 @@ pub trait Strategy: Send + Sync + 'static {
         &'a self,
         new: Option<&'a mut dyn Object>,
         old: Option<&'a dyn Object>,
+        dry_run: DryRun,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>>;
 }
 
@@ -190,13 +191,14 @@ pub trait TypedStrategy: Send + Sync + 'static {
     }
 
     /// Takes from shared pools what the new object needs (and writes it into the object), given what the old one has.
-    /// `new` is `None` for a deletion.
+    /// `new` is `None` for a deletion. A dry run takes nothing: it gets what was free when it looked.
     fn reserve<'a>(
         &'a self,
         new: Option<&'a mut Self::Kind>,
         old: Option<&'a Self::Kind>,
+        dry_run: DryRun,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
-        let _ = (new, old);
+        let _ = (new, old, dry_run);
         Box::pin(async { Ok(Reservation::default()) })
     }
 }
@@ -280,9 +282,10 @@ impl<S: TypedStrategy> Strategy for S {
         &'a self,
         new: Option<&'a mut dyn Object>,
         old: Option<&'a dyn Object>,
+        dry_run: DryRun,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
         match (new.map(kind_mut::<S>).transpose(), old.map(kind::<S>).transpose()) {
-            (Ok(new), Ok(old)) => TypedStrategy::reserve(self, new, old),
+            (Ok(new), Ok(old)) => TypedStrategy::reserve(self, new, old, dry_run),
             (Err(error), _) | (_, Err(error)) => Box::pin(async move { Err(error.into()) }),
         }
     }

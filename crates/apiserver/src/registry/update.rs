@@ -231,7 +231,7 @@ impl Registry {
         let removed = may_be_removed(&*rest.strategy, &*new.object)?;
         // An object that goes needs nothing any more.
         let kept = if removed { None } else { Some(&mut *new.object) };
-        let reservation = rest.strategy.reserve(kept, Some(&*old.object)).await?;
+        let reservation = rest.strategy.reserve(kept, Some(&*old.object), write.options.dry_run).await?;
         let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
         let value = match rest.encode(&*new.object, &json, &managed).await {
             Ok(value) => value,

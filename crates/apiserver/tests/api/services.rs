@@ -117,6 +117,22 @@ async fn node_ports_are_given_once() {
 }
 
 #[tokio::test]
+async fn a_dry_run_gets_addresses_and_ports_but_takes_none() {
+    let api = start().await;
+    let revision = async || api.get(SERVICES).await.ok()["metadata"]["resourceVersion"].clone();
+    let before = revision().await;
+    let spec = json!({"type": "NodePort", "clusterIP": "10.9.0.5"});
+    let tried = api.post(&format!("{SERVICES}?dryRun=All"), &service("a", spec.clone())).await.ok();
+    assert_eq!(tried["spec"]["clusterIP"], "10.9.0.5");
+    assert!(tried["spec"]["ports"][0]["nodePort"].is_number(), "{tried}");
+    assert_eq!(revision().await, before, "a place was taken, if only for a moment");
+
+    api.post(SERVICES, &service("a", spec.clone())).await.ok();
+    let taken = api.post(&format!("{SERVICES}?dryRun=All"), &service("b", spec)).await.failure();
+    assert!(taken.2.contains("provided IP is already allocated"), "{}", taken.2);
+}
+
+#[tokio::test]
 async fn the_server_is_a_service_itself() {
     let api = start().await;
     let service = api.get(&format!("{SERVICES}/kubernetes")).await.ok();

@@ -13,7 +13,10 @@ use super::{
     prepare::{needs_address, needs_health_check_port, needs_node_ports},
     range::{Place, Range},
 };
-use crate::registry::reservation::{Release, Reservation};
+use crate::registry::{
+    DryRun,
+    reservation::{Release, Reservation},
+};
 
 /// The pools of the cluster.
 #[derive(Clone)]
@@ -50,13 +53,31 @@ pub(super) fn node_ports_of(spec: &ServiceSpec) -> Vec<i32> {
     ports
 }
 
+/// What a write takes of pools: nothing, in a dry run.
+struct Taking {
+    dry_run: DryRun,
+    reservation: Reservation,
+}
+
+impl Taking {
+    async fn take(&mut self, pool: &Pool, wishes: &[Wanted]) -> Result<Vec<Place>, PoolError> {
+        if self.dry_run == DryRun::All {
+            return pool.look(wishes).await;
+        }
+        let places = pool.take(wishes).await?;
+        self.reservation.taken.extend(places.iter().map(|place| held(pool, *place)));
+        Ok(places)
+    }
+}
+
 /// Makes sure that a service has what it needs; what the old one had need not be taken again.
 pub(super) async fn reserve(
     pools: &Pools,
     new: Option<&mut Service>,
     old: Option<&Service>,
+    dry_run: DryRun,
 ) -> Result<Reservation, StatusError> {
-    let mut reservation = Reservation::default();
+    let mut taking = Taking { dry_run, reservation: Reservation::default() };
     let old_spec = old.and_then(|old| old.spec.as_ref());
     let had_addresses = old_spec.map(addresses_of).unwrap_or_default();
     let had_ports = old_spec.map(node_ports_of).unwrap_or_default();
@@ -64,14 +85,15 @@ pub(super) async fn reserve(
     if let Some(new) = new {
         let name = new.metadata.name.clone().unwrap_or_default();
         if let Some(spec) = &mut new.spec
-            && let Err(error) = fill(pools, spec, &had_addresses, &had_ports, &mut reservation).await
+            && let Err(error) = fill(pools, spec, &had_addresses, &had_ports, &mut taking).await
         {
-            reservation.cancel().await;
+            taking.reservation.cancel().await;
             return Err(error.into_status(&name));
         }
         addresses = new.spec.as_ref().map(addresses_of).unwrap_or_default();
         ports = new.spec.as_ref().map(node_ports_of).unwrap_or_default();
     }
+    let mut reservation = taking.reservation;
     let gone = had_addresses.iter().filter(|address| !addresses.contains(address));
     let gone = gone.filter_map(|address| pools.addresses.range.place_of_address(*address));
     reservation.superseded.extend(gone.map(|place| held(&pools.addresses, place)));
@@ -90,25 +112,20 @@ async fn fill(
     spec: &mut ServiceSpec,
     had_addresses: &[IpAddr],
     had_ports: &[i32],
-    reservation: &mut Reservation,
+    taking: &mut Taking,
 ) -> Result<(), Refusal> {
     if needs_address(spec) {
-        fill_address(&pools.addresses, spec, had_addresses, reservation).await?;
+        fill_address(&pools.addresses, spec, had_addresses, taking).await?;
     }
     let mut wishes = PortWishes::of(&pools.ports.range, spec, had_ports)?;
-    let places = pools.ports.take(&wishes.wanted()).await.map_err(|error| wishes.refusal(&pools.ports.range, error))?;
-    reservation.taken.extend(places.iter().map(|place| held(&pools.ports, *place)));
+    let places =
+        taking.take(&pools.ports, &wishes.wanted()).await.map_err(|error| wishes.refusal(&pools.ports.range, error))?;
     let ports: Vec<i32> = places.iter().filter_map(|place| pools.ports.range.port(*place)).collect();
     wishes.fulfil(spec, &ports);
     Ok(())
 }
 
-async fn fill_address(
-    pool: &Pool,
-    spec: &mut ServiceSpec,
-    had: &[IpAddr],
-    reservation: &mut Reservation,
-) -> Result<(), Refusal> {
+async fn fill_address(pool: &Pool, spec: &mut ServiceSpec, had: &[IpAddr], taking: &mut Taking) -> Result<(), Refusal> {
     let refuse = |ips: Option<Vec<String>>, why: String| {
         Refusal::Invalid(FieldError::invalid(&Path::new("spec").child("clusterIPs"), ips, why))
     };
@@ -123,14 +140,13 @@ async fn fill_address(
         })?),
         None => Wanted::Any,
     };
-    let places = pool.take(&[wish]).await.map_err(|error| match (error, asked) {
+    let places = taking.take(pool, &[wish]).await.map_err(|error| match (error, asked) {
         (PoolError::Taken(_), Some(address)) => {
             let why = format!("failed to allocate IP {address}: provided IP is already allocated");
             refuse(spec.cluster_ips.clone(), why)
         }
         (error, _) => Refusal::Failed("failed to allocate a serviceIP", error),
     })?;
-    reservation.taken.extend(places.iter().map(|place| held(pool, *place)));
     let address = places.first().and_then(|place| pool.range.address(*place)).map(|address| address.to_string());
     spec.cluster_ips = address.clone().map(|address| vec![address]);
     spec.cluster_ip = address;

@@ -17,7 +17,7 @@ pub use allocate::Pools;
 pub use network::{PortRange, ServiceNetwork};
 
 use crate::registry::{
-    TypedStrategy,
+    DryRun, TypedStrategy,
     reservation::Reservation,
     shape::Split,
     strategy::{AbsentUpdate, DeleteAnswer},
@@ -48,7 +48,8 @@ impl TypedStrategy for Services {
         &'a self,
         new: Option<&'a mut Service>,
         old: Option<&'a Service>,
+        dry_run: DryRun,
     ) -> BoxFuture<'a, Result<Reservation, StatusError>> {
-        Box::pin(allocate::reserve(&self.pools, new, old))
+        Box::pin(allocate::reserve(&self.pools, new, old, dry_run))
     }
 }

@@ -74,6 +74,15 @@ impl Pool {
         self.change(|places| wishes.iter().map(|wish| fulfil(&self.range, places, *wish)).collect()).await
     }
 
+    /// What [`Self::take`] would give now; nothing is taken.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub async fn look(&self, wishes: &[Wanted]) -> Result<Vec<Place>, PoolError> {
+        let mut places = self.taken().await?;
+        wishes.iter().map(|wish| fulfil(&self.range, &mut places, *wish)).collect()
+    }
+
     /// Gives a place back.
     ///
     /// # Errors
