@@ -47,6 +47,8 @@ pub use k8s_openapi::api::discovery::v1 as discovery;
 pub use k8s_openapi::api::events::v1 as events;
 /// `policy/v1`.
 pub use k8s_openapi::api::policy::v1 as policy;
+/// `rbac.authorization.k8s.io/v1`.
+pub use k8s_openapi::api::rbac::v1 as rbac;
 /// `meta/v1`: what every object shares.
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 /// An integer or a string, such as a port or a percentage.

@@ -157,6 +157,8 @@ impl Column {
     pub const NAME: Self = Self::of("Name", ["string", "name"], "Name must be unique within a namespace.");
     /// Time since creation.
     pub const AGE: Self = Self::text("Age", "Time since the object was created.");
+    /// When it was created; the second column of kinds that upstream has no printer for.
+    pub const CREATED_AT: Self = Self::of("Created At", ["date", ""], "When the object was created.");
 
     const fn of(name: &'static str, [r#type, format]: [&'static str; 2], description: &'static str) -> Self {
         Self {

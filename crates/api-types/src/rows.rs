@@ -3,9 +3,9 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apps, authentication, authorization, coordination, core, discovery, events,
+    apps, authentication, authorization, coordination, core, discovery, events, rbac,
     resource::Resource,
-    validation::names::{dns1035_label, dns1123_label},
+    validation::names::{dns1035_label, dns1123_label, path_segment},
 };
 
 const CREATE: &[&str] = &["create"];
@@ -82,6 +82,17 @@ pub static SUBJECT_ACCESS_REVIEWS: Resource =
     Resource::of::<authorization::SubjectAccessReview>("subjectaccessreviews", "subjectaccessreview")
         .cluster()
         .verbs(CREATE);
+/// `rbac.authorization.k8s.io/v1`.
+pub static CLUSTER_ROLE_BINDINGS: Resource =
+    Resource::of::<rbac::ClusterRoleBinding>("clusterrolebindings", "clusterrolebinding").cluster().names(path_segment);
+/// `rbac.authorization.k8s.io/v1`.
+pub static CLUSTER_ROLES: Resource =
+    Resource::of::<rbac::ClusterRole>("clusterroles", "clusterrole").cluster().names(path_segment);
+/// `rbac.authorization.k8s.io/v1`.
+pub static ROLE_BINDINGS: Resource =
+    Resource::of::<rbac::RoleBinding>("rolebindings", "rolebinding").names(path_segment);
+/// `rbac.authorization.k8s.io/v1`.
+pub static ROLES: Resource = Resource::of::<rbac::Role>("roles", "role").names(path_segment);
 /// `coordination.k8s.io/v1`.
 pub static LEASES: Resource = Resource::of::<coordination::Lease>("leases", "lease");
 /// `discovery.k8s.io/v1`.

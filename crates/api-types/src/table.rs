@@ -63,6 +63,12 @@ pub fn age(created: Option<&Time>) -> String {
     }
 }
 
+/// When something was created, `<unknown>` when absent.
+#[must_use]
+pub fn created_at(created: Option<&Time>) -> String {
+    created.map_or_else(|| "<unknown>".to_owned(), |created| created.0.to_string())
+}
+
 /// `seconds` in at most two units: `45s`, `3m12s`, `5h2m`, `2d3h`, `400d`, `2y35d`, after
 /// `k8s.io/apimachinery/pkg/util/duration.HumanDuration`.
 #[must_use]

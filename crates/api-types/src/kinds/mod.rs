@@ -15,6 +15,7 @@ mod lease;
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod replica_set;
 mod replicated;
 mod replication_controller;

@@ -10,7 +10,7 @@ pub mod service;
 
 use std::sync::Arc;
 
-use api_types::{Resource, Subresource, core, resource::STATUS_VERBS, rows};
+use api_types::{Resource, Subresource, core, rbac, resource::STATUS_VERBS, rows};
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
@@ -200,6 +200,14 @@ static LINES: &[Line] = &[
     answered(&rows::SELF_SUBJECT_ACCESS_REVIEWS, |means| Arc::new(Reviews::own_access(means.reviewer.clone()))),
     answered(&rows::SELF_SUBJECT_RULES_REVIEWS, |means| Arc::new(Reviews::own_rules(means.reviewer.clone()))),
     answered(&rows::SUBJECT_ACCESS_REVIEWS, |means| Arc::new(Reviews::access(means.reviewer.clone()))),
+    stored(
+        &rows::CLUSTER_ROLE_BINDINGS,
+        "clusterrolebindings",
+        |_| Arc::new(Of::<rbac::ClusterRoleBinding>::default()),
+    ),
+    stored(&rows::CLUSTER_ROLES, "clusterroles", |_| Arc::new(Of::<rbac::ClusterRole>::default())),
+    stored(&rows::ROLE_BINDINGS, "rolebindings", |_| Arc::new(Of::<rbac::RoleBinding>::default())),
+    stored(&rows::ROLES, "roles", |_| Arc::new(Of::<rbac::Role>::default())),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
 ];

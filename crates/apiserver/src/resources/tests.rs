@@ -33,6 +33,10 @@ localsubjectaccessreviews - authorization.k8s.io/v1 true LocalSubjectAccessRevie
 selfsubjectaccessreviews - authorization.k8s.io/v1 false SelfSubjectAccessReview create - -
 selfsubjectrulesreviews - authorization.k8s.io/v1 false SelfSubjectRulesReview create - -
 subjectaccessreviews - authorization.k8s.io/v1 false SubjectAccessReview create - -
+clusterrolebindings - rbac.authorization.k8s.io/v1 false ClusterRoleBinding ALL - -
+clusterroles - rbac.authorization.k8s.io/v1 false ClusterRole ALL - -
+rolebindings - rbac.authorization.k8s.io/v1 true RoleBinding ALL - -
+roles - rbac.authorization.k8s.io/v1 true Role ALL - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
 ";
