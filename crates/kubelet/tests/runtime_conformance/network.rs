@@ -76,7 +76,7 @@ async fn pods_reach_each_other(h: &Harness, network: &Kubenet, state_dir: &std::
         network.ready().await.unwrap();
     }
     let port = HostPort { host_ip: None, host_port: HOST_PORT, container_port: 8080, protocol: Protocol::Tcp };
-    let (a, b) = (pod(h, network, 0, &[port]).await, pod(h, network, 1, &[]).await);
+    let (a, b) = (pod(h, network, 0, &[port.clone()]).await, pod(h, network, 1, &[]).await);
     assert_eq!((a.ip.to_string().as_str(), b.ip.to_string().as_str()), ("10.250.0.2", "10.250.0.3"));
 
     let runtime = &*h.runtime;
@@ -92,6 +92,10 @@ async fn pods_reach_each_other(h: &Harness, network: &Kubenet, state_dir: &std::
     let restarted = kubenet(state_dir);
     restarted.set_pod_cidrs(&cidr).await.unwrap();
     assert_eq!(restarted.pod_ips(&a.sandbox).await.unwrap(), [a.ip]);
+    shell(&format!("ip link del veth{}", &a.sandbox.id.as_str()[..8]));
+    assert!(restarted.pod_ips(&a.sandbox).await.unwrap().is_empty(), "an address that leads nowhere");
+    assert_eq!(restarted.set_up(&h.sandbox.pod, &a.sandbox, &[port]).await.unwrap(), [a.ip]);
+    assert_eq!(inside(runtime, &b, &fetch(format!("{}:8080", a.ip))).await, "hello from pod0\n");
     let c = pod(h, &restarted, 2, &[]).await;
     assert_eq!(c.ip.to_string(), "10.250.0.4");
     assert_eq!(inside(runtime, &b, &fetch(format!("{}:8080", c.ip))).await, "hello from pod2\n");

@@ -182,8 +182,11 @@ impl PodNetwork for Kubenet {
     }
 
     async fn pod_ips(&self, sandbox: &SandboxStatus) -> Result<PodIps> {
-        let node = self.node.lock().await;
-        Ok(node.records.get(&sandbox.id).map(|record| IpAddr::V4(record.ip)).into_iter().collect())
+        let record = self.node.lock().await.records.get(&sandbox.id).cloned();
+        let Some(record) = record else { return Ok(PodIps::new()) };
+        // The kubelet may have ended between the record and the last step of the wiring.
+        let wired = Netlink::open()?.is_up(&link_name(&sandbox.id)).await?;
+        Ok(if wired { vec![IpAddr::V4(record.ip)] } else { PodIps::new() })
     }
 
     async fn tear_down(&self, sandbox: &SandboxId) -> Result<()> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use futures::{StreamExt, TryStreamExt};
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkFlags, LinkHeader};
 use rtnetlink::{Error, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -55,10 +55,19 @@ impl Netlink {
         ignore(is_absent, deleted).map_err(|error| failed(format!("delete link {name}"), error))
     }
 
+    /// Whether a link is there and up.
+    pub(super) async fn is_up(&self, name: &str) -> Result<bool> {
+        Ok(self.link(name).await?.is_some_and(|header| header.flags.contains(LinkFlags::Up)))
+    }
+
     async fn index(&self, name: &str) -> Result<Option<u32>> {
+        Ok(self.link(name).await?.map(|header| header.index))
+    }
+
+    async fn link(&self, name: &str) -> Result<Option<LinkHeader>> {
         let mut links = std::pin::pin!(self.handle.link().get().match_name(name).execute());
         match links.next().await {
-            Some(Ok(link)) => Ok(Some(link.header.index)),
+            Some(Ok(link)) => Ok(Some(link.header)),
             Some(Err(error)) if is_absent(&error) => Ok(None),
             Some(Err(error)) => Err(failed(format!("look for link {name}"), error)),
             None => Ok(None),
@@ -104,7 +113,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Makes the pair and brings both ends up; one that is there is left as it is.
+    /// Makes the pair and brings both ends up, the node's at the very end: where that is up, everything is done. What
+    /// is there is left as it is.
     pub(super) async fn connect(self) -> Result<()> {
         let netlink = Netlink::open()?;
         let bridge = netlink.require(&self.bridge).await?;
@@ -113,9 +123,12 @@ impl Wire {
         ignore(exists_already, added).map_err(|error| failed(operation.clone(), error))?;
         let port = netlink.require(&self.host_link).await?;
         let hairpin = LinkBridgePort::new(port).hairpin(true).build();
-        netlink.handle.link().set_port(hairpin).execute().await.map_err(|error| failed(operation, error))?;
+        let set = netlink.handle.link().set_port(hairpin).execute().await;
+        set.map_err(|error| failed(operation.clone(), error))?;
         let (address, gateway) = (self.address, self.gateway);
-        netns::inside(self.pid, move || async move { configure_pod(address, gateway).await }).await
+        netns::inside(self.pid, move || async move { configure_pod(address, gateway).await }).await?;
+        let up = netlink.handle.link().set(LinkUnspec::new_with_index(port).up().build()).execute().await;
+        up.map_err(|error| failed(operation, error))
     }
 
     /// The pair: a port of the bridge here, `eth0` in the sandbox.
@@ -123,7 +136,7 @@ impl Wire {
         let mut peer = LinkUnspec::new_with_name(POD_LINK)
             .address(hardware_address(self.address.addr()).to_vec())
             .setns_by_pid(self.pid);
-        let mut link = LinkVeth::new(&self.host_link, POD_LINK).controller(bridge).up();
+        let mut link = LinkVeth::new(&self.host_link, POD_LINK).controller(bridge);
         if let Some(mtu) = self.mtu {
             peer = peer.mtu(mtu);
             link = link.mtu(mtu);
