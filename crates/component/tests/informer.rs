@@ -27,7 +27,7 @@ struct Script {
 }
 
 fn pod(name: &str, version: &str, spec: Value) -> Value {
-    let metadata = json!({"namespace": "n", "name": name, "resourceVersion": version});
+    let metadata = json!({"namespace": "n", "name": name, "uid": name, "resourceVersion": version});
     json!({"metadata": metadata, "spec": spec})
 }
 
@@ -101,4 +101,6 @@ async fn what_cannot_be_decoded_is_passed_over() {
     assert_eq!(all, ["added a", "added gone", "added c", "deleted gone"]);
     let names: Vec<_> = informer.store().list().iter().map(|pod| ObjectKey::of(&**pod).name).collect();
     assert_eq!(names, ["a", "c"], "a is shown as it was last readable");
+    let passed_over = ["a", "bad", "c", "gone"].map(|uid| informer.passes_over(uid));
+    assert_eq!(passed_over, [true, true, false, false]);
 }

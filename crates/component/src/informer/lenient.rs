@@ -1,7 +1,10 @@
 //! Objects that cannot be decoded. One of them must not keep an informer from the others, so it is passed over: named in
 //! the log, counted, and shown as it was last readable.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use api_types::codec::FromJson;
 use parking_lot::Mutex;
@@ -35,11 +38,14 @@ pub(super) struct Unreadable {
     pub key: ObjectKey,
     /// Where a watch goes on; `None` when even that cannot be read.
     pub version: Option<String>,
+    /// Its uid, as far as it can be read.
+    uid: String,
     error: String,
 }
 
-/// The versions of one collection's objects that have been named.
-pub(super) type Named = Mutex<HashMap<ObjectKey, Option<String>>>;
+/// The objects of one collection that cannot be decoded at present, as they were named.
+#[derive(Default)]
+pub(super) struct Named(Mutex<HashMap<ObjectKey, Unreadable>>);
 
 impl<'de, T: FromJson> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -56,6 +62,7 @@ impl Unreadable {
         struct Meta {
             namespace: String,
             name: String,
+            uid: String,
             resource_version: Option<String>,
         }
         #[derive(Default, Deserialize)]
@@ -64,16 +71,33 @@ impl Unreadable {
         }
         let Whole { metadata } = serde_json::from_str(raw.get()).unwrap_or_default();
         let key = ObjectKey::new(metadata.namespace, metadata.name);
-        Self { key, version: metadata.resource_version, error: error.to_string() }
+        Self { key, version: metadata.resource_version, uid: metadata.uid, error: error.to_string() }
     }
+}
 
-    /// Says so in the log and counts it, once for each version.
-    pub fn pass_over(&self, path: &str, named: &Named) {
-        let before = named.lock().insert(self.key.clone(), self.version.clone());
-        if before.as_ref() == Some(&self.version) {
+impl Named {
+    /// Says in the log that it is passed over and counts it, once for each version.
+    pub fn pass_over(&self, path: &str, object: Unreadable) {
+        let before = self.0.lock().insert(object.key.clone(), object.clone());
+        if before.is_some_and(|before| before.version == object.version) {
             return;
         }
         PASSED_OVER.inc();
-        tracing::error!(path, key = %self.key, error = self.error, "an object cannot be decoded, it is passed over");
+        tracing::error!(path, key = %object.key, error = object.error, "an object cannot be decoded, it is passed over");
+    }
+
+    /// It can be decoded now, or has gone.
+    pub fn forget(&self, key: &ObjectKey) {
+        self.0.lock().remove(key);
+    }
+
+    /// Only these cannot be decoded.
+    pub fn retain(&self, keys: &BTreeSet<ObjectKey>) {
+        self.0.lock().retain(|key, _| keys.contains(key));
+    }
+
+    /// Whether an object of this uid is among them.
+    pub fn has_uid(&self, uid: &str) -> bool {
+        self.0.lock().values().any(|object| object.uid == uid)
     }
 }

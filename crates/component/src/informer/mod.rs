@@ -116,7 +116,7 @@ impl<T: Item> Informer<T> {
             query: query.finish(),
             metadata_only: T::metadata_api(),
             store: Store::default(),
-            passed_over: Mutex::default(),
+            passed_over: lenient::Named::default(),
             handlers: Mutex::default(),
             synced: watch::Sender::new(false),
         };
@@ -127,6 +127,12 @@ impl<T: Item> Informer<T> {
     #[must_use]
     pub fn store(&self) -> &Store<T> {
         &self.shared.store
+    }
+
+    /// Whether the collection has an object of this uid that cannot be decoded, so that the copy may lack it.
+    #[must_use]
+    pub fn passes_over(&self, uid: &str) -> bool {
+        self.shared.passed_over.has_uid(uid)
     }
 
     /// Adds an index: objects by the values that `index` returns. Call before [`Informer::start`].

@@ -73,8 +73,9 @@ async fn list<T: Item>(client: &Client, shared: &Shared<T>) -> Result<Next, Fail
     let request = request(shared, &[], METADATA_LIST).map_err(|error| fail(kube::Error::HttpError(error)))?;
     let list: List<T> = client.request(request).await.map_err(fail)?;
     let (objects, unreadable) = split(list.items.unwrap_or_default());
-    unreadable.iter().for_each(|object| object.pass_over(&shared.path, &shared.passed_over));
-    let kept: BTreeSet<ObjectKey> = unreadable.into_iter().map(|object| object.key).collect();
+    let kept: BTreeSet<ObjectKey> = unreadable.iter().map(|object| object.key.clone()).collect();
+    shared.passed_over.retain(&kept);
+    unreadable.into_iter().for_each(|object| shared.passed_over.pass_over(&shared.path, object));
     shared.dispatch(shared.store.replace(objects, kept));
     shared.synced.send_replace(true);
     Ok(Next::Watch(list.metadata.resource_version))
@@ -109,21 +110,23 @@ async fn watch<T: Item>(
             WatchEvent::Added(Lenient::Readable(object)) | WatchEvent::Modified(Lenient::Readable(object)) => {
                 let object = trim(object);
                 remember(&mut version, object.meta().resource_version.as_ref());
+                shared.passed_over.forget(&ObjectKey::of(&object));
                 shared.store.apply(object)
             }
             WatchEvent::Deleted(Lenient::Readable(object)) => {
                 let object = trim(object);
                 remember(&mut version, object.meta().resource_version.as_ref());
+                shared.passed_over.forget(&ObjectKey::of(&object));
                 shared.store.remove(object)
             }
             WatchEvent::Added(Lenient::Unreadable(object)) | WatchEvent::Modified(Lenient::Unreadable(object)) => {
                 remember(&mut version, object.version.as_ref());
-                object.pass_over(&shared.path, &shared.passed_over);
+                shared.passed_over.pass_over(&shared.path, object);
                 None
             }
             WatchEvent::Deleted(Lenient::Unreadable(object)) => {
                 remember(&mut version, object.version.as_ref());
-                shared.passed_over.lock().remove(&object.key);
+                shared.passed_over.forget(&object.key);
                 shared.store.remove_key(&object.key)
             }
             WatchEvent::Bookmark(bookmark) => {

@@ -299,11 +299,12 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a source has the pod, or its worker is not through with it.
+    /// Whether a source has the pod, readable or not, or its worker is not through with it.
     fn is_wanted(&self, uid: &PodUid) -> bool {
         let in_api = || !self.refused.contains(uid) && self.by_key.values().any(|known| known == uid);
+        let unreadable = || self.api.as_ref().is_some_and(|api| api.pods.passes_over(uid.as_str()));
         let in_manifests = || self.statics.values().any(|pods| pods.contains_key(uid));
-        self.workers.pod(uid).is_some() || in_api() || in_manifests()
+        self.workers.pod(uid).is_some() || in_api() || in_manifests() || unreadable()
     }
 }
 
