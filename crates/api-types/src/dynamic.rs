@@ -191,7 +191,16 @@ impl KindOps for DynamicKind {
         self.expect(object).and(self.expect(old)).map(|_| Vec::new())
     }
 
-    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+    fn revalidate(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        self.validate_update(object, old)
+    }
+
+    fn validate_part_update(
+        &self,
+        object: &dyn Object,
+        old: &dyn Object,
+        _subresource: &str,
+    ) -> Result<Vec<FieldError>, WrongType> {
         self.validate_update(object, old)
     }
 

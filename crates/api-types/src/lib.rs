@@ -37,6 +37,8 @@ pub use k8s_openapi::api::authentication::v1 as authentication;
 pub use k8s_openapi::api::authorization::v1 as authorization;
 /// `autoscaling/v1`.
 pub use k8s_openapi::api::autoscaling::v1 as autoscaling;
+/// `certificates.k8s.io/v1`.
+pub use k8s_openapi::api::certificates::v1 as certificates;
 /// `coordination.k8s.io/v1`.
 pub use k8s_openapi::api::coordination::v1 as coordination;
 /// `v1`: the core group.
@@ -45,6 +47,8 @@ pub use k8s_openapi::api::core::v1 as core;
 pub use k8s_openapi::api::discovery::v1 as discovery;
 /// `events.k8s.io/v1`.
 pub use k8s_openapi::api::events::v1 as events;
+/// `networking.k8s.io/v1`.
+pub use k8s_openapi::api::networking::v1 as networking;
 /// `policy/v1`.
 pub use k8s_openapi::api::policy::v1 as policy;
 /// `rbac.authorization.k8s.io/v1`.

@@ -116,7 +116,14 @@ pub trait Kind:
         Vec::new()
     }
 
-    /// What is wrong with changing `old` into this, besides what [`Kind::validate`] says.
+    /// What is wrong with the object that an update makes, by the rules for new ones. What upstream lets stay because
+    /// `old` has it, too, is not wrong.
+    fn revalidate(&self, old: &Self) -> Vec<FieldError> {
+        let _ = old;
+        self.validate()
+    }
+
+    /// What is wrong with changing `old` into this, besides what [`Kind::revalidate`] says.
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
         let _ = old;
         Vec::new()
@@ -128,6 +135,12 @@ pub trait Kind:
         Vec::new()
     }
 
+    /// What is wrong with a write to a subresource that is a part of the object: `status`, if nothing else is said.
+    fn validate_part_update(&self, old: &Self, subresource: &str) -> Vec<FieldError> {
+        let _ = subresource;
+        self.validate_status_update(old)
+    }
+
     /// One value per column, in the order of [`Kind::COLUMNS`].
     fn cells(&self) -> Vec<Value> {
         vec![
@@ -136,6 +149,11 @@ pub trait Kind:
         ]
     }
 }
+
+/// What upstream says of `metadata.name`.
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+/// What upstream says of `metadata.creationTimestamp`.
+const CREATION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// A column of the server-side Table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,11 +172,11 @@ pub struct Column {
 
 impl Column {
     /// The object's name.
-    pub const NAME: Self = Self::of("Name", ["string", "name"], "Name must be unique within a namespace.");
+    pub const NAME: Self = Self::of("Name", ["string", "name"], NAME);
     /// Time since creation.
-    pub const AGE: Self = Self::text("Age", "Time since the object was created.");
+    pub const AGE: Self = Self::text("Age", CREATION);
     /// When it was created; the second column of kinds that upstream has no printer for.
-    pub const CREATED_AT: Self = Self::of("Created At", ["date", ""], "When the object was created.");
+    pub const CREATED_AT: Self = Self::of("Created At", ["date", ""], CREATION);
 
     const fn of(name: &'static str, [r#type, format]: [&'static str; 2], description: &'static str) -> Self {
         Self {

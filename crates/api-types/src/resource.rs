@@ -306,17 +306,28 @@ pub trait KindOps: Debug + Send + Sync {
     /// For an object of another kind.
     fn validate(&self, object: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
 
+    /// See [`Kind::revalidate`].
+    ///
+    /// # Errors
+    /// For objects of another kind.
+    fn revalidate(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
+
     /// See [`Kind::validate_update`].
     ///
     /// # Errors
     /// For objects of another kind.
     fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
 
-    /// See [`Kind::validate_status_update`].
+    /// See [`Kind::validate_part_update`].
     ///
     /// # Errors
     /// For objects of another kind.
-    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType>;
+    fn validate_part_update(
+        &self,
+        object: &dyn Object,
+        old: &dyn Object,
+        subresource: &str,
+    ) -> Result<Vec<FieldError>, WrongType>;
 
     /// See [`Kind::COLUMNS`].
     fn columns(&self) -> &[Column];
@@ -357,12 +368,21 @@ impl<T: Kind> KindOps for Typed<T> {
         object.expect_ref::<T>(T::KIND).map(Kind::validate)
     }
 
+    fn revalidate(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
+        Ok(object.expect_ref::<T>(T::KIND)?.revalidate(old.expect_ref(T::KIND)?))
+    }
+
     fn validate_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
         Ok(object.expect_ref::<T>(T::KIND)?.validate_update(old.expect_ref(T::KIND)?))
     }
 
-    fn validate_status_update(&self, object: &dyn Object, old: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
-        Ok(object.expect_ref::<T>(T::KIND)?.validate_status_update(old.expect_ref(T::KIND)?))
+    fn validate_part_update(
+        &self,
+        object: &dyn Object,
+        old: &dyn Object,
+        subresource: &str,
+    ) -> Result<Vec<FieldError>, WrongType> {
+        Ok(object.expect_ref::<T>(T::KIND)?.validate_part_update(old.expect_ref(T::KIND)?, subresource))
     }
 
     fn columns(&self) -> &[Column] {

@@ -3,9 +3,12 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apps, authentication, authorization, coordination, core, discovery, events, rbac,
+    apps, authentication, authorization, certificates, coordination, core, discovery, events, networking, rbac,
     resource::Resource,
-    validation::names::{dns1035_label, dns1123_label, path_segment},
+    validation::{
+        address,
+        names::{any_name, dns1035_label, dns1123_label, path_segment},
+    },
 };
 
 const CREATE: &[&str] = &["create"];
@@ -93,10 +96,31 @@ pub static ROLE_BINDINGS: Resource =
     Resource::of::<rbac::RoleBinding>("rolebindings", "rolebinding").names(path_segment);
 /// `rbac.authorization.k8s.io/v1`.
 pub static ROLES: Resource = Resource::of::<rbac::Role>("roles", "role").names(path_segment);
+/// `certificates.k8s.io/v1`.
+pub static CERTIFICATE_SIGNING_REQUESTS: Resource =
+    Resource::of::<certificates::CertificateSigningRequest>("certificatesigningrequests", "certificatesigningrequest")
+        .short(&["csr"])
+        .cluster()
+        .names(any_name);
 /// `coordination.k8s.io/v1`.
 pub static LEASES: Resource = Resource::of::<coordination::Lease>("leases", "lease");
 /// `discovery.k8s.io/v1`.
 pub static ENDPOINT_SLICES: Resource = Resource::of::<discovery::EndpointSlice>("endpointslices", "endpointslice");
+/// `networking.k8s.io/v1`.
+pub static INGRESS_CLASSES: Resource =
+    Resource::of::<networking::IngressClass>("ingressclasses", "ingressclass").cluster();
+/// `networking.k8s.io/v1`.
+pub static INGRESSES: Resource = Resource::of::<networking::Ingress>("ingresses", "ingress").short(&["ing"]);
+/// `networking.k8s.io/v1`.
+pub static IP_ADDRESSES: Resource = Resource::of::<networking::IPAddress>("ipaddresses", "ipaddress")
+    .short(&["ip"])
+    .cluster()
+    .names(address::canonical);
+/// `networking.k8s.io/v1`.
+pub static NETWORK_POLICIES: Resource =
+    Resource::of::<networking::NetworkPolicy>("networkpolicies", "networkpolicy").short(&["netpol"]);
+/// `networking.k8s.io/v1`.
+pub static SERVICE_CIDRS: Resource = Resource::of::<networking::ServiceCIDR>("servicecidrs", "servicecidr").cluster();
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +141,7 @@ mod tests {
         assert!(ops.set_defaults(&mut other).is_err());
         assert!(ops.validate(&other).is_err());
         assert!(ops.validate_update(&pod, &other).is_err());
-        assert!(ops.validate_status_update(&other, &pod).is_err());
+        assert!(ops.validate_part_update(&other, &pod, "status").is_err());
         let error = ops.cells(&other).unwrap_err();
         assert_eq!(error.to_string(), "an object of another kind was taken for a Pod");
     }

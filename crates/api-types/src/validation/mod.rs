@@ -1,5 +1,6 @@
 //! Rules shared by several kinds: names, labels, metadata, numbers.
 
+pub(crate) mod address;
 pub(crate) mod endpoint;
 pub(crate) mod keyed_data;
 pub mod meta;

@@ -11,11 +11,14 @@ pub type Rule = fn(&str) -> Vec<String>;
 const LABEL_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 const KEY_NAME_FORMAT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+const HTTP_PATH_FORMAT: &str = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
 
 /// Longest DNS label (RFC 1123), label value and name part of a label key, in bytes.
 pub const LABEL_MAX: usize = 63;
 /// Longest DNS subdomain (RFC 1123), in bytes.
 pub const SUBDOMAIN_MAX: usize = 253;
+/// Longest name of a signer, in bytes: a subdomain, and a subdomain and a label with a dot, with a slash between.
+const SIGNER_NAME_MAX: usize = SUBDOMAIN_MAX + 1 + SUBDOMAIN_MAX + 1 + LABEL_MAX;
 
 /// The errors that `rule` finds in the `value` of the field at `path`.
 pub(crate) fn check(rule: Rule, path: &Path, value: &str) -> Vec<FieldError> {
@@ -46,6 +49,11 @@ pub(crate) fn required(path: &Path, value: &str) -> Option<FieldError> {
     value.is_empty().then(|| FieldError::required(path, ""))
 }
 
+/// The errors that `rule` finds in a text that must be there.
+pub(crate) fn required_name(rule: Rule, path: &Path, value: &str) -> Vec<FieldError> {
+    if value.is_empty() { vec![FieldError::required(path, "")] } else { check(rule, path, value) }
+}
+
 /// `must be between …, inclusive`.
 #[must_use]
 pub fn between(low: i64, high: i64) -> String {
@@ -53,6 +61,9 @@ pub fn between(low: i64, high: i64) -> String {
 }
 
 fn with_examples(message: &str, format: &str, examples: &[&str]) -> String {
+    if examples.is_empty() {
+        return format!("{message} (regex used for validation is '{format}')");
+    }
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
     format!("{message} (e.g. {}regex used for validation is '{format}')", examples.join("or "))
 }
@@ -118,6 +129,38 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// A domain name whose first label is `*`.
+#[must_use]
+pub fn wildcard_subdomain(value: &str) -> Vec<String> {
+    let mut errors: Vec<String> = too_long(value, SUBDOMAIN_MAX, "characters").into_iter().collect();
+    if !value.strip_prefix("*.").is_some_and(is_subdomain_shaped) {
+        errors.push(with_examples(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            &format!("\\*\\.{SUBDOMAIN_FORMAT}"),
+            &["*.example.com"],
+        ));
+    }
+    errors
+}
+
+/// A domain, `/`, and something that may be the path of a URL; it has to be there.
+pub(crate) fn domain_prefixed_path(path: &Path, value: &str) -> Vec<FieldError> {
+    if value.is_empty() {
+        return vec![FieldError::required(path, "")];
+    }
+    let Some((host, rest)) = value.split_once('/').filter(|(host, rest)| !host.is_empty() && !rest.is_empty()) else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![FieldError::invalid(path, value, detail)];
+    };
+    let mut errors = check(dns1123_subdomain, path, host);
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !rest.bytes().all(good) {
+        let detail = with_examples("Invalid path", HTTP_PATH_FORMAT, &[]);
+        errors.push(FieldError::invalid(path, rest, detail));
+    }
+    errors
+}
+
 /// A label in DNS after RFC 1035 (it starts with a letter), as names of services are.
 #[must_use]
 pub fn dns1035_label(value: &str) -> Vec<String> {
@@ -130,6 +173,42 @@ pub fn dns1035_label(value: &str) -> Vec<String> {
         ));
     }
     errors
+}
+
+/// Whatever is there.
+#[must_use]
+pub fn any_name(_: &str) -> Vec<String> {
+    Vec::new()
+}
+
+/// A signer of certificates: a domain of two labels or more, `/`, a name.
+pub(crate) fn signer_name(path: &Path, value: &str) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = required(path, value).into_iter().collect();
+    let Some((domain, name)) = value.split_once('/').filter(|(_, name)| !name.contains('/')) else {
+        let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        errors.push(FieldError::invalid(path, value, detail));
+        return errors;
+    };
+    if domain.len() > SUBDOMAIN_MAX {
+        errors.push(FieldError::too_long(path, SUBDOMAIN_MAX));
+    }
+    errors.extend(each_label(dns1123_label, path, domain));
+    if !domain.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        errors.push(FieldError::invalid(path, domain, detail));
+    }
+    errors.extend(each_label(dns1123_subdomain, path, name));
+    if value.len() > SIGNER_NAME_MAX {
+        errors.push(FieldError::too_long(path, SIGNER_NAME_MAX));
+    }
+    errors
+}
+
+fn each_label(rule: Rule, path: &Path, value: &str) -> Vec<FieldError> {
+    let wrong = value.split('.').flat_map(|label| rule(label).into_iter().map(move |error| (label, error)));
+    wrong
+        .map(|(label, error)| FieldError::invalid(path, value, format!("validating label {label:?}: {error}")))
+        .collect()
 }
 
 /// A name that is safe as one segment of a URL's path; all that upstream asks of a few kinds.

@@ -1,6 +1,8 @@
-//! What an API server makes sure of: the namespaces that every cluster has, and the service by which pods reach it.
+//! What an API server makes sure of: the namespaces that every cluster has, the range of cluster IPs, and the service by
+//! which pods reach it.
 
 pub mod kubernetes_service;
+pub mod service_cidr;
 
 use api_types::{Object, StatusError, core::Namespace, meta::ObjectMeta};
 

@@ -67,6 +67,7 @@ impl Registry {
         let object = &mut new.object;
         metadata::stamp_new(object.meta_mut(), now());
         rest.strategy.prepare_for_create(&mut **object)?;
+        rest.strategy.attribute(&mut **object, write.user)?;
         let (namespace, name) = names(&**object);
         let target = Target { namespace: &namespace, name: &name };
         let errors = validate_new(rest, &**object)?;

@@ -9,6 +9,7 @@ use super::{
     reservation::Reservation,
     strategy::{AbsentUpdate, BlindUpdate, DeleteAnswer, Dependents, Grace},
 };
+use crate::request::User;
 
 /// Who writes the status of a kind that came at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,10 @@ impl Strategy for DynamicStrategy {
             new.fields.remove(STATUS);
         }
         Ok(())
+    }
+
+    fn attribute(&self, new: &mut dyn Object, _user: &User) -> Result<(), WrongType> {
+        new.expect_mut::<Dynamic>(KIND).map(drop)
     }
 
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType> {

@@ -49,6 +49,13 @@ pub fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
     new.self_link = None;
 }
 
+/// Keeps all but the managed fields, where a write to the status must not touch them.
+pub fn keep_all(new: &mut ObjectMeta, old: &ObjectMeta) {
+    let managed = new.managed_fields.take();
+    new.clone_from(old);
+    new.managed_fields = managed;
+}
+
 fn keep<T: Clone>(new: &mut Option<T>, old: Option<&T>) {
     if new.is_none() {
         *new = old.cloned();

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use api_types::{Kind, apps, core, meta::ObjectMeta};
+use api_types::{Kind, apps, certificates, core, meta::ObjectMeta, networking};
 
 use super::TypedStrategy;
 
@@ -73,12 +73,57 @@ macro_rules! spec_status {
 spec_status!(
     apps::Deployment,
     apps::ReplicaSet,
+    certificates::CertificateSigningRequest,
     core::Namespace,
     core::Node,
     core::Pod,
     core::ReplicationController,
     core::Service,
+    networking::Ingress,
 );
+
+/// A kind whose objects say in `spec` what is wanted, and nothing else.
+pub trait Specified {
+    /// `metadata`.
+    fn meta(&mut self) -> &mut ObjectMeta;
+    /// Whether both want the same.
+    fn same_spec(&self, other: &Self) -> bool;
+}
+
+/// Implements [`Specified`] for types with `metadata` and `spec`.
+macro_rules! specified {
+    ($($kind:ty),* $(,)?) => {
+        $(impl Specified for $kind {
+            fn meta(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+
+            fn same_spec(&self, other: &Self) -> bool {
+                self.spec == other.spec
+            }
+        })*
+    };
+}
+
+specified!(networking::IngressClass, networking::NetworkPolicy);
+
+/// Objects in one part, with a generation that counts changes of the spec.
+pub struct Revised;
+
+impl<K: Specified> Shape<K> for Revised {
+    fn begin(new: &mut K) {
+        new.meta().generation = Some(1);
+    }
+
+    fn keep_status(_: &mut K, _: &K) {}
+    fn keep_spec(_: &mut K, _: &K) {}
+
+    fn count(new: &mut K, old: &K) {
+        if !new.same_spec(old) {
+            advance(new.meta());
+        }
+    }
+}
 
 /// Objects with spec and status, each written by its own door.
 pub struct Split;

@@ -7,6 +7,7 @@ use api_types::{Object, StatusError, WrongType, autoscaling::Scale, jiff::Timest
 use futures::future::BoxFuture;
 
 use super::{DryRun, reservation::Reservation, shape::Shape};
+use crate::request::User;
 
 /// Which part of an object a request writes; the rest stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Part {
     Finalize,
     /// `/binding` of a pod.
     Binding,
+    /// `/approval` of a certificate signing request.
+    Approval,
 }
 
 impl Part {
@@ -33,6 +36,7 @@ impl Part {
             Self::Status => "status",
             Self::Finalize => "finalize",
             Self::Binding => "binding",
+            Self::Approval => "approval",
         }
     }
 
@@ -101,6 +105,8 @@ pub trait Strategy: Send + Sync + 'static {
     fn dependents(&self) -> Dependents;
     /// See [`TypedStrategy::prepare_for_create`].
     fn prepare_for_create(&self, new: &mut dyn Object) -> Result<(), WrongType>;
+    /// See [`TypedStrategy::attribute`].
+    fn attribute(&self, new: &mut dyn Object, user: &User) -> Result<(), WrongType>;
     /// See [`TypedStrategy::prepare_for_update`].
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::grace`].
@@ -143,6 +149,11 @@ pub trait TypedStrategy: Send + Sync + 'static {
     /// Clears what clients may not set and sets what the server decides.
     fn prepare_for_create(&self, new: &mut Self::Kind) {
         let _ = new;
+    }
+
+    /// Writes into a new object who creates it, where it tells that.
+    fn attribute(&self, new: &mut Self::Kind, user: &User) {
+        let _ = (new, user);
     }
 
     /// Keeps of `old` what an update of the object may not change, besides its other parts.
@@ -237,6 +248,10 @@ impl<S: TypedStrategy> Strategy for S {
         Ok(())
     }
 
+    fn attribute(&self, new: &mut dyn Object, user: &User) -> Result<(), WrongType> {
+        kind_mut::<S>(new).map(|new| TypedStrategy::attribute(self, new, user))
+    }
+
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType> {
         let (new, old) = (kind_mut::<S>(new)?, kind::<S>(old)?);
         match part {
@@ -249,7 +264,7 @@ impl<S: TypedStrategy> Strategy for S {
                 S::Shape::keep_spec(new, old);
                 self.prepare_for_part_update(part, new, old);
             }
-            Part::Finalize | Part::Binding => self.prepare_for_part_update(part, new, old),
+            Part::Finalize | Part::Binding | Part::Approval => self.prepare_for_part_update(part, new, old),
         }
         Ok(())
     }

@@ -348,10 +348,10 @@ fn validate_change(rest: &Rest, part: Part, new: &dyn Object, old: &dyn Object) 
     let ops = &rest.row.ops;
     if part.is_specification() {
         errors.extend(validate_object_meta(new.meta(), rest.row.scope, rest.row.name_rule));
-        errors.extend(ops.validate(new)?);
+        errors.extend(ops.revalidate(new, old)?);
         errors.extend(ops.validate_update(new, old)?);
     } else {
-        errors.extend(ops.validate_status_update(new, old)?);
+        errors.extend(ops.validate_part_update(new, old, part.subresource())?);
     }
     Ok(errors)
 }

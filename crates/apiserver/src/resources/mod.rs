@@ -1,8 +1,10 @@
 //! The table of what is served: for each row of `api-types`, where it is stored and what its kind does differently.
 
 mod apps;
+mod certificates;
 mod events;
 mod namespace;
+mod networking;
 mod plain;
 mod pod;
 mod replication_controller;
@@ -10,7 +12,7 @@ pub mod service;
 
 use std::sync::Arc;
 
-use api_types::{Resource, Subresource, core, rbac, resource::STATUS_VERBS, rows};
+use api_types::{Resource, Subresource, core, networking as net, rbac, resource::STATUS_VERBS, rows};
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream},
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
-        shape::{Of, Split},
+        shape::{Counted, Of, Plain, Revised, Split},
     },
     reviews::Reviewer,
     storage::{Key, Prefix, Store, Ttl},
@@ -208,6 +210,13 @@ static LINES: &[Line] = &[
     stored(&rows::CLUSTER_ROLES, "clusterroles", |_| Arc::new(Of::<rbac::ClusterRole>::default())),
     stored(&rows::ROLE_BINDINGS, "rolebindings", |_| Arc::new(Of::<rbac::RoleBinding>::default())),
     stored(&rows::ROLES, "roles", |_| Arc::new(Of::<rbac::Role>::default())),
+    stored(&rows::CERTIFICATE_SIGNING_REQUESTS, "certificatesigningrequests", |_| Arc::new(certificates::Requests))
+        .with(&[part("approval", STATUS_VERBS, |_| Arc::new(OfPart(Part::Approval))), STATUS]),
+    stored(&rows::INGRESS_CLASSES, "ingressclasses", |_| Arc::new(Of::<net::IngressClass, Revised>::default())),
+    stored(&rows::INGRESSES, "ingress", |_| Arc::new(Of::<net::Ingress, Counted>::default())).with(&[STATUS]),
+    stored(&rows::IP_ADDRESSES, "ipaddresses", |_| Arc::new(Of::<net::IPAddress, Plain>::default())),
+    stored(&rows::NETWORK_POLICIES, "networkpolicies", |_| Arc::new(Of::<net::NetworkPolicy, Revised>::default())),
+    stored(&rows::SERVICE_CIDRS, "servicecidrs", |_| Arc::new(networking::ServiceCidrs)).with(&[STATUS]),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
 ];

@@ -37,6 +37,12 @@ clusterrolebindings - rbac.authorization.k8s.io/v1 false ClusterRoleBinding ALL 
 clusterroles - rbac.authorization.k8s.io/v1 false ClusterRole ALL - -
 rolebindings - rbac.authorization.k8s.io/v1 true RoleBinding ALL - -
 roles - rbac.authorization.k8s.io/v1 true Role ALL - -
+certificatesigningrequests csr certificates.k8s.io/v1 false CertificateSigningRequest ALL - approval:CertificateSigningRequest:get+patch+update,status:CertificateSigningRequest:get+patch+update
+ingressclasses - networking.k8s.io/v1 false IngressClass ALL - -
+ingresses ing networking.k8s.io/v1 true Ingress ALL - status:Ingress:get+patch+update
+ipaddresses ip networking.k8s.io/v1 false IPAddress ALL - -
+networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy ALL - -
+servicecidrs - networking.k8s.io/v1 false ServiceCIDR ALL - status:ServiceCIDR:get+patch+update
 leases - coordination.k8s.io/v1 true Lease ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
 ";

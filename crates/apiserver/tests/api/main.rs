@@ -8,6 +8,7 @@ mod connect;
 mod deletion;
 mod errors;
 mod events;
+mod kinds;
 mod lagging_cache;
 mod limits;
 mod lists;

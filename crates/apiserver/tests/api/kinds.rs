@@ -1,0 +1,157 @@
+//! Every kind of the table, each by a small object of its own.
+
+use api_types::Resource;
+use apiserver::resources;
+use serde_json::{Value, json};
+
+use crate::client::Api;
+
+/// A small object of a kind, without its metadata.
+fn manifest(kind: &str) -> Option<Value> {
+    let service = json!({"service": {"name": "a", "port": {"number": 80}}});
+    Some(match kind {
+        "IPAddress" => json!({"spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "s"}}}),
+        "Ingress" => json!({"spec": {"defaultBackend": service}}),
+        "IngressClass" => json!({"spec": {"controller": "example.com/a"}}),
+        "NetworkPolicy" => json!({"spec": {"podSelector": {}}}),
+        "ServiceCIDR" => json!({"spec": {"cidrs": ["10.1.0.0/24"]}}),
+        _ => return None,
+    })
+}
+
+fn root(row: &Resource) -> String {
+    let root = if row.group.is_empty() { "/api" } else { "/apis" };
+    let namespace = if row.namespaced() { "/namespaces/default" } else { "" };
+    format!("{root}/{}{namespace}/{}", row.api_version(), row.plural)
+}
+
+/// What an object of a kind may be called.
+fn name(row: &Resource) -> &'static str {
+    match &*row.kind {
+        "IPAddress" => "10.0.0.77",
+        _ => "thing",
+    }
+}
+
+#[tokio::test]
+async fn a_small_object_of_each_kind_lives() {
+    let api = Api::start().await;
+    for row in resources::rows() {
+        let Some(mut object) = manifest(&row.kind) else { continue };
+        object["apiVersion"] = row.api_version().into();
+        object["kind"] = (*row.kind).into();
+        object["metadata"] = json!({"name": name(&row)});
+        live(&api, &root(&row), &object).await;
+    }
+}
+
+async fn live(api: &Api, list: &str, object: &Value) {
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let path = format!("{list}/{name}");
+    let strict = format!("{list}?fieldValidation=Strict");
+    let created = api.post(&strict, object).await.ok();
+    assert_eq!(api.get(&path).await.ok(), created, "{path}");
+    let mut changed = created.clone();
+    changed["metadata"]["labels"]["a"] = "b".into();
+    assert_eq!(api.put(&path, &changed).await.ok()["metadata"]["labels"]["a"], "b", "{path}");
+    let patched = api.merge(&path, &json!({"metadata": {"annotations": {"c": "d"}}})).await.ok();
+    assert_eq!(patched["metadata"]["annotations"]["c"], "d", "{path}");
+    assert_eq!(patched["spec"], created["spec"], "{path}");
+    let apply = format!("{path}?fieldManager=other");
+    let mut applied = object.clone();
+    applied["metadata"] = json!({"name": name, "labels": {"e": "f"}});
+    let applied = api.patch(&apply, "application/apply-patch+yaml", &applied).await.ok();
+    assert_eq!(applied["metadata"]["labels"], json!({"a": "b", "e": "f"}), "{path}");
+    let table = api.accept(list, "application/json;as=Table;v=v1;g=meta.k8s.io").await.ok();
+    let columns = table["columnDefinitions"].as_array().unwrap().len();
+    let rows = table["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["cells"].as_array().unwrap().len() == columns), "{path}");
+    assert!(rows.iter().any(|row| row["object"]["metadata"]["name"] == name), "{path}");
+    api.delete(&path).await.ok();
+    assert_eq!(api.get(&path).await.code, 404, "{path}");
+}
+
+/// Where upstream's filled objects are, if they are there.
+fn reference() -> Option<std::path::PathBuf> {
+    let beside = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
+    let named = std::env::var_os("FERROKUBE_REFERENCE").map(std::path::PathBuf::from);
+    let demanded = named.is_some();
+    let path = named.unwrap_or(beside).join("objects");
+    if path.is_dir() {
+        return Some(path);
+    }
+    assert!(!demanded, "{} is no folder", path.display());
+    eprintln!("SKIPPED: no {}; FERROKUBE_REFERENCE can name its folder", path.display());
+    None
+}
+
+/// An object with every field filled, mostly with nonsense, is understood: it is created, or it is invalid.
+#[tokio::test]
+async fn every_field_of_every_kind_is_known() {
+    let Some(objects) = reference() else { return };
+    let api = Api::start().await;
+    for row in resources::rows() {
+        if !row.verbs.contains(&"create") || row.verbs.len() == 1 {
+            continue;
+        }
+        let group = if row.group.is_empty() { "core" } else { &row.group };
+        let file = objects.join(format!("{group}.{}.{}.json", row.version, row.kind));
+        let mut object: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        // What a new object may not have.
+        object["metadata"] = json!({"name": name(&row)});
+        let answer = api.post(&format!("{}?fieldValidation=Strict", root(&row)), &object).await;
+        let text = String::from_utf8_lossy(&answer.bytes);
+        assert!([201, 403, 422].contains(&answer.code), "{}: {} {text}", row.kind, answer.code);
+    }
+}
+
+#[tokio::test]
+async fn the_range_of_cluster_ips_is_an_object() {
+    let api = Api::start_with(&["--service-cluster-ip-range=10.7.0.0/24"]).await;
+    let range = api.get("/apis/networking.k8s.io/v1/servicecidrs/kubernetes").await.ok();
+    assert_eq!(range["spec"]["cidrs"], json!(["10.7.0.0/24"]));
+    assert_eq!(range["status"]["conditions"][0]["type"], "Ready");
+}
+
+/// A request that is signed with the key it is about.
+fn request() -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    STANDARD.encode(pem)
+}
+
+#[tokio::test]
+async fn a_certificate_is_requested_approved_and_issued() {
+    let api = Api::start().await;
+    let list = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let object = json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "a"},
+        "spec": {
+            "request": request(), "signerName": "example.com/a", "usages": ["client auth"],
+            "username": "somebody else", "groups": ["x"], "extra": {"a": ["b"]},
+        },
+        "status": {"conditions": [{"type": "Approved", "status": "True"}]},
+    });
+    let created = api.post(list, &object).await.ok();
+    assert_ne!(created["spec"]["username"], "somebody else");
+    assert!(created["spec"]["groups"].as_array().unwrap().contains(&json!("system:masters")), "{created}");
+    assert!(created["spec"]["extra"].is_null() && created["status"]["conditions"].is_null(), "{created}");
+
+    let path = format!("{list}/a");
+    let other = json!({"spec": {"signerName": "example.com/b"}, "status": {"certificate": "YQ=="}});
+    assert_eq!(api.merge(&path, &other).await.ok()["spec"]["signerName"], "example.com/a");
+    let approval = json!({"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "r"}]}});
+    let refused = api.merge(&format!("{path}/status"), &approval).await.failure();
+    assert_eq!(refused.0, 422);
+    assert!(refused.2.ends_with(r#"updates may not add a condition of type "Approved""#), "{}", refused.2);
+    let approved = api.merge(&format!("{path}/approval"), &approval).await.ok();
+    let condition = &approved["status"]["conditions"][0];
+    assert_eq!(condition["reason"], "r");
+    assert!(condition["lastUpdateTime"].is_string() && condition["lastTransitionTime"].is_string(), "{condition}");
+    let removed = api.merge(&format!("{path}/approval"), &json!({"status": {"conditions": null}})).await.failure();
+    assert!(removed.2.contains("updates may not remove a condition"), "{}", removed.2);
+
+    let selected = format!("{list}?fieldSelector=spec.signerName%3Dexample.com/a");
+    assert_eq!(api.get(&selected).await.ok()["items"].as_array().unwrap().len(), 1);
+}
