@@ -8,7 +8,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use parking_lot::Mutex;
@@ -59,6 +62,9 @@ pub(super) struct Place {
     unseen: Mutex<Option<(Revision, Revision)>>,
     /// Wakes the watcher.
     told: Notify,
+    /// Where it is in its group, so that leaving costs the same however many others there are. It changes only while
+    /// the groups are locked.
+    index: AtomicUsize,
 }
 
 /// A watcher's membership; ends when dropped.
@@ -95,7 +101,10 @@ impl Audience {
         }
         let mut groups = self.groups.lock();
         let group = self.narrowest(&groups, scope, selector);
-        groups.entry(group.axis).or_default().entry(group.value.clone()).or_default().push(place.clone());
+        let members = groups.entry(group.axis).or_default().entry(group.value.clone()).or_default();
+        place.index.store(members.len(), Relaxed);
+        members.push(place.clone());
+        drop(groups);
         Seat { audience: self.clone(), group, place }
     }
 
@@ -122,8 +131,12 @@ impl Audience {
         let mut groups = self.groups.lock();
         let Some(of_axis) = groups.get_mut(&group.axis) else { return };
         let Some(members) = of_axis.get_mut(&group.value) else { return };
-        if let Some(index) = members.iter().position(|member| Arc::ptr_eq(member, place)) {
+        let index = place.index.load(Relaxed);
+        if members.get(index).is_some_and(|member| Arc::ptr_eq(member, place)) {
             members.swap_remove(index);
+        }
+        if let Some(moved) = members.get(index) {
+            moved.index.store(index, Relaxed);
         }
         if members.is_empty() {
             of_axis.remove(&group.value);
@@ -228,5 +241,25 @@ impl Sleepers {
         for place in self.0 {
             place.told.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_takes_nobody_along() {
+        let folder = Prefix::new("/registry/pods");
+        let audience = Arc::new(Audience::new(folder.clone()));
+        let none = Revision::ZERO;
+        let mut seats: Vec<Seat> = (0..6).map(|_| audience.join(&folder, None, none, none)).collect();
+        for (number, leaves) in (0..).zip([1, 0, 3, 1, 1, 0]) {
+            drop(seats.remove(leaves));
+            let told = audience.tell_all(none, Revision(number + 1));
+            assert_eq!(told.0.len(), seats.len());
+            assert!(seats.iter().all(|seat| seat.take().is_some()));
+        }
+        assert!(audience.groups.lock().is_empty());
     }
 }
