@@ -25,18 +25,23 @@ pub use dynamic::Dynamic;
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
+pub use kinds::priority_class::SYSTEM_PRIORITY_CLASSES;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource, WrongType};
 pub use status::{GroupResource, StatusError};
 
 /// `apps/v1`.
 pub use k8s_openapi::api::apps::v1 as apps;
-/// `autoscaling/v1`: the `Scale` subresource.
+/// `authentication.k8s.io/v1`.
 pub use k8s_openapi::api::authentication::v1 as authentication;
 /// `authorization.k8s.io/v1`.
 pub use k8s_openapi::api::authorization::v1 as authorization;
 /// `autoscaling/v1`.
 pub use k8s_openapi::api::autoscaling::v1 as autoscaling;
+/// `autoscaling/v2`.
+pub use k8s_openapi::api::autoscaling::v2 as autoscaling_v2;
+/// `batch/v1`.
+pub use k8s_openapi::api::batch::v1 as batch;
 /// `certificates.k8s.io/v1`.
 pub use k8s_openapi::api::certificates::v1 as certificates;
 /// `coordination.k8s.io/v1`.
@@ -49,10 +54,16 @@ pub use k8s_openapi::api::discovery::v1 as discovery;
 pub use k8s_openapi::api::events::v1 as events;
 /// `networking.k8s.io/v1`.
 pub use k8s_openapi::api::networking::v1 as networking;
+/// `node.k8s.io/v1`.
+pub use k8s_openapi::api::node::v1 as node;
 /// `policy/v1`.
 pub use k8s_openapi::api::policy::v1 as policy;
 /// `rbac.authorization.k8s.io/v1`.
 pub use k8s_openapi::api::rbac::v1 as rbac;
+/// `scheduling.k8s.io/v1`.
+pub use k8s_openapi::api::scheduling::v1 as scheduling;
+/// `storage.k8s.io/v1`.
+pub use k8s_openapi::api::storage::v1 as storage;
 /// `meta/v1`: what every object shares.
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 /// An integer or a string, such as a port or a percentage.

@@ -152,7 +152,6 @@ pub trait Kind:
 
 /// What upstream says of `metadata.name`.
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-/// What upstream says of `metadata.creationTimestamp`.
 const CREATION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// A column of the server-side Table.
@@ -198,6 +197,12 @@ impl Column {
     #[must_use]
     pub const fn integer(name: &'static str, description: &'static str) -> Self {
         Self::of(name, ["integer", ""], description)
+    }
+
+    /// A column of booleans that is always shown.
+    #[must_use]
+    pub const fn boolean(name: &'static str, description: &'static str) -> Self {
+        Self::of(name, ["boolean", ""], description)
     }
 
     /// The same column, shown with `-o wide` only.

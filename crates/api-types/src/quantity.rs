@@ -331,6 +331,15 @@ pub fn canonicalize(quantities: &mut std::collections::BTreeMap<String, Wire>) {
     }
 }
 
+/// The same, no finer than thousandths: the default of every list of resources.
+pub fn round_to_milli(quantities: &mut std::collections::BTreeMap<String, Wire>) {
+    for wire in quantities.values_mut() {
+        if let Ok(quantity) = Quantity::try_from(&*wire) {
+            *wire = quantity.rounded_to_milli().to_wire();
+        }
+    }
+}
+
 /// See [`canonicalize`].
 pub fn canonicalize_one(wire: &mut Wire) {
     if let Ok(quantity) = Quantity::try_from(&*wire) {

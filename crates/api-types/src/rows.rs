@@ -3,8 +3,9 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apps, authentication, authorization, certificates, coordination, core, discovery, events, networking, rbac,
+    apps, authentication, authorization, certificates, coordination, core, discovery, events, networking, node, rbac,
     resource::Resource,
+    scheduling, storage,
     validation::{
         address,
         names::{any_name, dns1035_label, dns1123_label, path_segment},
@@ -28,6 +29,8 @@ pub static ENDPOINTS: Resource = Resource::of::<core::Endpoints>("endpoints", "e
 /// `v1`.
 pub static CORE_EVENTS: Resource = Resource::of::<core::Event>("events", "event").short(&["ev"]);
 /// `v1`.
+pub static LIMIT_RANGES: Resource = Resource::of::<core::LimitRange>("limitranges", "limitrange").short(&["limits"]);
+/// `v1`.
 pub static NAMESPACES: Resource = Resource::of::<core::Namespace>("namespaces", "namespace")
     .short(&["ns"])
     .cluster()
@@ -36,12 +39,23 @@ pub static NAMESPACES: Resource = Resource::of::<core::Namespace>("namespaces", 
 /// `v1`.
 pub static NODES: Resource = Resource::of::<core::Node>("nodes", "node").short(&["no"]).cluster();
 /// `v1`.
+pub static PERSISTENT_VOLUMES: Resource =
+    Resource::of::<core::PersistentVolume>("persistentvolumes", "persistentvolume").short(&["pv"]).cluster();
+/// `v1`.
+pub static PERSISTENT_VOLUME_CLAIMS: Resource =
+    Resource::of::<core::PersistentVolumeClaim>("persistentvolumeclaims", "persistentvolumeclaim").short(&["pvc"]);
+/// `v1`.
 pub static PODS: Resource = Resource::of::<core::Pod>("pods", "pod").short(&["po"]).categories(&["all"]);
+/// `v1`.
+pub static POD_TEMPLATES: Resource = Resource::of::<core::PodTemplate>("podtemplates", "podtemplate");
 /// `v1`.
 pub static REPLICATION_CONTROLLERS: Resource =
     Resource::of::<core::ReplicationController>("replicationcontrollers", "replicationcontroller")
         .short(&["rc"])
         .categories(&["all"]);
+/// `v1`.
+pub static RESOURCE_QUOTAS: Resource =
+    Resource::of::<core::ResourceQuota>("resourcequotas", "resourcequota").short(&["quota"]);
 /// `v1`.
 pub static SECRETS: Resource = Resource::of::<core::Secret>("secrets", "secret");
 /// `v1`.
@@ -121,6 +135,14 @@ pub static NETWORK_POLICIES: Resource =
     Resource::of::<networking::NetworkPolicy>("networkpolicies", "networkpolicy").short(&["netpol"]);
 /// `networking.k8s.io/v1`.
 pub static SERVICE_CIDRS: Resource = Resource::of::<networking::ServiceCIDR>("servicecidrs", "servicecidr").cluster();
+/// `storage.k8s.io/v1`.
+pub static STORAGE_CLASSES: Resource =
+    Resource::of::<storage::StorageClass>("storageclasses", "storageclass").short(&["sc"]).cluster();
+/// `scheduling.k8s.io/v1`.
+pub static PRIORITY_CLASSES: Resource =
+    Resource::of::<scheduling::PriorityClass>("priorityclasses", "priorityclass").short(&["pc"]).cluster();
+/// `node.k8s.io/v1`.
+pub static RUNTIME_CLASSES: Resource = Resource::of::<node::RuntimeClass>("runtimeclasses", "runtimeclass").cluster();
 
 #[cfg(test)]
 mod tests {

@@ -211,6 +211,7 @@ impl Startup {
     async fn ensure(&self) -> Result<(), StatusError> {
         bootstrap::ensure_namespaces(&self.registry).await?;
         bootstrap::service_cidr::ensure(&self.registry, &self.pools.addresses.range).await?;
+        bootstrap::ensure_priority_classes(&self.registry).await?;
         match &self.advertised {
             Some(advertised) => {
                 kubernetes_service::ensure_service(&self.registry, &self.pools.addresses.range, advertised).await

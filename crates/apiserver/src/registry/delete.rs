@@ -38,6 +38,9 @@ impl Registry {
         loop {
             let stored = rest.read(&item).await?;
             let object = &*stored.object;
+            if let Some(why) = rest.strategy.undeletable(object)? {
+                return Err(StatusError::forbidden(rest.group_resource(), target.name, why));
+            }
             request.check(rest.group_kind(), object.meta())?;
             let door =
                 Door { operation: Operation::Delete, row: &rest.row, subresource: Part::Main.subresource(), target };

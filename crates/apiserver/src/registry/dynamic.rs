@@ -108,6 +108,10 @@ impl Strategy for DynamicStrategy {
         object.expect_ref::<Dynamic>(KIND).map(|_| Grace::None)
     }
 
+    fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType> {
+        object.expect_ref::<Dynamic>(KIND).map(|_| None)
+    }
+
     fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType> {
         object.expect_mut::<Dynamic>(KIND).map(drop)
     }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use api_types::{Kind, apps, certificates, core, meta::ObjectMeta, networking};
 
-use super::TypedStrategy;
+use super::{TypedStrategy, strategy::DeleteAnswer};
 
 /// The parts of a kind.
 pub trait Shape<K>: Send + Sync + 'static {
@@ -76,8 +76,11 @@ spec_status!(
     certificates::CertificateSigningRequest,
     core::Namespace,
     core::Node,
+    core::PersistentVolume,
+    core::PersistentVolumeClaim,
     core::Pod,
     core::ReplicationController,
+    core::ResourceQuota,
     core::Service,
     networking::Ingress,
 );
@@ -142,7 +145,26 @@ impl<K: SpecStatus> Shape<K> for Split {
     fn count(_: &mut K, _: &K) {}
 }
 
-/// The same, with a status that is empty at first, and a generation that counts changes of the spec.
+/// The same, with a status that is empty at first.
+pub struct Fresh;
+
+impl<K: SpecStatus> Shape<K> for Fresh {
+    fn begin(new: &mut K) {
+        new.clear_status();
+    }
+
+    fn keep_status(new: &mut K, old: &K) {
+        Split::keep_status(new, old);
+    }
+
+    fn keep_spec(new: &mut K, old: &K) {
+        Split::keep_spec(new, old);
+    }
+
+    fn count(_: &mut K, _: &K) {}
+}
+
+/// The same, with a generation besides that counts changes of the spec.
 pub struct Counted;
 
 impl<K: SpecStatus> Shape<K> for Counted {
@@ -174,7 +196,16 @@ pub fn advance(meta: &mut ObjectMeta) {
 /// The strategy of a kind that does nothing differently.
 pub struct Of<K, S = Plain>(PhantomData<fn() -> (K, S)>);
 
+/// The same for a kind whose deleted objects are shown.
+pub struct Shown<K, S = Plain>(PhantomData<fn() -> (K, S)>);
+
 impl<K, S> Default for Of<K, S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K, S> Default for Shown<K, S> {
     fn default() -> Self {
         Self(PhantomData)
     }
@@ -183,6 +214,12 @@ impl<K, S> Default for Of<K, S> {
 impl<K: Kind, S: Shape<K>> TypedStrategy for Of<K, S> {
     type Kind = K;
     type Shape = S;
+}
+
+impl<K: Kind, S: Shape<K>> TypedStrategy for Shown<K, S> {
+    type Kind = K;
+    type Shape = S;
+    const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 }
 
 #[cfg(test)]

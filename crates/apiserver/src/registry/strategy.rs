@@ -111,6 +111,8 @@ pub trait Strategy: Send + Sync + 'static {
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::grace`].
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType>;
+    /// See [`TypedStrategy::undeletable`].
+    fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType>;
     /// See [`TypedStrategy::mark_deleted`].
     fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::may_disappear`].
@@ -171,6 +173,12 @@ pub trait TypedStrategy: Send + Sync + 'static {
     fn grace(&self, object: &Self::Kind, requested: Option<i64>) -> Grace {
         let _ = (object, requested);
         Grace::None
+    }
+
+    /// Why this object can never be deleted, if it cannot.
+    fn undeletable(&self, object: &Self::Kind) -> Option<&'static str> {
+        let _ = object;
+        None
     }
 
     /// Further marks of an object whose deletion has begun.
@@ -271,6 +279,10 @@ impl<S: TypedStrategy> Strategy for S {
 
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType> {
         kind::<S>(object).map(|object| TypedStrategy::grace(self, object, requested))
+    }
+
+    fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType> {
+        kind::<S>(object).map(|object| TypedStrategy::undeletable(self, object))
     }
 
     fn mark_deleted(&self, object: &mut dyn Object) -> Result<(), WrongType> {

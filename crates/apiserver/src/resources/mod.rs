@@ -2,17 +2,20 @@
 
 mod apps;
 mod certificates;
+mod counted;
 mod events;
 mod namespace;
 mod networking;
 mod plain;
 mod pod;
 mod replication_controller;
+mod scheduling;
 pub mod service;
+mod volumes;
 
 use std::sync::Arc;
 
-use api_types::{Resource, Subresource, core, networking as net, rbac, resource::STATUS_VERBS, rows};
+use api_types::{Resource, Subresource, core, networking as net, node, rbac, resource::STATUS_VERBS, rows, storage};
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream},
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
-        shape::{Counted, Of, Plain, Revised, Split},
+        shape::{Counted, Fresh, Of, Plain, Revised, Shown, Split},
     },
     reviews::Reviewer,
     storage::{Key, Prefix, Store, Ttl},
@@ -166,9 +169,12 @@ static LINES: &[Line] = &[
         },
         subresources: &[],
     },
+    stored(&rows::LIMIT_RANGES, "limitranges", |_| Arc::new(Of::<core::LimitRange>::default())),
     stored(&rows::NAMESPACES, "namespaces", |_| Arc::new(namespace::Namespaces))
         .with(&[part("finalize", &["update"], |_| Arc::new(OfPart(Part::Finalize))), STATUS]),
     stored(&rows::NODES, "minions", |_| Arc::new(Of::<core::Node, Split>::default())).with(&[STATUS]),
+    stored(&rows::PERSISTENT_VOLUME_CLAIMS, "persistentvolumeclaims", |_| Arc::new(volumes::Claims)).with(&[STATUS]),
+    stored(&rows::PERSISTENT_VOLUMES, "persistentvolumes", |_| Arc::new(volumes::Volumes)).with(&[STATUS]),
     stored(&rows::PODS, "pods", |_| Arc::new(pod::Pods)).with(&[
         stream("attach", "PodAttachOptions", |means| {
             Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "attach" })
@@ -179,8 +185,11 @@ static LINES: &[Line] = &[
         LOG,
         STATUS,
     ]),
+    stored(&rows::POD_TEMPLATES, "podtemplates", |_| Arc::new(counted::PodTemplates)),
     stored(&rows::REPLICATION_CONTROLLERS, "controllers", |_| Arc::new(replication_controller::ReplicationControllers))
         .with(&[SCALE, STATUS]),
+    stored(&rows::RESOURCE_QUOTAS, "resourcequotas", |_| Arc::new(Shown::<core::ResourceQuota, Fresh>::default()))
+        .with(&[STATUS]),
     stored(&rows::SECRETS, "secrets", |_| Arc::new(Of::<core::Secret>::default())),
     stored(&rows::SERVICE_ACCOUNTS, "serviceaccounts", |_| Arc::new(plain::ServiceAccounts)),
     stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
@@ -217,7 +226,10 @@ static LINES: &[Line] = &[
     stored(&rows::IP_ADDRESSES, "ipaddresses", |_| Arc::new(Of::<net::IPAddress, Plain>::default())),
     stored(&rows::NETWORK_POLICIES, "networkpolicies", |_| Arc::new(Of::<net::NetworkPolicy, Revised>::default())),
     stored(&rows::SERVICE_CIDRS, "servicecidrs", |_| Arc::new(networking::ServiceCidrs)).with(&[STATUS]),
+    stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
+    stored(&rows::PRIORITY_CLASSES, "priorityclasses", |_| Arc::new(scheduling::PriorityClasses)),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
+    stored(&rows::RUNTIME_CLASSES, "runtimeclasses", |_| Arc::new(Of::<node::RuntimeClass>::default())),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
 ];
 

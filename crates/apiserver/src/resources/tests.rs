@@ -17,10 +17,15 @@ componentstatuses cs v1 false ComponentStatus get,list - -
 configmaps cm v1 true ConfigMap ALL - -
 endpoints ep v1 true Endpoints ALL - -
 events ev v1 true Event ALL - -
+limitranges limits v1 true LimitRange ALL - -
 namespaces ns v1 false Namespace create,delete,get,list,patch,update,watch - finalize:Namespace:update,status:Namespace:get+patch+update
 nodes no v1 false Node ALL - status:Node:get+patch+update
+persistentvolumeclaims pvc v1 true PersistentVolumeClaim ALL - status:PersistentVolumeClaim:get+patch+update
+persistentvolumes pv v1 false PersistentVolume ALL - status:PersistentVolume:get+patch+update
 pods po v1 true Pod ALL all attach:PodAttachOptions:create+get,binding:Binding:create,eviction:policy/v1.Eviction:create,exec:PodExecOptions:create+get,log:Pod:get,status:Pod:get+patch+update
+podtemplates - v1 true PodTemplate ALL - -
 replicationcontrollers rc v1 true ReplicationController ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicationController:get+patch+update
+resourcequotas quota v1 true ResourceQuota ALL - status:ResourceQuota:get+patch+update
 secrets - v1 true Secret ALL - -
 serviceaccounts sa v1 true ServiceAccount ALL - -
 services svc v1 true Service ALL all status:Service:get+patch+update
@@ -43,7 +48,10 @@ ingresses ing networking.k8s.io/v1 true Ingress ALL - status:Ingress:get+patch+u
 ipaddresses ip networking.k8s.io/v1 false IPAddress ALL - -
 networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy ALL - -
 servicecidrs - networking.k8s.io/v1 false ServiceCIDR ALL - status:ServiceCIDR:get+patch+update
+storageclasses sc storage.k8s.io/v1 false StorageClass ALL - -
+priorityclasses pc scheduling.k8s.io/v1 false PriorityClass ALL - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
+runtimeclasses - node.k8s.io/v1 false RuntimeClass ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
 ";
 

@@ -21,6 +21,7 @@ mod representations;
 mod reviews;
 mod runtime_kinds;
 mod services;
+mod shown_kinds;
 mod tls;
 mod watches;
 mod writes;

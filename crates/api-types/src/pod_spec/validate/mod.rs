@@ -12,7 +12,10 @@ mod volumes;
 mod tests;
 
 pub(crate) use containers::image;
+pub(crate) use resources::validate as resources;
 pub use scheduling::node_affinity;
+pub(crate) use scheduling::{node_selector, tolerations};
+pub(crate) use volumes::validate_host_path as host_path;
 
 use crate::{
     core::{PodSpec, PodTemplateSpec},

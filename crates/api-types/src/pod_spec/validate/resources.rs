@@ -11,7 +11,7 @@ use crate::{
 
 const STANDARD: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
 
-pub(super) fn validate(path: &Path, resources: &ResourceRequirements) -> Vec<FieldError> {
+pub(crate) fn validate(path: &Path, resources: &ResourceRequirements) -> Vec<FieldError> {
     let (limits_path, requests_path) = (path.child("limits"), path.child("requests"));
     let mut errors = Vec::new();
     let limits = amounts(&limits_path, resources.limits.as_ref(), &mut errors);

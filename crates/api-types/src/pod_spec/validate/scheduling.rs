@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     core::{
-        Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration,
-        TopologySpreadConstraint, WeightedPodAffinityTerm,
+        Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec,
+        Toleration, TopologySpreadConstraint, WeightedPodAffinityTerm,
     },
     field::{FieldError, Path},
     validation::{names, selector, taints},
@@ -29,7 +29,7 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     errors
 }
 
-pub(super) fn tolerations(path: &Path, tolerations: &[Toleration]) -> Vec<FieldError> {
+pub(crate) fn tolerations(path: &Path, tolerations: &[Toleration]) -> Vec<FieldError> {
     tolerations.iter().enumerate().flat_map(|(i, own)| toleration(&path.index(i), own)).collect()
 }
 
@@ -87,18 +87,25 @@ fn affinity(path: &Path, affinity: &Affinity) -> Vec<FieldError> {
 pub fn node_affinity(path: &Path, affinity: &NodeAffinity) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
-        let path = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
-        if required.node_selector_terms.is_empty() {
-            errors.push(FieldError::required(&path, "must have at least one node selector term"));
-        }
-        for (i, term) in required.node_selector_terms.iter().enumerate() {
-            errors.extend(node_selector_term(&path.index(i), term));
-        }
+        errors.extend(node_selector(&path.child("requiredDuringSchedulingIgnoredDuringExecution"), required));
     }
     for (i, own) in affinity.preferred_during_scheduling_ignored_during_execution.iter().flatten().enumerate() {
         let path = path.child("preferredDuringSchedulingIgnoredDuringExecution").index(i);
         errors.extend(weight(&path, own.weight));
         errors.extend(node_selector_term(&path.child("preference"), &own.preference));
+    }
+    errors
+}
+
+/// A selector of nodes, as node affinity and volumes have it.
+pub(crate) fn node_selector(path: &Path, selector: &NodeSelector) -> Vec<FieldError> {
+    let path = path.child("nodeSelectorTerms");
+    let mut errors = Vec::new();
+    if selector.node_selector_terms.is_empty() {
+        errors.push(FieldError::required(&path, "must have at least one node selector term"));
+    }
+    for (i, term) in selector.node_selector_terms.iter().enumerate() {
+        errors.extend(node_selector_term(&path.index(i), term));
     }
     errors
 }

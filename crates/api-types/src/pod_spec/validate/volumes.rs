@@ -69,7 +69,7 @@ fn sources(path: &Path, volume: &Volume) -> Vec<FieldError> {
     errors
 }
 
-fn validate_host_path(path: &Path, host_path: &HostPathVolumeSource) -> Vec<FieldError> {
+pub(crate) fn validate_host_path(path: &Path, host_path: &HostPathVolumeSource) -> Vec<FieldError> {
     let own = host_path.path.as_str();
     let mut errors: Vec<FieldError> = names::required(&path.child("path"), own).into_iter().collect();
     if own.split('/').any(|segment| segment == "..") {
