@@ -19,7 +19,8 @@ pub struct TestServer {
     daemon: Daemon,
     served: Arc<Served>,
     registry: Arc<Registry>,
-    _directory: tempfile::TempDir,
+    /// What is stored.
+    directory: Option<tempfile::TempDir>,
 }
 
 impl TestServer {
@@ -44,8 +45,24 @@ impl TestServer {
     /// # Panics
     /// When it does not start.
     pub async fn start_configured(flags: &[&str], configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory can be made"), flags, configure).await
+    }
+
+    /// Ends the server, and starts another with what it had stored, on other ports.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(mut self) -> Self {
+        let directory = self.directory.take().expect("only a server that is dropped has none");
+        self.daemon.shutdown.cancel();
+        self.daemon.drain().await;
+        drop(self);
+        until_free(&directory.path().join("data/store.redb")).await;
+        Self::start_in(directory, &[], |_| ()).await
+    }
+
+    async fn start_in(directory: tempfile::TempDir, flags: &[&str], configure: impl FnOnce(&mut Config)) -> Self {
         component::daemon::install_crypto_provider();
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let own = [
             "kube-apiserver".to_owned(),
             format!("--data-dir={}", directory.path().join("data").display()),
@@ -70,7 +87,7 @@ impl TestServer {
         let mut ready = app.ready();
         app.spawn();
         ready.wait_for(|ready| *ready).await.expect("the server becomes ready");
-        Self { address, secure, daemon, served, registry, _directory: directory }
+        Self { address, secure, daemon, served, registry, directory: Some(directory) }
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -123,5 +140,13 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.daemon.shutdown.cancel();
+    }
+}
+
+/// Tasks that were aborted end a moment later, and with the last of them the store.
+async fn until_free(path: &std::path::Path) {
+    let file = std::fs::File::open(path).expect("the store has a file");
+    while file.try_lock().is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -4,6 +4,7 @@ mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod priority;
 mod service_account;
+mod taint_nodes_by_condition;
 
 use crate::registry::admission::{Admission, Handle, Plugin};
 
@@ -18,6 +19,7 @@ static LINES: &[Line] = &[
     ("NamespaceLifecycle", |registry| Box::new(namespace_lifecycle::NamespaceLifecycle { registry })),
     // Before plugins that look at what the pod asks for.
     ("ServiceAccount", |_| Box::new(service_account::ServiceAccount)),
+    ("TaintNodesByCondition", |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition)),
     ("Priority", |_| Box::new(priority::Priority)),
     ("DefaultTolerationSeconds", |_| Box::new(default_toleration_seconds::DefaultTolerationSeconds)),
 ];

@@ -50,6 +50,7 @@ impl Registry {
             let result = match plan(&*rest.strategy, object, request, now())? {
                 Plan::Pending => return Ok(Deleted::Marked(rest.present_item(&item).await?)),
                 Plan::Mark(marked) => self.mark(rest, write, &item, marked, &stored.managed).await,
+                Plan::Finish(marked) => self.finish(rest, write, &item, stored, marked).await,
                 Plan::Remove => self.remove(rest, write, &item, stored).await,
             };
             match result {
@@ -76,6 +77,29 @@ impl Registry {
             DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await?,
         };
         Ok(Deleted::Marked(rest.present_item(&Item { value, revision, ..item.clone() }).await?))
+    }
+
+    /// Marks the object and removes it. Somebody else may remove it in between.
+    async fn finish(
+        &self,
+        rest: &Rest,
+        write: &Write<'_>,
+        item: &Item,
+        stored: Stored,
+        mut marked: Box<dyn Object>,
+    ) -> Result<Deleted, Failure> {
+        marked.meta_mut().resource_version = None;
+        let value = rest.encode(&*marked, &marked.encode().into(), &stored.managed).await?;
+        let revision = match write.options.dry_run {
+            DryRun::All => item.revision,
+            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await?,
+        };
+        let item = Item { value, revision, ..item.clone() };
+        marked.meta_mut().resource_version = Some(revision.to_string());
+        match self.remove(rest, write, &item, Stored { object: marked, ..stored }).await {
+            Err(Failure::Store(StoreError::NotFound { .. })) => Ok(Deleted::Gone(rest.present_item(&item).await?)),
+            result => result,
+        }
     }
 
     async fn remove(&self, rest: &Rest, write: &Write<'_>, item: &Item, stored: Stored) -> Result<Deleted, Failure> {

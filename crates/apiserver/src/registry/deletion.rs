@@ -119,6 +119,8 @@ pub enum Plan {
     Pending,
     /// The object is marked and stays until its finalizers are gone or its end is confirmed.
     Mark(Box<dyn Object>),
+    /// The object is marked a last time, so that its watchers see how it ends, and disappears.
+    Finish(Box<dyn Object>),
     /// The object disappears.
     Remove,
 }
@@ -141,7 +143,8 @@ pub fn plan(
         None => begin(marked.meta_mut(), strategy.grace(object, request.grace)?, now),
     };
     if wait == Wait::No && marked.meta().finalizers.is_none() && strategy.may_disappear(&*marked)? {
-        return Ok(Plan::Remove);
+        let told = marked.meta().deletion_grace_period_seconds != object.meta().deletion_grace_period_seconds;
+        return Ok(if told { Plan::Finish(marked) } else { Plan::Remove });
     }
     if marked.meta().deletion_timestamp.is_none() {
         mark(marked.meta_mut(), 0, now);
@@ -159,11 +162,11 @@ enum Wait {
 
 fn begin(meta: &mut ObjectMeta, grace: Grace, now: Timestamp) -> Wait {
     match grace {
-        Grace::Seconds(seconds) if seconds > 0 => {
+        Grace::Seconds(seconds) => {
             mark(meta, seconds, now);
-            Wait::Yes
+            if seconds > 0 { Wait::Yes } else { Wait::No }
         }
-        Grace::Seconds(_) | Grace::None => Wait::No,
+        Grace::None => Wait::No,
     }
 }
 

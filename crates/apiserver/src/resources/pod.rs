@@ -1,7 +1,7 @@
 //! Pods: a deletion is confirmed by the kubelet.
 
 use api_types::{
-    core::{Pod, PodStatus},
+    core::{Pod, PodCondition, PodStatus},
     pod::qos::QosClass,
 };
 
@@ -23,7 +23,8 @@ impl TypedStrategy for Pods {
 
     fn prepare_for_create(&self, new: &mut Pod) {
         let qos_class = Some(QosClass::of(new).as_str().to_owned());
-        new.status = Some(PodStatus { phase: Some("Pending".into()), qos_class, ..PodStatus::default() });
+        let conditions = is_gated(new).then(|| vec![gated()]);
+        new.status = Some(PodStatus { phase: Some("Pending".into()), qos_class, conditions, ..PodStatus::default() });
     }
 
     fn prepare_for_part_update(&self, part: Part, new: &mut Pod, old: &Pod) {
@@ -48,5 +49,21 @@ impl TypedStrategy for Pods {
         // Negative periods are read as one second, as upstream has it.
         let seconds = if seconds < 0 { 1 } else { seconds };
         Grace::Seconds(if !scheduled || ended { 0 } else { seconds })
+    }
+}
+
+fn is_gated(pod: &Pod) -> bool {
+    let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
+    gates.is_some_and(|gates| !gates.is_empty())
+}
+
+/// Why nobody schedules a pod with gates.
+fn gated() -> PodCondition {
+    PodCondition {
+        type_: "PodScheduled".into(),
+        status: "False".into(),
+        reason: Some("SchedulingGated".into()),
+        message: Some("Scheduling is blocked due to non-empty scheduling gates".into()),
+        ..PodCondition::default()
     }
 }

@@ -21,8 +21,13 @@ const KEPT: (usize, usize) = (1024, 1 << 20);
 
 /// A store's own history.
 pub trait Backfill: Send + Sync + 'static {
-    /// All changes after one revision up to another, in order, for every key; the last batch reaches `up_to`.
-    fn history(self: Arc<Self>, after: Revision, up_to: Revision) -> BoxStream<'static, Result<WatchBatch>>;
+    /// All changes below a prefix, after one revision up to another, in order; the last batch reaches `up_to`.
+    fn history(
+        self: Arc<Self>,
+        prefix: Prefix,
+        after: Revision,
+        up_to: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch>>;
 }
 
 /// The last commits of a store, and who waits for the next one.
@@ -51,7 +56,8 @@ struct Commit {
 impl Commit {
     fn size(&self) -> usize {
         let sizes = self.events.iter().map(|event| {
-            event.value.as_ref().map_or(0, |value| value.len()) + event.previous.as_ref().map_or(0, |value| value.len())
+            event.value.as_ref().map_or(0, |value| value.len())
+                + event.previous.as_ref().map_or(0, |item| item.value.len())
         });
         sizes.sum()
     }
@@ -186,7 +192,10 @@ impl Reader {
                     self.position = batch.revision;
                     return Ok(batch);
                 }
-                Look::Gap(up_to) => self.history = Some(self.store.clone().history(self.position, up_to)),
+                Look::Gap(up_to) => {
+                    let prefix = self.subscriber.prefix.clone();
+                    self.history = Some(self.store.clone().history(prefix, self.position, up_to));
+                }
                 Look::Wait => self.subscriber.request.woken().await,
             }
         }
@@ -196,8 +205,7 @@ impl Reader {
         let Some(history) = &mut self.history else { return Ok(None) };
         match history.next().await {
             Some(batch) => {
-                let mut batch = batch?;
-                batch.events.retain(|event| self.subscriber.prefix.contains(&event.key));
+                let batch = batch?;
                 self.position = batch.revision;
                 Ok(Some(batch))
             }

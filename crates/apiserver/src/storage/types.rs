@@ -202,8 +202,8 @@ pub struct Event {
     pub created: Revision,
     /// The new value; `None` when deleted.
     pub value: Option<Bytes>,
-    /// The value before; `None` when created.
-    pub previous: Option<Bytes>,
+    /// The value before, with its revision; `None` when created.
+    pub previous: Option<Item>,
 }
 
 /// Changes that a watch saw together.

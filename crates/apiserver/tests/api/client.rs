@@ -85,6 +85,11 @@ impl Api {
         Self { server, client }
     }
 
+    /// The server started anew with what it had stored.
+    pub async fn restart(self) -> Self {
+        Self::of(self.server.restart().await)
+    }
+
     /// A server with one more admission plugin.
     pub async fn start_admitting(
         flags: &[&str],

@@ -186,3 +186,102 @@ async fn deployments_scale() {
     let scaled = api.get(&format!("{deployments}/d")).await.ok();
     assert_eq!((scaled["spec"]["replicas"].as_i64(), scaled["metadata"]["generation"].as_i64()), (Some(5), Some(3)));
 }
+
+#[tokio::test]
+async fn watchers_see_how_a_pod_ends() {
+    let api = with_bound_pod().await;
+    api.post(PODS, &pod("waiting")).await.ok();
+    let mut watch = api.watch(&format!("{PODS}?watch=true")).await;
+    assert_eq!((watch.event().await.0, watch.event().await.0), ("ADDED".into(), "ADDED".into()));
+    let ends = |object: &Value| {
+        let meta = &object["metadata"];
+        let marked = meta["deletionTimestamp"].is_string();
+        (marked, meta["deletionGracePeriodSeconds"].as_i64(), meta["generation"].as_i64().unwrap())
+    };
+    // Nobody runs the first, the other is hurried.
+    let answer = api.delete(&format!("{PODS}/waiting")).await.ok();
+    assert_eq!(ends(&answer), (true, Some(0), 2));
+    api.delete(&format!("{PODS}/p")).await.ok();
+    let answer = api.delete_with(&format!("{PODS}/p"), &json!({"gracePeriodSeconds": 0})).await.ok();
+    assert_eq!(ends(&answer), (true, Some(0), 2));
+    let mut seen = Vec::new();
+    let mut last = 0;
+    for _ in 0..5 {
+        let event = watch.next().await.unwrap();
+        let version: u64 = event["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        assert!(version > last, "each event is of its own version");
+        last = version;
+        let name = event["object"]["metadata"]["name"].as_str().unwrap().to_owned();
+        seen.push((event["type"].as_str().unwrap().to_owned(), name, ends(&event["object"])));
+    }
+    let event = |kind: &str, name: &str, grace| (kind.to_owned(), name.to_owned(), (true, Some(grace), 2));
+    let expected = [
+        event("MODIFIED", "waiting", 0),
+        event("DELETED", "waiting", 0),
+        event("MODIFIED", "p", 30),
+        event("MODIFIED", "p", 0),
+        event("DELETED", "p", 0),
+    ];
+    assert_eq!(seen, expected);
+    api.post(PODS, &pod("waiting")).await.ok();
+    let dry = api.delete(&format!("{PODS}/waiting?dryRun=All")).await.ok();
+    assert_eq!(ends(&dry), (true, Some(0), 2));
+    assert!(api.get(&format!("{PODS}/waiting")).await.ok()["metadata"]["deletionTimestamp"].is_null());
+}
+
+#[tokio::test]
+async fn gates_are_told_and_only_get_fewer_and_stricter() {
+    let api = Api::start().await;
+    let mut gated = pod("p");
+    gated["spec"]["schedulingGates"] = json!([{"name": "example.com/a"}]);
+    gated["spec"]["nodeSelector"] = json!({"disk": "ssd"});
+    let created = api.post(PODS, &gated).await.ok();
+    let condition = &created["status"]["conditions"][0];
+    let facts = ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or_default());
+    let message = "Scheduling is blocked due to non-empty scheduling gates";
+    assert_eq!(facts, ["PodScheduled", "False", "SchedulingGated", message]);
+    let table = api.accept(&format!("{PODS}/p"), "application/json;as=Table;v=v1;g=meta.k8s.io").await.ok();
+    assert_eq!(table["rows"][0]["cells"][2], "SchedulingGated");
+    let path = format!("{PODS}/p");
+    let other = api.merge(&path, &json!({"spec": {"nodeSelector": {"disk": "hdd"}}})).await.failure();
+    assert_eq!(
+        (other.0, other.2.as_str()),
+        (
+            422,
+            "Pod \"p\" is invalid: spec.nodeSelector: Invalid value: {\"disk\":\"hdd\"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        )
+    );
+    let stricter = api.merge(&path, &json!({"spec": {"nodeSelector": {"zone": "a"}}})).await.ok();
+    assert_eq!(stricter["spec"]["nodeSelector"], json!({"disk": "ssd", "zone": "a"}));
+    let affinity = |values: Value| {
+        let term = json!({"matchExpressions": values});
+        json!({"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}}})
+    };
+    let one = json!({"key": "a", "operator": "Exists"});
+    api.merge(&path, &affinity(json!([one]))).await.ok();
+    api.merge(&path, &affinity(json!([one, {"key": "b", "operator": "Exists"}]))).await.ok();
+    let looser = api.merge(&path, &affinity(json!([one]))).await.failure();
+    assert_eq!(looser.0, 422);
+    assert!(
+        looser.2.contains("nodeSelectorTerms[0]: Invalid value: ")
+            && looser.2.ends_with(": only additions are allowed (no mutations or deletions)"),
+        "{}",
+        looser.2
+    );
+}
+
+#[tokio::test]
+async fn a_new_node_is_not_ready() {
+    let api = Api::start().await;
+    let taints = |node: Value| node["spec"]["taints"].clone();
+    let node =
+        |spec: Value| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"generateName": "n"}, "spec": spec});
+    let not_ready = json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"});
+    let created = api.post("/api/v1/nodes", &node(json!({}))).await.ok();
+    assert_eq!(taints(created.clone()), json!([not_ready]));
+    let own = json!({"key": "mine", "effect": "NoExecute"});
+    let spec = json!({"taints": [own, not_ready]});
+    assert_eq!(taints(api.post("/api/v1/nodes", &node(spec)).await.ok()), json!([own, not_ready]));
+    let path = format!("/api/v1/nodes/{}", created["metadata"]["name"].as_str().unwrap());
+    assert!(taints(api.merge(&path, &json!({"spec": {"taints": null}})).await.ok()).is_null());
+}

@@ -82,8 +82,8 @@ async fn a_watch_of_what_is_forgotten_is_told_so() {
     let api = Api::start().await;
     let refused = api.get(&format!("{MAPS}?watch=true&resourceVersionMatch=Exact")).await.failure();
     assert_eq!(refused.0, 422);
-    // The cache of config maps is filled at the present revision; the first one is before that.
-    api.get(&format!("{MAPS}?resourceVersion=0")).await.ok();
+    let store = api.server.registry().store();
+    store.compact(store.current_revision().await.unwrap()).await.unwrap();
     let mut watch = api.watch(&format!("{MAPS}?watch=true&resourceVersion=1")).await;
     let event = watch.next().await.unwrap();
     assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(410)));
@@ -135,4 +135,20 @@ async fn a_field_selector_is_found_by_what_it_says() {
     for watch in &mut watches {
         assert_eq!(watch.event().await, pair("ADDED", "a"));
     }
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_after_a_restart() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let created = api.post(path, &map("before", "x")).await.ok();
+    let version = created["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    api.merge(&format!("{path}/before"), &json!({"data": {"k": "v"}})).await.ok();
+    api.delete(&format!("{path}/before")).await.ok();
+    let api = api.restart().await;
+    let mut watch = api.watch(&format!("{path}?watch=true&resourceVersion={version}")).await;
+    api.post(path, &map("after", "x")).await.ok();
+    assert_eq!(watch.event().await, pair("MODIFIED", "before"));
+    assert_eq!(watch.event().await, pair("DELETED", "before"));
+    assert_eq!(watch.event().await, pair("ADDED", "after"));
 }

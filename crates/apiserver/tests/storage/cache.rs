@@ -13,7 +13,7 @@ use apiserver::storage::{
 use bytes::Bytes;
 use tokio::time::timeout;
 
-const PODS: &str = "/registry/pods";
+pub const PODS: &str = "/registry/pods";
 
 struct World {
     cache: Cache,
@@ -35,18 +35,18 @@ fn world() -> World {
     world_with(Limits::default())
 }
 
-fn pod(name: &str, app: &str, node: &str) -> Bytes {
+pub fn pod(name: &str, app: &str, node: &str) -> Bytes {
     let text = format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","labels":{{"app":"{app}"}}}},"spec":{{"nodeName":"{node}"}}}}"#
     );
     Bytes::from(text)
 }
 
-fn key(name: &str) -> Key {
+pub fn key(name: &str) -> Key {
     Key::from(format!("{PODS}/{name}"))
 }
 
-fn shown(name: &str, app: &str, node: &str, revision: Revision) -> String {
+pub fn shown(name: &str, app: &str, node: &str, revision: Revision) -> String {
     format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"resourceVersion":"{revision}","name":"{name}","labels":{{"app":"{app}"}}}},"spec":{{"nodeName":"{node}"}}}}"#
     )
@@ -66,21 +66,21 @@ impl World {
     }
 }
 
-fn watch_request(start: Start, selector: Option<Selector>) -> WatchRequest {
+pub fn watch_request(start: Start, selector: Option<Selector>) -> WatchRequest {
     WatchRequest { scope: Prefix::new(PODS), selector, start, bookmarks: Bookmarks::Omit, timeout: None }
 }
 
-fn list_request(scope: &str, at: At) -> ListRequest {
+pub fn list_request(scope: &str, at: At) -> ListRequest {
     ListRequest { scope: Prefix::new(scope), selector: None, start_after: None, limit: None, at }
 }
 
-fn on_node(node: &'static str) -> Option<Selector> {
+pub fn on_node(node: &'static str) -> Option<Selector> {
     let requirement = Requirement::Field(0, node.to_owned());
     Some(Selector::new(move |entry| entry.field(0) == node).requiring(vec![requirement]))
 }
 
 /// The next so many deliveries, as their text on the wire.
-async fn frames(watcher: &mut Watcher, count: usize) -> Vec<String> {
+pub async fn frames(watcher: &mut Watcher, count: usize) -> Vec<String> {
     let mut frames = Vec::new();
     while frames.len() < count {
         let batch = timeout(Duration::from_secs(10), watcher.next()).await.expect("in time").unwrap().unwrap();
@@ -92,11 +92,11 @@ async fn frames(watcher: &mut Watcher, count: usize) -> Vec<String> {
     frames
 }
 
-fn frame(kind: ChangeKind, object: &str) -> String {
+pub fn frame(kind: ChangeKind, object: &str) -> String {
     format!("{{\"type\":\"{}\",\"object\":{object}}}\n", kind.as_str())
 }
 
-const CONSISTENT: At = At::Newest(Freshness::Consistent);
+pub const CONSISTENT: At = At::Newest(Freshness::Consistent);
 
 #[tokio::test]
 async fn lists_are_the_stored_bytes_with_the_revision_put_in() {

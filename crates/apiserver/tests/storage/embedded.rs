@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::conformance::{ROOT, Subject, events, object};
+use crate::conformance::{ROOT, Subject, events, object, value_before};
 use apiserver::storage::{
     EventKind, Key, ListQuery, Prefix, Revision, Store, StoreError, Ttl,
     cache::{Cache, Extractor, Freshness, Limits},
@@ -44,7 +44,7 @@ async fn a_restart_goes_on_where_it_ended() {
     let mut watch = second.watch(a).await;
     let seen = events(&mut watch, 3).await;
     assert_eq!((seen[0].revision, seen[1].revision), (a2, ending));
-    assert_eq!(seen[2].previous, Some(object("e")), "a time to live outlives the process");
+    assert_eq!(value_before(&seen[2]), Some(object("e")), "a time to live outlives the process");
     assert!(second.update("a", a2, "3").await > seen[2].revision);
 }
 

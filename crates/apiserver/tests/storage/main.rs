@@ -7,5 +7,6 @@ mod crash;
 mod embedded;
 mod etcd;
 mod etcd_server;
+mod restart;
 mod unreadable;
 mod wakeups;

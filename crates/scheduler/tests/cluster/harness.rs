@@ -39,7 +39,8 @@ impl Drop for Cluster {
 
 impl Cluster {
     pub async fn start() -> Self {
-        let server = TestServer::start().await;
+        // Nobody looks at the conditions of nodes here, so that they would stay tainted as not ready.
+        let server = TestServer::start_with(&["--disable-admission-plugins=TaintNodesByCondition"]).await;
         let (client, daemon, informers) = (server.client(), Daemon::new(), Informers::new());
         let changed = Arc::new(Notify::new());
         let notify = Arc::clone(&changed);

@@ -1,7 +1,11 @@
 //! What may change in a pod.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
 use crate::{
-    core::{Container, ContainerStatus, Pod, PodSpec, Toleration},
+    core::{Affinity, Container, ContainerStatus, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration},
     field::{FieldError, Path},
     pod_spec::validate::image,
 };
@@ -21,6 +25,10 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<FieldError> {
     errors.extend(active_deadline(&path.child("activeDeadlineSeconds"), new, old));
     errors.extend(tolerations(&path.child("tolerations"), new, old));
     errors.extend(scheduling_gates(&path.child("schedulingGates"), new, old));
+    if is_gated(old) {
+        errors.extend(node_selector(&path.child("nodeSelector"), new, old));
+        errors.extend(node_affinity(&path.child("affinity").child("nodeAffinity"), new, old));
+    }
     if with_allowed_changes(old, new) != *new {
         errors.push(FieldError::forbidden(&path, OTHER_FIELDS));
     }
@@ -41,11 +49,15 @@ fn with_allowed_changes(old: &PodSpec, new: &PodSpec) -> PodSpec {
     allowed.active_deadline_seconds = new.active_deadline_seconds;
     allowed.tolerations.clone_from(&new.tolerations);
     allowed.scheduling_gates.clone_from(&new.scheduling_gates);
-    let gated = old.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-    if gated {
+    if is_gated(old) {
         allowed.node_selector.clone_from(&new.node_selector);
-        if let (Some(own), Some(changed)) = (&mut allowed.affinity, &new.affinity) {
-            own.node_affinity.clone_from(&changed.node_affinity);
+        let changed = new.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone());
+        if changed.is_some() || allowed.affinity.is_some() {
+            allowed.affinity.get_or_insert_default().node_affinity = changed;
+        }
+        // Nothing else was in it.
+        if new.affinity.is_none() && allowed.affinity == Some(Affinity::default()) {
+            allowed.affinity = None;
         }
     }
     if old.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0)
@@ -54,6 +66,63 @@ fn with_allowed_changes(old: &PodSpec, new: &PodSpec) -> PodSpec {
         allowed.termination_grace_period_seconds = Some(1);
     }
     allowed
+}
+
+fn is_gated(spec: &PodSpec) -> bool {
+    spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty())
+}
+
+/// Where a gated pod may go may only become less.
+fn node_selector(path: &Path, new: &PodSpec, old: &PodSpec) -> Option<FieldError> {
+    let empty = BTreeMap::new();
+    let (new, old) = (new.node_selector.as_ref().unwrap_or(&empty), old.node_selector.as_ref().unwrap_or(&empty));
+    let kept = old.iter().all(|(key, value)| new.get(key) == Some(value));
+    let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+    (!kept).then(|| FieldError::invalid(path, json!(new), detail))
+}
+
+fn node_affinity(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError> {
+    let (new, old) = (required_terms(new), required_terms(old));
+    if old.is_empty() {
+        return Vec::new();
+    }
+    let path = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
+    if new.len() != old.len() {
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        let terms: Vec<Value> = new.iter().map(as_told).collect();
+        return vec![FieldError::invalid(&path, terms, detail)];
+    }
+    let looser = old.iter().zip(new).enumerate().filter(|(_, (old, new))| !has_only_additions(new, old));
+    let detail = "only additions are allowed (no mutations or deletions)";
+    looser.map(|(i, (_, new))| FieldError::invalid(&path.index(i), as_told(new), detail)).collect()
+}
+
+/// A term in the words of upstream's own types.
+fn as_told(term: &NodeSelectorTerm) -> Value {
+    let requirement =
+        |own: &NodeSelectorRequirement| json!({"Key": own.key, "Operator": own.operator, "Values": own.values});
+    let list = |requirements: &Option<Vec<NodeSelectorRequirement>>| {
+        requirements.as_ref().map(|own| own.iter().map(requirement).collect::<Vec<_>>())
+    };
+    json!({"MatchExpressions": list(&term.match_expressions), "MatchFields": list(&term.match_fields)})
+}
+
+fn required_terms(spec: &PodSpec) -> &[NodeSelectorTerm] {
+    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    required.map_or(&[], |required| &required.node_selector_terms)
+}
+
+/// A term without requirements selects nothing, which is as strict as can be.
+fn has_only_additions(new: &NodeSelectorTerm, old: &NodeSelectorTerm) -> bool {
+    let lists = |term: &NodeSelectorTerm| {
+        [&term.match_expressions, &term.match_fields].map(|list| list.clone().unwrap_or_default())
+    };
+    let (new, old) = (lists(new), lists(old));
+    if old.iter().all(Vec::is_empty) {
+        return new.iter().all(Vec::is_empty);
+    }
+    old.iter().zip(&new).all(|(old, new)| new.starts_with(old))
 }
 
 fn containers(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError> {
@@ -139,8 +208,6 @@ fn resurrection(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
     use crate::Kind;
 

@@ -52,6 +52,11 @@ impl Recorded {
         }
     }
 
+    /// The size of what was replaced, which nothing but this keeps alive.
+    pub fn replaced(&self) -> usize {
+        self.previous.as_ref().map_or(0, |entry| entry.value().len())
+    }
+
     pub fn entry(&self) -> Option<&Arc<Entry>> {
         self.current.as_ref().or(self.previous.as_ref())
     }

@@ -53,6 +53,7 @@ impl Store for Cache {
     fn watch<'a>(&'a self, prefix: &'a Prefix, after: Revision) -> BoxFuture<'a, Result<Watch>> {
         async move {
             self.caught_up(Revision::ZERO).await?;
+            self.shared.recall(after).await;
             self.shared.state.read().recorded_since(after)?;
             let request = ProgressRequest::default();
             let reader = Reader { shared: self.shared.clone(), prefix: prefix.clone(), position: after, request };
@@ -121,7 +122,7 @@ impl Reader {
             kind: change.kind(),
             created: entry.item().created,
             value: change.current.as_ref().map(|entry| entry.value().clone()),
-            previous: change.previous.as_ref().map(|entry| entry.value().clone()),
+            previous: change.previous.as_ref().map(|entry| entry.item().clone()),
         })
     }
 }

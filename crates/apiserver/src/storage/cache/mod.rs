@@ -12,6 +12,7 @@ mod driver;
 mod entry;
 mod extract;
 mod objects;
+mod recall;
 mod select;
 mod state;
 mod watcher;
@@ -124,6 +125,8 @@ struct Shared {
     progress: watch::Sender<Progress>,
     /// Asks the running watch how far it is.
     request: Mutex<ProgressRequest>,
+    /// Who reads from the store what came before the cache's history, and from where on that is in vain.
+    recall: tokio::sync::Mutex<Revision>,
 }
 
 /// How far the cache is.
@@ -147,6 +150,7 @@ impl Cache {
             state: RwLock::new(State::new(limits)),
             progress: watch::Sender::new(Progress::default()),
             request: Mutex::default(),
+            recall: tokio::sync::Mutex::default(),
         };
         Self { shared: Arc::new(shared), driver: OnceLock::new() }
     }
@@ -274,14 +278,15 @@ impl Cache {
     /// A watch.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] when the cache's history does not reach back to where the watch is to begin,
-    /// [`StoreError::FutureRevision`] when it does not get there.
+    /// [`StoreError::Compacted`] when neither the cache's history nor the store's reaches back to where the watch is to
+    /// begin, [`StoreError::FutureRevision`] when it does not get there.
     pub async fn watch(&self, request: WatchRequest) -> Result<Watcher> {
         let WatchRequest { scope, selector, start, bookmarks, timeout } = request;
         let view = View { scope, selector, bookmarks, timeout };
         match start {
             Start::After(revision) => {
                 self.caught_up(Revision::ZERO).await?;
+                self.shared.recall(revision).await;
                 let watcher = Watcher::new(self.shared.clone(), view, revision);
                 watcher.check_start().map(|()| watcher)
             }

@@ -44,7 +44,7 @@ struct Slot {
 
 impl Slot {
     fn size(&self) -> usize {
-        self.recorded.previous.as_ref().map_or(0, |entry| entry.value().len())
+        self.recorded.replaced()
     }
 }
 
@@ -59,6 +59,8 @@ pub(super) struct State {
     history_bytes: usize,
     /// Every change after this revision is in `history`.
     reaches_back_to: Revision,
+    /// Something that was in `history` has had to go.
+    forgetful: bool,
     /// The cache has seen everything up to here.
     revision: Revision,
     limits: Limits,
@@ -101,6 +103,7 @@ impl State {
             history: VecDeque::new(),
             history_bytes: 0,
             reaches_back_to: Revision::ZERO,
+            forgetful: false,
             revision: Revision::ZERO,
             limits,
         }
@@ -119,6 +122,7 @@ impl State {
         self.objects = objects;
         self.history.clear();
         self.history_bytes = 0;
+        self.forgetful = false;
         self.reaches_back_to = revision;
         self.revision = revision;
     }
@@ -151,8 +155,39 @@ impl State {
         while self.history.len() > self.limits.changes || self.history_bytes > self.limits.bytes {
             let Some(slot) = self.history.pop_front() else { return };
             self.history_bytes -= slot.size();
+            self.forgetful = true;
             self.reaches_back_to = slot.recorded.revision;
         }
+    }
+
+    /// After which revision the history begins, unless it has forgotten something: then there is no room for more.
+    pub fn recallable(&self) -> Option<Revision> {
+        (!self.forgetful).then_some(self.reaches_back_to)
+    }
+
+    /// Puts changes that came before those that are remembered in front of these: everything after `after` and up to
+    /// `up_to`, the newest of it as far as there is room. Nothing when the history has come to begin elsewhere meanwhile.
+    pub fn recall(&mut self, earlier: VecDeque<Arc<Recorded>>, (after, up_to): (Revision, Revision)) {
+        if self.reaches_back_to != up_to {
+            return;
+        }
+        for recorded in earlier.into_iter().rev() {
+            let slot = Slot { recorded, frames: None };
+            let (changes, bytes) = (self.history.len() + 1, self.history_bytes + slot.size());
+            if changes > self.limits.changes || bytes > self.limits.bytes {
+                self.reaches_back_to = slot.recorded.revision;
+                self.forgetful = true;
+                return;
+            }
+            self.history_bytes = bytes;
+            self.history.push_front(slot);
+        }
+        self.reaches_back_to = after;
+    }
+
+    /// How much history is kept.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The objects of a span as of the cache's revision.

@@ -13,11 +13,14 @@ use super::schema::{
     INDEX, Latest, META, META_COMPACTED, META_REVISION, RECORDS, Record, read_item, read_latest, read_meta, storage,
 };
 use crate::storage::{
-    Item, Key, ListQuery, Page, Result, Revision, StoreError, Unreadable, WatchBatch, feed::Backfill,
+    Item, Key, ListQuery, Page, Prefix, Result, Revision, StoreError, Unreadable, WatchBatch, feed::Backfill,
 };
 
 /// How much of the history is read at a time: records, and bytes of their values.
 const HISTORY_CHUNK: (usize, usize) = (512, 1 << 20);
+
+/// How many records are looked through at a time for those that matter.
+const HISTORY_LOOK: usize = 16_384;
 
 /// The readers' side of the database.
 pub struct Reads {
@@ -181,8 +184,8 @@ impl Reads {
         if after.0 >= snapshot.compacted { Ok(()) } else { snapshot.check(after.0) }
     }
 
-    /// The next changes after a revision, up to another.
-    fn changes(&self, after: Revision, up_to: Revision) -> Result<WatchBatch> {
+    /// The next changes below a prefix after a revision, up to another.
+    fn changes(&self, prefix: &Prefix, after: Revision, up_to: Revision) -> Result<WatchBatch> {
         let snapshot = self.snapshot()?;
         if after.0 < snapshot.compacted {
             snapshot.check(after.0)?;
@@ -190,12 +193,16 @@ impl Reads {
         let mut batch = WatchBatch { events: Vec::new(), revision: up_to };
         let mut bytes = 0;
         let range = snapshot.records.range(after.0 + 1..=up_to.0).map_err(|error| storage("read history", error))?;
-        for stored in range {
+        for (count, stored) in range.enumerate() {
             let (revision, stored) = stored.map_err(|error| storage("read history", error))?;
             let (revision, stored) = (revision.value(), stored.value());
+            if count == HISTORY_LOOK {
+                batch.revision = Revision(revision).previous();
+                break;
+            }
             let name = format!("record {revision}");
             let record = self.readable(&name, revision, Record::decode(revision, stored).map(Some))?;
-            let Some(record) = record else { continue };
+            let Some(record) = record.filter(|record| record.key.starts_with(prefix.as_str())) else { continue };
             let before = self.readable(record.key, record.previous, read_item(&snapshot.records, record.previous))?;
             batch.events.push(record.event(revision, before.as_ref()));
             bytes += record.value.len();
@@ -209,12 +216,17 @@ impl Reads {
 }
 
 impl Backfill for Reads {
-    fn history(self: Arc<Self>, after: Revision, up_to: Revision) -> BoxStream<'static, Result<WatchBatch>> {
+    fn history(
+        self: Arc<Self>,
+        prefix: Prefix,
+        after: Revision,
+        up_to: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch>> {
         let chunks = stream::unfold(Some(after), move |position| {
-            let reads = self.clone();
+            let (reads, prefix) = (self.clone(), prefix.clone());
             async move {
                 let position = position.filter(|position| *position < up_to)?;
-                let read = move || reads.changes(position, up_to);
+                let read = move || reads.changes(&prefix, position, up_to);
                 let batch = blocking("read history", read).await;
                 let next = batch.as_ref().ok().map(|batch| batch.revision);
                 Some((batch, next))

@@ -139,7 +139,7 @@ impl<'a> Record<'a> {
             kind,
             created: before.map_or(Revision(self.created), |item| item.created),
             value: self.is_live().then(|| Bytes::copy_from_slice(self.value)),
-            previous: before.map(|item| item.value.clone()),
+            previous: before.cloned(),
         }
     }
 }

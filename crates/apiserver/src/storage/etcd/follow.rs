@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use etcd_client::{Event as EtcdEvent, EventType, KeyValue, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Event as EtcdEvent, EventType, WatchOptions, WatchResponse, WatchStream};
 use futures::{
     StreamExt,
     stream::{self, BoxStream},
@@ -16,7 +16,7 @@ use tracing::{debug, info};
 
 use super::Reads;
 use crate::storage::{
-    Event, EventKind, Result, Revision, StoreError, WatchBatch,
+    Event, EventKind, Prefix, Result, Revision, StoreError, WatchBatch,
     feed::{Backfill, Feed},
 };
 
@@ -108,7 +108,8 @@ impl Changes {
     /// A change, unless its key is no text.
     fn event(&self, event: &EtcdEvent) -> Option<Event> {
         let kv = event.kv()?;
-        let previous = event.prev_kv();
+        let key = self.reads.readable_key(kv)?;
+        let previous = event.prev_kv().map(|previous| super::item(key.clone(), previous.clone()));
         let deleted = event.event_type() == EventType::Delete;
         let kind = match (deleted, kv.create_revision() == kv.mod_revision()) {
             (true, _) => EventKind::Deleted,
@@ -116,12 +117,12 @@ impl Changes {
             (false, false) => EventKind::Modified,
         };
         Some(Event {
-            key: self.reads.readable_key(kv)?,
+            key,
             revision: revision(kv.mod_revision()),
             kind,
-            created: revision(previous.map_or(kv.create_revision(), KeyValue::create_revision)),
+            created: previous.as_ref().map_or_else(|| revision(kv.create_revision()), |previous| previous.created),
             value: (!deleted).then(|| Bytes::copy_from_slice(kv.value())),
-            previous: previous.map(|previous| Bytes::copy_from_slice(previous.value())),
+            previous,
         })
     }
 }
@@ -129,6 +130,7 @@ impl Changes {
 /// The part of etcd's history that the feed does not have.
 struct History {
     reads: Arc<Reads>,
+    prefix: Prefix,
     open: Option<Changes>,
     after: Revision,
     up_to: Revision,
@@ -148,7 +150,7 @@ impl History {
         loop {
             match self.attempt().await {
                 Ok(Some(mut batch)) => {
-                    batch.events.retain(|event| event.revision <= self.up_to);
+                    batch.events.retain(|event| event.revision <= self.up_to && self.prefix.contains(&event.key));
                     batch.revision = batch.revision.min(self.up_to);
                     self.after = batch.revision;
                     return Ok(batch);
@@ -173,8 +175,13 @@ impl History {
 }
 
 impl Backfill for Reads {
-    fn history(self: Arc<Self>, after: Revision, up_to: Revision) -> BoxStream<'static, Result<WatchBatch>> {
-        stream::unfold(Some(History { reads: self, open: None, after, up_to }), History::step).boxed()
+    fn history(
+        self: Arc<Self>,
+        prefix: Prefix,
+        after: Revision,
+        up_to: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch>> {
+        stream::unfold(Some(History { reads: self, prefix, open: None, after, up_to }), History::step).boxed()
     }
 }
 

@@ -117,6 +117,13 @@ pub fn object(text: &str) -> Bytes {
     Bytes::from(format!(r#"{{"metadata":{{"name":"x"}},"data":"{text}"}}"#))
 }
 
+/// What the key of a change held before.
+pub fn value_before(event: &Event) -> Option<Bytes> {
+    let before = event.previous.as_ref()?;
+    assert!(before.key == event.key && before.created <= before.revision && before.revision < event.revision);
+    Some(before.value.clone())
+}
+
 /// A short life.
 pub fn moment() -> Option<Ttl> {
     Some(Ttl::seconds(1))

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use apiserver::storage::{EventKind, Revision, StoreError};
 use futures::future::join_all;
 
-use super::{Subject, events, moment, object};
+use super::{Subject, events, moment, object, value_before};
 
 pub async fn create_then_get(subject: Subject) {
     let revision = subject.create("a", "1").await;
@@ -99,7 +99,7 @@ pub async fn values_end_with_their_time(subject: Subject) {
     subject.update("kept", kept, "for ever").await;
     let seen = events(&mut watch, 4).await;
     assert_eq!((&seen[3].key, seen[3].kind), (&subject.key("ending"), EventKind::Deleted));
-    assert_eq!(seen[3].previous, Some(object("e")));
+    assert_eq!(value_before(&seen[3]), Some(object("e")));
     assert!(seen[3].revision > ending);
     assert_eq!(subject.list(None).await.len(), 1);
 }
