@@ -16,12 +16,13 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    authorization::{self, Authorization, Mirrored},
     bootstrap::{
         self,
         kubernetes_service::{self, Advertised},
     },
     catalogue::{ChangeError, Request, Served},
-    config::{Config, StoreConfig},
+    config::{Config, RbacDefaults, StoreConfig},
     filters::{Chain, Metrics, Settings},
     handlers::{Api, KubeletClient, NonResource},
     registry::Registry,
@@ -74,7 +75,17 @@ pub struct App {
     pools: Pools,
     /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
     advertised: Option<Advertised>,
+    rbac: RbacStart,
     started: watch::Sender<bool>,
+}
+
+/// What has to happen about roles and bindings once the server runs.
+struct RbacStart {
+    defaults: RbacDefaults,
+    /// What authorizers keep of objects.
+    mirrors: Vec<Mirrored>,
+    /// Becomes true when the default roles are there.
+    ready: watch::Sender<bool>,
 }
 
 /// Where a server listens.
@@ -104,7 +115,7 @@ impl App {
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         store.unreadable().register(&mut metrics);
-        let started = watch::Sender::new(false);
+        let (started, roles) = (watch::Sender::new(false), watch::Sender::new(false));
         let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(|address| address.port());
         let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));
         let advertised = port.map(|port| Advertised { address: config.advertise, port, marks });
@@ -112,28 +123,32 @@ impl App {
         let pools = resources::pools(&store, &config.resources, config.services);
         let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
         let served = Arc::new(Served::new(&server_address, daemon.shutdown.clone()));
-        let reviewer = Reviewer { authenticator: config.authenticator.clone(), authorizer: config.authorizer.clone() };
+        let Authorization { authorizer, mirrors } = config.authorization;
+        let reviewer = Reviewer { authenticator: config.authenticator.clone(), authorizer: authorizer.clone() };
         let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
         served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
-        let registry = Registry::new(store.clone(), served.clone(), |handle| config.admission.build(handle));
+        let registry =
+            Registry::new(store.clone(), served.clone(), authorizer.clone(), |handle| config.admission.build(handle));
         let non_resource = NonResource {
             served: served.clone(),
             metrics: Arc::new(Mutex::new(metrics)),
             store,
             started: started.subscribe(),
+            roles: roles.subscribe(),
             shutdown: daemon.shutdown.clone(),
         };
         let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
         let settings = Settings {
             authenticator: config.authenticator,
-            authorizer: config.authorizer,
+            authorizer,
             audit: config.audit,
             limits: config.limits,
             timeout: config.timeout,
             metrics: request_metrics,
         };
         let service = Service { chain: Arc::new(Chain::new(settings, api)), served: served.clone() };
-        Ok(Self { daemon, service, secure, insecure, registry, served, pools, advertised, started })
+        let rbac = RbacStart { defaults: config.rbac_defaults, mirrors, ready: roles };
+        Ok(Self { daemon, service, secure, insecure, registry, served, pools, advertised, rbac, started })
     }
 
     /// Where the server listens.
@@ -171,8 +186,13 @@ impl App {
         if let Some(listener) = self.insecure {
             serve::spawn(listener, None, self.service, &self.daemon);
         }
-        let startup =
-            Startup { registry: self.registry, pools: self.pools, advertised: self.advertised, started: self.started };
+        let startup = Startup {
+            registry: self.registry,
+            pools: self.pools,
+            advertised: self.advertised,
+            rbac: self.rbac,
+            started: self.started,
+        };
         let daemon = self.daemon.clone();
         self.daemon.spawn(startup.run(daemon));
     }
@@ -183,17 +203,23 @@ struct Startup {
     registry: Arc<Registry>,
     pools: Pools,
     advertised: Option<Advertised>,
+    rbac: RbacStart,
     started: watch::Sender<bool>,
 }
 
 impl Startup {
     /// Makes sure of what every cluster has, as often as it takes; then the server is ready, and keeps its endpoints.
-    async fn run(self, daemon: Daemon) {
+    async fn run(mut self, daemon: Daemon) {
+        let mirrored = authorization::follow(std::mem::take(&mut self.rbac.mirrors), &self.registry, &daemon);
         let mut backoff = Backoff::reconnect();
         let ensured = daemon.shutdown.run_until_cancelled(async {
             while let Err(error) = self.ensure().await {
                 tracing::warn!("bootstrap: {error}");
                 tokio::time::sleep(backoff.next_delay()).await;
+            }
+            for mut synced in mirrored {
+                // A task that has ended has ended with the daemon.
+                let _ = synced.wait_for(|synced| *synced).await;
             }
         });
         if ensured.await.is_none() {
@@ -212,6 +238,10 @@ impl Startup {
         bootstrap::ensure_namespaces(&self.registry).await?;
         bootstrap::service_cidr::ensure(&self.registry, &self.pools.addresses.range).await?;
         bootstrap::ensure_priority_classes(&self.registry).await?;
+        if self.rbac.defaults == RbacDefaults::Kept {
+            bootstrap::rbac::reconcile(&self.registry).await?;
+        }
+        self.rbac.ready.send_replace(true);
         match &self.advertised {
             Some(advertised) => {
                 kubernetes_service::ensure_service(&self.registry, &self.pools.addresses.range, advertised).await

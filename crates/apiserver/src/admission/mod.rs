@@ -3,6 +3,7 @@
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod priority;
+mod role_escalation;
 mod service_account;
 mod taint_nodes_by_condition;
 
@@ -45,7 +46,9 @@ impl Settings {
         let enabled = LINES.iter().filter(|(name, _)| !self.disabled.iter().any(|disabled| disabled == name));
         let own = enabled.map(|(_, make)| make(registry.clone()));
         let more = self.more.into_iter().map(|make| make(registry.clone()));
-        Admission::new(own.chain(more).collect())
+        // Last, and always: what is to be stored is looked at, whoever has changed it.
+        let guard: Box<dyn Plugin> = Box::new(role_escalation::RoleEscalation { registry: registry.clone() });
+        Admission::new(own.chain(more).chain([guard]).collect())
     }
 }
 

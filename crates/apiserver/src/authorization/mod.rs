@@ -1,12 +1,15 @@
 //! What clients may do: requests as authorizers see them, and the modes of `--authorization-mode`.
 
+mod feed;
 pub mod impersonation;
 mod modes;
+pub mod rbac;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use api_types::{selector::field, validation::names};
-use component::auth::{Attributes, ResourceAttributes, Target, User};
+use component::auth::{Attributes, Authorizer, ResourceAttributes, Target, User};
+pub use feed::{Mirror, Mirrored, follow, load};
 use http::Method;
 pub use modes::{AlwaysDeny, MODES, Mode};
 
@@ -14,6 +17,20 @@ use crate::request::{
     Query, RequestInfo, ResourcePath, Verb,
     query::{Plus, percent_decode},
 };
+
+/// What decides, and what it has to be told of.
+pub struct Authorization {
+    /// What decides.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What it keeps of objects; it knows nothing before it is [followed](follow).
+    pub mirrors: Vec<Mirrored>,
+}
+
+impl<A: Authorizer> From<A> for Authorization {
+    fn from(authorizer: A) -> Self {
+        Self { authorizer: Arc::new(authorizer), mirrors: Vec::new() }
+    }
+}
 
 /// What a request wants to do, if this user makes it.
 #[must_use]

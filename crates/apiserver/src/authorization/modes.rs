@@ -5,12 +5,20 @@ use std::{future::ready, sync::Arc};
 use component::auth::{AlwaysAllow, Attributes, Authorizer, Rules, User, Verdict};
 use futures::future::BoxFuture;
 
+use super::{Authorization, rbac::Rbac};
+
 /// A mode: its name, and what makes its authorizer.
-pub type Mode = (&'static str, fn() -> Arc<dyn Authorizer>);
+pub type Mode = (&'static str, fn() -> Authorization);
 
 /// What `--authorization-mode` may list.
-pub const MODES: &[Mode] =
-    &[(AlwaysAllow::NAME, || Arc::new(AlwaysAllow)), (AlwaysDeny::NAME, || Arc::new(AlwaysDeny))];
+pub const MODES: &[Mode] = &[
+    (AlwaysAllow::NAME, || AlwaysAllow.into()),
+    (AlwaysDeny::NAME, || AlwaysDeny.into()),
+    (Rbac::NAME, || {
+        let rbac = Arc::new(Rbac::default());
+        Authorization { mirrors: rbac.mirrors(), authorizer: rbac }
+    }),
+];
 
 /// Allows nothing; with other modes, nothing more than they do.
 #[derive(Clone, Copy, Debug)]

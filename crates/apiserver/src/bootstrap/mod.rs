@@ -1,7 +1,8 @@
-//! What an API server makes sure of: the namespaces and priority classes that every cluster has, the range of cluster IPs,
-//! and the service by which pods reach it.
+//! What an API server makes sure of: the namespaces, priority classes, roles and bindings that every cluster has, the range
+//! of cluster IPs, and the service by which pods reach it.
 
 pub mod kubernetes_service;
+pub mod rbac;
 pub mod service_cidr;
 
 use api_types::{

@@ -27,7 +27,7 @@ use crate::{
     admission,
     audit::{Audit, Log, PolicyFile},
     authentication::{PlainPort, TokenFile},
-    authorization::MODES,
+    authorization::{Authorization, MODES},
     filters::Limits,
     handlers::KubeletTls,
     resources::{self, service::ServiceNetwork},
@@ -54,6 +54,16 @@ pub struct Secure {
     pub certificate: KeyedCertificate,
 }
 
+/// Whether an API server keeps the roles and bindings that every cluster has. Tests to which they do not matter are
+/// quicker without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RbacDefaults {
+    /// It does, as upstream's does whatever its modes are.
+    Kept,
+    /// It does not.
+    LeftOut,
+}
+
 /// What the server is to be.
 pub struct Config {
     /// Where objects are stored.
@@ -67,7 +77,9 @@ pub struct Config {
     /// Who clients are.
     pub authenticator: Arc<dyn Authenticator>,
     /// What they may do.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authorization: Authorization,
+    /// Whether the default roles and bindings are kept.
+    pub rbac_defaults: RbacDefaults,
     /// What is recorded of what they do, if anything is.
     pub audit: Option<Audit>,
     /// How many requests may run at once.
@@ -121,7 +133,8 @@ impl Config {
                 .then(|| SocketAddr::new(flags.insecure_bind_address, flags.insecure_port)),
             advertise,
             authenticator: authenticator(&flags, &mut mistakes),
-            authorizer: authorizer(&flags, &mut mistakes),
+            authorization: authorization(&flags, &mut mistakes),
+            rbac_defaults: RbacDefaults::Kept,
             audit: audit(&flags, &mut mistakes),
             limits: Limits { reading: flags.max_requests_inflight, mutating: flags.max_mutating_requests_inflight },
             timeout: flags.request_timeout,
@@ -248,21 +261,26 @@ fn anonymous(flags: &Flags) -> Anonymous {
     if flags.anonymous_auth && !everything { Anonymous::Allowed } else { Anonymous::Refused }
 }
 
-fn authorizer(flags: &Flags, mistakes: &mut Mistakes) -> Arc<dyn Authorizer> {
+fn authorization(flags: &Flags, mistakes: &mut Mistakes) -> Authorization {
     let mut members: Vec<Arc<dyn Authorizer>> = vec![Arc::new(Masters)];
+    let mut mirrors = Vec::new();
     for (index, mode) in flags.authorization_mode.iter().enumerate() {
         if flags.authorization_mode[..index].contains(mode) {
             mistakes.0.push(format!("--authorization-mode: {mode} is listed more than once"));
         }
         match MODES.iter().find(|(name, _)| name == mode) {
-            Some((_, make)) => members.push(make()),
+            Some((_, make)) => {
+                let made = make();
+                members.push(made.authorizer);
+                mirrors.extend(made.mirrors);
+            }
             None => {
                 let known: Vec<&str> = MODES.iter().map(|(name, _)| *name).collect();
                 mistakes.0.push(format!("--authorization-mode: {mode} is not supported, only {}", known.join(", ")));
             }
         }
     }
-    Arc::new(Authorizers::new(members))
+    Authorization { authorizer: Arc::new(Authorizers::new(members)), mirrors }
 }
 
 /// Nothing is recorded without a policy, and nowhere without a path.
@@ -327,7 +345,7 @@ mod tests {
             "--service-cluster-ip-range=nonsense",
             "--service-node-port-range=9-1",
             "--client-ca-file=/does/not/exist",
-            "--authorization-mode=RBAC",
+            "--authorization-mode=Magic",
             "--tls-cert-file=/only/one",
         ]);
         let Err(mistakes) = Config::new(flags) else { panic!("the flags were taken") };

@@ -26,12 +26,14 @@ pub struct NonResource {
     pub store: Arc<dyn Store>,
     /// Whether everything that has to be there at the start is there.
     pub started: watch::Receiver<bool>,
+    /// Whether the default roles and bindings are there.
+    pub roles: watch::Receiver<bool>,
     /// Cancelled when the server is about to end.
     pub shutdown: CancellationToken,
 }
 
 /// What is checked, in this order.
-const CHECKS: &[&str] = &["ping", "etcd", "poststarthook/bootstrap", "shutdown"];
+const CHECKS: &[&str] = &["ping", "etcd", "poststarthook/bootstrap", "poststarthook/rbac/bootstrap-roles", "shutdown"];
 
 /// `/livez` looks at less: a server that waits for its store must not be restarted for it.
 const LIVENESS: &[&str] = &["ping"];
@@ -131,6 +133,7 @@ impl NonResource {
             "etcd" => self.store.current_revision().await.map(drop).map_err(|error| error.to_string()),
             "shutdown" if self.shutdown.is_cancelled() => Err("the server is shutting down".into()),
             "poststarthook/bootstrap" if !*self.started.borrow() => Err("not finished".into()),
+            "poststarthook/rbac/bootstrap-roles" if !*self.roles.borrow() => Err("not finished".into()),
             _ => Ok(()),
         }
     }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use api_types::{Object, StatusError};
 use bytes::Bytes;
+use component::auth::Authorizer;
 use parking_lot::Mutex;
 
 pub use conversion::Conversion;
@@ -55,6 +56,7 @@ pub trait Lookup: Send + Sync + 'static {
 pub struct Registry {
     store: Arc<dyn Store>,
     served: Arc<dyn Lookup>,
+    authorizer: Arc<dyn Authorizer>,
     admission: Admission,
 }
 
@@ -130,12 +132,19 @@ impl Registry {
     pub fn new(
         store: Arc<dyn Store>,
         served: Arc<dyn Lookup>,
+        authorizer: Arc<dyn Authorizer>,
         admission: impl FnOnce(&Handle) -> Admission,
     ) -> Arc<Self> {
         Arc::new_cyclic(|registry| {
             let admission = admission(&Handle::new(registry.clone()));
-            Self { store, served, admission }
+            Self { store, served, authorizer, admission }
         })
+    }
+
+    /// What users may do, for what a request turns out to do besides what it was let in for.
+    #[must_use]
+    pub fn authorizer(&self) -> &Arc<dyn Authorizer> {
+        &self.authorizer
     }
 
     /// Runs the mutating side of admission, unless the request's door has.

@@ -20,9 +20,10 @@ pub fn over(store: &Arc<dyn Store>) -> (Arc<Registry>, Pools) {
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
     let pools = resources::pools(store, &config.resources, config.services);
     let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, Daemon::new()).unwrap();
-    let reviewer = Reviewer { authenticator: config.authenticator, authorizer: config.authorizer };
+    let authorizer = config.authorization.authorizer;
+    let reviewer = Reviewer { authenticator: config.authenticator, authorizer: authorizer.clone() };
     let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
     let served = Arc::new(Served::new("192.0.2.1:6443", CancellationToken::new()));
     served.change(|draft| resources::serve(draft, store, &config.resources, &means)).unwrap();
-    (Registry::new(store.clone(), served, |_| Admission::default()), pools)
+    (Registry::new(store.clone(), served, authorizer, |_| Admission::default()), pools)
 }

@@ -1,0 +1,161 @@
+//! How authorizers learn of objects: what they keep of them is told by the watch caches.
+
+use std::{collections::HashSet, sync::Arc};
+
+use api_types::{Resource, StatusError};
+use component::{Daemon, backoff::Backoff};
+use tokio::sync::watch;
+
+use crate::{
+    registry::{Registry, Rest},
+    storage::{
+        Key, StoreError,
+        cache::{
+            At, Bookmarks, Change, ChangeKind, Delivery, Freshness, ListRequest, Mark, Start, WatchRequest, Watcher,
+        },
+    },
+};
+
+/// What is kept of the objects of a resource.
+pub trait Mirror: Send + Sync + 'static {
+    /// Notes what an object says now; `json` is as it is stored.
+    fn put(&self, namespace: &str, name: &str, json: &[u8]);
+
+    /// Notes that an object is gone, which may not have been known.
+    fn remove(&self, namespace: &str, name: &str);
+}
+
+/// A resource, and what is kept of it.
+pub struct Mirrored {
+    row: &'static Resource,
+    mirror: Arc<dyn Mirror>,
+}
+
+impl Mirrored {
+    /// Keeps this of the objects of a row.
+    #[must_use]
+    pub fn new(row: &'static Resource, mirror: Arc<dyn Mirror>) -> Self {
+        Self { row, mirror }
+    }
+}
+
+/// Keeps everything up to date as long as the daemon runs. What is given back becomes true when all is known that was
+/// there at the start.
+pub fn follow(mirrored: Vec<Mirrored>, registry: &Arc<Registry>, daemon: &Daemon) -> Vec<watch::Receiver<bool>> {
+    let start = |Mirrored { row, mirror }| {
+        let (synced, receiver) = watch::channel(false);
+        if let Some(rest) = registry.find(&row.group, &row.version, &row.plural) {
+            let following = Following { rest, mirror, known: HashSet::new(), synced };
+            daemon.spawn_until_shutdown(following.run());
+        } else {
+            // What is not served is not there.
+            synced.send_replace(true);
+        }
+        receiver
+    };
+    mirrored.into_iter().map(start).collect()
+}
+
+/// Tells everything that there is now, once: for who must not be behind.
+///
+/// # Errors
+/// The store's.
+pub async fn load(mirrored: &[Mirrored], registry: &Registry) -> Result<(), StatusError> {
+    for Mirrored { row, mirror } in mirrored {
+        let Some(rest) = registry.find(&row.group, &row.version, &row.plural) else { continue };
+        let all = ListRequest {
+            scope: rest.scope(""),
+            selector: None,
+            start_after: None,
+            limit: None,
+            at: At::Newest(Freshness::Consistent),
+        };
+        let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
+        for entry in &listing.entries {
+            let (namespace, name) = rest.names(entry.key());
+            mirror.put(namespace, name, entry.value());
+        }
+    }
+    Ok(())
+}
+
+struct Following {
+    rest: Arc<Rest>,
+    mirror: Arc<dyn Mirror>,
+    /// What the mirror has been told of.
+    known: HashSet<Key>,
+    synced: watch::Sender<bool>,
+}
+
+impl Following {
+    async fn run(mut self) {
+        let mut backoff = Backoff::reconnect();
+        loop {
+            if let Err(error) = self.watch(&mut backoff).await {
+                tracing::debug!(resource = %self.rest.row.plural, "authorizers begin again: {error}");
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    async fn watch(&mut self, backoff: &mut Backoff) -> Result<(), StoreError> {
+        let request = WatchRequest {
+            scope: self.rest.scope(""),
+            selector: None,
+            start: Start::StateThenBookmark(Freshness::Any),
+            bookmarks: Bookmarks::Omit,
+            timeout: None,
+        };
+        let mut watcher = self.rest.cache().watch(request).await?;
+        self.begin(&mut watcher).await?;
+        backoff.reset();
+        self.synced.send_replace(true);
+        while let Some(deliveries) = watcher.next().await {
+            for delivery in deliveries? {
+                if let Delivery::Change(change) = delivery {
+                    self.take(&change);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what there is, and drops what is no longer there.
+    async fn begin(&mut self, watcher: &mut Watcher) -> Result<(), StoreError> {
+        let mut there = HashSet::new();
+        let mut complete = false;
+        while !complete {
+            let Some(deliveries) = watcher.next().await else { return Ok(()) };
+            for delivery in deliveries? {
+                match delivery {
+                    Delivery::Change(change) => {
+                        there.insert(change.entry.key().clone());
+                        self.take(&change);
+                    }
+                    Delivery::Bookmark(bookmark) => complete |= bookmark.mark == Mark::InitialEventsEnd,
+                }
+            }
+        }
+        for key in self.known.difference(&there) {
+            self.remove(key);
+        }
+        self.known = there;
+        Ok(())
+    }
+
+    fn take(&mut self, change: &Change) {
+        let key = change.entry.key();
+        if change.kind == ChangeKind::Deleted {
+            self.known.remove(key);
+            return self.remove(key);
+        }
+        let (namespace, name) = self.rest.names(key);
+        self.mirror.put(namespace, name, change.entry.value());
+        self.known.insert(key.clone());
+    }
+
+    fn remove(&self, key: &Key) {
+        let (namespace, name) = self.rest.names(key);
+        self.mirror.remove(namespace, name);
+    }
+}
