@@ -124,11 +124,13 @@ impl App {
         let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
         let served = Arc::new(Served::new(&server_address, daemon.shutdown.clone()));
         let Authorization { authorizer, mirrors } = config.authorization;
-        let reviewer = Reviewer { authenticator: config.authenticator.clone(), authorizer: authorizer.clone() };
-        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
-        served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
         let registry =
             Registry::new(store.clone(), served.clone(), authorizer.clone(), |handle| config.admission.build(handle));
+        let issuing = config.authentication.issuing.clone();
+        let authenticator = config.authentication.build(&registry.handle());
+        let reviewer = Reviewer { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
+        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer, issuing: issuing.clone() };
+        served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
         let non_resource = NonResource {
             served: served.clone(),
             metrics: Arc::new(Mutex::new(metrics)),
@@ -136,10 +138,12 @@ impl App {
             started: started.subscribe(),
             roles: roles.subscribe(),
             shutdown: daemon.shutdown.clone(),
+            issuing,
+            address: server_address,
         };
         let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
         let settings = Settings {
-            authenticator: config.authenticator,
+            authenticator,
             authorizer,
             audit: config.audit,
             limits: config.limits,

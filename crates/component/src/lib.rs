@@ -2,12 +2,14 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`files`] | what is made of files, and made anew when they change |
 //! | [`flags`] | upstream's flag spelling: underscores, single dashes, retired flags; shared groups |
 //! | [`daemon`] | the life of a daemon: logging, signals, tasks, readiness, exit |
 //! | [`auth`] | who makes a request and what they may do: ordered lists of authenticators and authorizers |
 //! | [`client`] | a `kube` client from `--kubeconfig`, `--master` or the pod's service account |
 //! | [`informer`] | list + watch into an indexed store, with events |
 //! | [`queue`] | keys to reconcile, deduplicated, with back-off per key |
+//! | [`jwt`] | signed tokens, their keys, and sets of keys |
 //! | [`leader`] | leader election on a Lease |
 //! | [`recorder`] | events, aggregated |
 //! | [`serve`] | accept loop (HTTP/1 + HTTP/2, TLS, upgrades), certificates, health and metrics |
@@ -18,8 +20,10 @@ pub mod auth;
 pub mod backoff;
 pub mod client;
 pub mod daemon;
+pub mod files;
 pub mod flags;
 pub mod informer;
+pub mod jwt;
 pub mod leader;
 pub mod queue;
 pub mod recorder;

@@ -1,7 +1,55 @@
 //! Who clients are: what recognises them, besides what all daemons share.
 
+mod audience;
 mod plain_port;
+mod remembered;
+pub mod service_account;
 mod token_file;
 
-pub use plain_port::PlainPort;
-pub use token_file::{TokenFile, TokenFileError};
+use std::sync::Arc;
+
+use component::auth::{Anonymous, Authenticator, Authenticators, Bearer, Certificates, TokenAuthenticator};
+
+pub use self::{
+    audience::{ForThisServer, OfThisServer},
+    plain_port::PlainPort,
+    remembered::Remembered,
+    service_account::Issuing,
+    token_file::{TokenFile, TokenFileError},
+};
+use crate::registry::admission::Handle;
+
+/// What the authenticators are made of.
+pub struct Settings {
+    /// Who this server is to tokens.
+    pub audiences: Vec<String>,
+    /// Client certificates, if they are taken.
+    pub certificates: Option<Certificates>,
+    /// Static tokens, if there are any.
+    pub token_file: Option<TokenFile>,
+    /// Tokens of service accounts.
+    pub issuing: Arc<Issuing>,
+    /// What becomes of requests that present nothing.
+    pub anonymous: Anonymous,
+}
+
+impl Settings {
+    /// The authenticators in upstream's order.
+    #[must_use]
+    pub fn build(self, registry: &Handle) -> Arc<dyn Authenticator> {
+        let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort)];
+        if let Some(certificates) = self.certificates {
+            members.push(Arc::new(certificates));
+        }
+        let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
+        if let Some(file) = self.token_file {
+            tokens.push(Arc::new(OfThisServer::new(self.audiences.clone(), file)));
+        }
+        tokens.push(Arc::new(service_account::Legacy::new(self.issuing.clone(), registry.clone())));
+        tokens.push(Arc::new(service_account::Bound::new(self.issuing, registry.clone())));
+        let tokens = tokens.into_iter().map(|member| Arc::new(Remembered::new(member)) as Arc<dyn TokenAuthenticator>);
+        members.push(Arc::new(Bearer::new(tokens.collect())));
+        let all = Authenticators::new(members, self.anonymous);
+        Arc::new(ForThisServer::new(self.audiences, Arc::new(all)))
+    }
+}

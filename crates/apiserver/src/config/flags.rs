@@ -58,6 +58,30 @@ pub struct Flags {
     /// Bearer tokens: lines of token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+    /// Who issues service account tokens; tokens of all that are named are believed, the first is who issues new ones
+    #[arg(long, value_name = "URL")]
+    pub service_account_issuer: Vec<String>,
+    /// Keys that verify service account tokens, public or private, in PEM form
+    #[arg(long, value_name = "FILE")]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// Key that signs service account tokens; by default the server makes one for itself in --cert-dir
+    #[arg(long, value_name = "FILE")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Where others find the keys that verify service account tokens, when that is not this server
+    #[arg(long, value_name = "URL")]
+    pub service_account_jwks_uri: Option<String>,
+    /// For whom tokens are that are meant for this server; by default for --service-account-issuer
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub api_audiences: Vec<String>,
+    /// Believe in a service account token only as long as what it names exists
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub service_account_lookup: bool,
+    /// The longest life of a service account token
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub service_account_max_token_expiration: Option<Duration>,
+    /// Let the tokens of pods live for a year in secret, for the sake of old clients
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub service_account_extend_token_expiration: bool,
     /// Let requests in that present nothing, as system:anonymous; never with AlwaysAllow among the authorization modes
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub anonymous_auth: bool,
@@ -139,11 +163,6 @@ pub const RETIRED: RetiredFlags = &[
     ("default-watch-cache-size", "watch caches have one size"),
     ("target-ram-mb", "not needed"),
     ("min-request-timeout", "not supported"),
-    ("service-account-key-file", "not supported yet"),
-    ("service-account-signing-key-file", "not supported yet"),
-    ("service-account-issuer", "not supported yet"),
-    ("service-account-lookup", "not supported yet"),
-    ("api-audiences", "not supported yet"),
     ("requestheader-client-ca-file", "not supported yet"),
     ("requestheader-allowed-names", "not supported yet"),
     ("requestheader-extra-headers-prefix", "not supported yet"),

@@ -2,6 +2,7 @@
 
 mod flags;
 mod network;
+mod service_accounts;
 
 use std::{
     fmt,
@@ -12,10 +13,7 @@ use std::{
 };
 
 use component::{
-    auth::{
-        AlwaysAllow, Anonymous, Authenticator, Authenticators, Authorizer, Authorizers, Bearer, Certificates, Masters,
-        TokenAuthenticator,
-    },
+    auth::{AlwaysAllow, Anonymous, Authorizer, Authorizers, Certificates, Masters},
     serve::{
         certificates::{self, KeyedCertificate},
         tls::ClientAuthority,
@@ -26,7 +24,7 @@ pub use flags::{Flags, RETIRED};
 use crate::{
     admission,
     audit::{Audit, Log, PolicyFile},
-    authentication::{PlainPort, TokenFile},
+    authentication::{self, TokenFile},
     authorization::{Authorization, MODES},
     filters::Limits,
     handlers::KubeletTls,
@@ -75,7 +73,7 @@ pub struct Config {
     /// Under which address others reach the server.
     pub advertise: IpAddr,
     /// Who clients are.
-    pub authenticator: Arc<dyn Authenticator>,
+    pub authentication: authentication::Settings,
     /// What they may do.
     pub authorization: Authorization,
     /// Whether the default roles and bindings are kept.
@@ -126,13 +124,15 @@ impl Config {
         let mut mistakes = Mistakes(Vec::new());
         let services = services(&flags, &mut mistakes);
         let advertise = advertise(&flags, &mut mistakes);
+        // What cannot be done without is a mistake when it is missing.
+        let Some(authentication) = authentication(&flags, &mut mistakes) else { return Err(mistakes) };
         let config = Self {
             store: store(&flags, &mut mistakes),
             secure: secure(&flags, advertise, services, &mut mistakes),
             insecure: (flags.insecure_port != 0)
                 .then(|| SocketAddr::new(flags.insecure_bind_address, flags.insecure_port)),
             advertise,
-            authenticator: authenticator(&flags, &mut mistakes),
+            authentication,
             authorization: authorization(&flags, &mut mistakes),
             rbac_defaults: RbacDefaults::Kept,
             audit: audit(&flags, &mut mistakes),
@@ -230,24 +230,24 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
     hosts
 }
 
-/// The authenticators in upstream's order.
-fn authenticator(flags: &Flags, mistakes: &mut Mistakes) -> Arc<dyn Authenticator> {
-    let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort)];
-    if let Some(path) = &flags.client_ca_file {
+/// What authenticators are made of; `None` when it cannot be said what that is.
+fn authentication(flags: &Flags, mistakes: &mut Mistakes) -> Option<authentication::Settings> {
+    let authority = flags.client_ca_file.as_ref().and_then(|path| {
         let read = certificates::read_chain(path).map_err(|error| chain(&error));
         let authority = read.and_then(|chain| ClientAuthority::new(chain).map_err(|error| format!("{error:#}")));
-        if let Some(authority) = mistakes.take("client-ca-file", authority) {
-            members.push(Arc::new(Certificates::new(authority)));
-        }
-    }
-    let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
-    if let Some(path) = &flags.token_auth_file
-        && let Some(file) = mistakes.take("token-auth-file", TokenFile::read(path))
-    {
-        tokens.push(Arc::new(file));
-    }
-    members.push(Arc::new(Bearer::new(tokens)));
-    Arc::new(Authenticators::new(members, anonymous(flags)))
+        mistakes.take("client-ca-file", authority)
+    });
+    let tokens = flags.token_auth_file.as_ref();
+    let token_file = tokens.and_then(|path| mistakes.take("token-auth-file", TokenFile::read(path)));
+    let issuing = service_accounts::issuing(flags, mistakes);
+    let issuing = Arc::new(issuing?);
+    Some(authentication::Settings {
+        audiences: issuing.audiences.clone(),
+        certificates: authority.map(Certificates::new),
+        token_file,
+        issuing,
+        anonymous: anonymous(flags),
+    })
 }
 
 /// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.

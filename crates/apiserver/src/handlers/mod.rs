@@ -15,6 +15,7 @@ mod reviews;
 mod scale;
 mod selection;
 mod table;
+mod token_request;
 mod update;
 mod watch;
 
@@ -33,6 +34,7 @@ pub use nonresource::NonResource;
 pub use part::OfPart;
 pub use reviews::Reviews;
 pub use scale::Replicas;
+pub use token_request::Tokens;
 
 use crate::{
     catalogue::{Answer, Answered, Asked, Backend, Call, Destination, Request, Route},

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Answer;
 use crate::{
+    authentication::{Issuing, service_account::discovery},
     catalogue::{Request, Served},
     serving::{Body, Response, respond},
     storage::Store,
@@ -30,6 +31,10 @@ pub struct NonResource {
     pub roles: watch::Receiver<bool>,
     /// Cancelled when the server is about to end.
     pub shutdown: CancellationToken,
+    /// Who else verifies service accounts' tokens finds here what that takes.
+    pub issuing: Arc<Issuing>,
+    /// `host:port` of this server.
+    pub address: String,
 }
 
 /// What is checked, in this order.
@@ -54,6 +59,7 @@ impl NonResource {
             // Who may ask is decided by the whole path, so what is answered is, too.
             "version" if request.info.path == "/version" => Ok(respond::json(StatusCode::OK, Body::from(version()))),
             "metrics" if request.info.path == "/metrics" => Ok(self.metrics()),
+            "openid" | ".well-known" => Ok(self.openid(&request.info.path).unwrap_or_else(respond::page_not_found)),
             "" => Ok(self.index()),
             _ => Ok(self.document(request).unwrap_or_else(respond::page_not_found)),
         }
@@ -79,10 +85,21 @@ impl NonResource {
         Some(response)
     }
 
+    fn openid(&self, path: &str) -> Option<Response> {
+        let document = self.issuing.document(path, &self.address)?;
+        let media_type = HeaderValue::from_static(document.media_type);
+        let mut response = respond::with_type(StatusCode::OK, media_type, Body::from(document.json));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+        Some(response)
+    }
+
     fn index(&self) -> Response {
         let catalogue = self.served.load();
         let mut paths: Vec<&str> = catalogue.discovery().paths().collect();
         paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]);
+        if self.issuing.check_url().is_ok() {
+            paths.extend([discovery::CONFIGURATION_PATH, discovery::KEYS_PATH]);
+        }
         paths.sort_unstable();
         respond::json(StatusCode::OK, Body::from(json!({"paths": paths}).to_string()))
     }

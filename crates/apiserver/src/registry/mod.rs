@@ -147,6 +147,11 @@ impl Registry {
         &self.authorizer
     }
 
+    /// A way back to this registry that does not keep it.
+    pub fn handle(self: &Arc<Self>) -> Handle {
+        Handle::new(Arc::downgrade(self))
+    }
+
     /// Runs the mutating side of admission, unless the request's door has.
     ///
     /// # Errors

@@ -19,8 +19,11 @@ use api_types::{Resource, Subresource, core, networking as net, node, rbac, reso
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
+    authentication::Issuing,
     catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
-    handlers::{Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream},
+    handlers::{
+        Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream, Tokens,
+    },
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
         shape::{Counted, Fresh, Of, Plain, Revised, Shown, Split},
@@ -57,6 +60,8 @@ pub struct Means {
     pub kubelet: Arc<KubeletClient>,
     /// What answers questions about users and rights.
     pub reviewer: Reviewer,
+    /// What signs tokens of service accounts.
+    pub issuing: Arc<Issuing>,
 }
 
 /// How long objects live.
@@ -191,7 +196,11 @@ static LINES: &[Line] = &[
     stored(&rows::RESOURCE_QUOTAS, "resourcequotas", |_| Arc::new(Shown::<core::ResourceQuota, Fresh>::default()))
         .with(&[STATUS]),
     stored(&rows::SECRETS, "secrets", |_| Arc::new(Of::<core::Secret>::default())),
-    stored(&rows::SERVICE_ACCOUNTS, "serviceaccounts", |_| Arc::new(plain::ServiceAccounts)),
+    stored(&rows::SERVICE_ACCOUNTS, "serviceaccounts", |_| Arc::new(plain::ServiceAccounts)).with(&[posted(
+        "token",
+        ("authentication.k8s.io", "v1", "TokenRequest"),
+        |means| Arc::new(Tokens { issuing: means.issuing.clone() }),
+    )]),
     stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
         .with(&[STATUS]),
     stored(&rows::DEPLOYMENTS, "deployments", |_| Arc::new(apps::Deployments)).with(&[SCALE, STATUS]),

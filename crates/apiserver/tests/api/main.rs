@@ -24,5 +24,6 @@ mod runtime_kinds;
 mod services;
 mod shown_kinds;
 mod tls;
+mod tokens;
 mod watches;
 mod writes;

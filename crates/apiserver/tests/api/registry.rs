@@ -20,10 +20,13 @@ pub fn over(store: &Arc<dyn Store>) -> (Arc<Registry>, Pools) {
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
     let pools = resources::pools(store, &config.resources, config.services);
     let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, Daemon::new()).unwrap();
-    let authorizer = config.authorization.authorizer;
-    let reviewer = Reviewer { authenticator: config.authenticator, authorizer: authorizer.clone() };
-    let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer };
     let served = Arc::new(Served::new("192.0.2.1:6443", CancellationToken::new()));
+    let authorizer = config.authorization.authorizer;
+    let registry = Registry::new(store.clone(), served.clone(), authorizer.clone(), |_| Admission::default());
+    let issuing = config.authentication.issuing.clone();
+    let authenticator = config.authentication.build(&registry.handle());
+    let reviewer = Reviewer { authenticator, authorizer };
+    let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer, issuing };
     served.change(|draft| resources::serve(draft, store, &config.resources, &means)).unwrap();
-    (Registry::new(store.clone(), served, authorizer, |_| Admission::default()), pools)
+    (registry, pools)
 }

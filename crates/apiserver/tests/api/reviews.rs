@@ -37,7 +37,8 @@ async fn tokens_are_reviewed() {
     let known = known.json();
     assert_eq!(known["spec"]["token"], "secret");
     let bob = json!({"username": "bob", "uid": "1", "groups": ["ops", "dev", "system:authenticated"]});
-    assert_eq!(known["status"], json!({"authenticated": true, "user": bob}));
+    let audiences = json!(["https://kubernetes.default.svc.cluster.local"]);
+    assert_eq!(known["status"], json!({"authenticated": true, "user": bob, "audiences": audiences}));
     for wrong in ["other", "two words", "a\nb", "\u{0}"] {
         let status = ask(json!({"token": wrong})).await.ok()["status"].clone();
         assert_eq!(status, json!({"user": {}, "error": "invalid bearer token"}), "{wrong:?}");

@@ -1,53 +1,20 @@
 //! Asking the API server: whose token it is, and what users may do.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use futures::future::BoxFuture;
 use kube::Client;
-use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Attributes, Authorizer, Decision, Found, Identity, Rules, Target, TokenAuthenticator, User, Verdict};
+use super::{
+    Answers, Attributes, Authorizer, Decision, Found, Identity, Rules, Target, TokenAuthenticator, User, Verdict,
+};
 
 /// How long the API server may take for an answer, as upstream.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many answers are remembered.
-const REMEMBERED: usize = 4096;
-
-/// Answers that stay good for a while.
-struct Answers<K, V>(Mutex<HashMap<K, (Instant, V)>>);
-
-impl<K: Eq + Hash, V: Clone> Answers<K, V> {
-    fn new() -> Self {
-        Self(Mutex::default())
-    }
-
-    fn get(&self, key: &K) -> Option<V> {
-        let answers = self.0.lock();
-        let (until, value) = answers.get(key)?;
-        (*until > Instant::now()).then(|| value.clone())
-    }
-
-    fn put(&self, key: K, value: V, ttl: Duration) {
-        let Some(until) = Instant::now().checked_add(ttl) else { return };
-        let mut answers = self.0.lock();
-        if answers.len() >= REMEMBERED {
-            answers.retain(|_, (until, _)| *until > Instant::now());
-        }
-        // Nobody can fill the memory with questions.
-        if answers.len() >= REMEMBERED {
-            answers.clear();
-        }
-        answers.insert(key, (until, value));
-    }
-}
 
 async fn review<T: DeserializeOwned>(client: &Client, path: &str, review: &Value) -> anyhow::Result<T> {
     let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
@@ -308,17 +275,5 @@ mod tests {
         assert_eq!(read(r#"{"allowed": false, "denied": true}"#), Some(Decision::Deny));
         assert_eq!(read(r#"{"evaluationError": "e"}"#), Some(Decision::NoOpinion));
         assert_eq!(read(r#"{"allowed": true, "denied": true}"#), None);
-    }
-
-    #[test]
-    fn answers_do_not_pile_up() {
-        let answers = Answers::new();
-        answers.put(0, (), Duration::MAX);
-        assert_eq!(answers.get(&0), None, "a time beyond the clock's end cannot be kept to");
-        for number in 0..REMEMBERED * 2 + 1 {
-            answers.put(number, (), Duration::from_secs(600));
-        }
-        assert!(answers.0.lock().len() <= REMEMBERED);
-        assert_eq!(answers.get(&(REMEMBERED * 2)), Some(()));
     }
 }

@@ -16,6 +16,14 @@ pub const MASTERS: &str = "system:masters";
 pub const NODES: &str = "system:nodes";
 /// The extra that names the credential by which somebody was recognised.
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+/// The extra that names the pod for which a token was made.
+pub const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+/// The extra with that pod's uid.
+pub const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+/// The extra that names the node on which that pod was, or for which a token was made.
+pub const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+/// The extra with that node's uid.
+pub const NODE_UID: &str = "authentication.kubernetes.io/node-uid";
 
 /// A user as authentication found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +74,12 @@ pub fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     let good = names::dns1123_label(namespace).is_empty() && names::dns1123_subdomain(name).is_empty();
     good.then_some((namespace, name))
+}
+
+/// The user that a service account is.
+#[must_use]
+pub fn service_account_user(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
 }
 
 /// The groups of a namespace's service accounts.
