@@ -27,7 +27,7 @@ podtemplates - v1 true PodTemplate ALL - -
 replicationcontrollers rc v1 true ReplicationController ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicationController:get+patch+update
 resourcequotas quota v1 true ResourceQuota ALL - status:ResourceQuota:get+patch+update
 secrets - v1 true Secret ALL - -
-serviceaccounts sa v1 true ServiceAccount ALL - -
+serviceaccounts sa v1 true ServiceAccount ALL - token:authentication.k8s.io/v1.TokenRequest:create
 services svc v1 true Service ALL all status:Service:get+patch+update
 deployments deploy apps/v1 true Deployment ALL all scale:autoscaling/v1.Scale:get+patch+update,status:Deployment:get+patch+update
 replicasets rs apps/v1 true ReplicaSet ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicaSet:get+patch+update
