@@ -3,6 +3,7 @@
 //! through [`PodView`], or the rule takes the few fields that both have.
 
 pub mod host_ports;
+pub mod label_keys;
 pub mod node_affinity;
 pub mod qos;
 pub mod resources;

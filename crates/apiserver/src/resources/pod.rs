@@ -2,7 +2,7 @@
 
 use api_types::{
     core::{Pod, PodCondition, PodStatus},
-    pod::qos::QosClass,
+    pod::{label_keys, qos::QosClass},
 };
 
 use crate::registry::{
@@ -22,6 +22,7 @@ impl TypedStrategy for Pods {
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 
     fn prepare_for_create(&self, new: &mut Pod) {
+        label_keys::merge(new);
         let qos_class = Some(QosClass::of(new).as_str().to_owned());
         let conditions = is_gated(new).then(|| vec![gated()]);
         new.status = Some(PodStatus { phase: Some("Pending".into()), qos_class, conditions, ..PodStatus::default() });
