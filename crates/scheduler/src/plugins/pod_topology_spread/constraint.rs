@@ -74,8 +74,12 @@ impl<'a> Constraint<'a> {
         (!self.honours_affinity || required.matches(node.view())) && !(self.honours_taints && repels())
     }
 
-    /// How many pods of a node are among those that are spread; pods on their way out are not.
+    /// How many pods of a node are among those that are spread; pods on their way out are not. A selector without
+    /// requirements finds none, as upstream's, although it matches every pod.
     pub(super) fn matching(&self, node: &NodeInfo, namespace: &str) -> i64 {
+        if self.selector.is_everything() {
+            return 0;
+        }
         let matching = node.groups().iter().filter(|group| self.matches(&group.kin, namespace));
         let count: usize = matching.map(|Group { pods, leaving, .. }| pods - leaving).sum();
         i64::try_from(count).unwrap_or(i64::MAX)

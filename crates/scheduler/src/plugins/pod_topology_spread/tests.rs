@@ -54,6 +54,7 @@ fn the_emptiest_domain_takes_the_pod() {
         // With fewer than three zones there might as well be an empty one.
         (json!([with(hard("zone", 2), "minDomains", json!(3))]), vec!["b1"]),
         (json!([with(hard("zone", 1), "labelSelector", json!(null))]), vec!["a1", "a2", "b1"]),
+        (json!([with(hard("zone", 1), "labelSelector", json!({}))]), vec!["a1", "a2", "b1"]),
         (
             json!([with(hard("zone", 1), "labelSelector", json!({"matchLabels": {"app": "db"}}))]),
             vec!["a1", "a2", "b1"],
