@@ -2,6 +2,14 @@
 
 use api_types::{IntOrString, jiff::Timestamp};
 
+/// A number of pods. On the wire it is 32 bits wide; sums and products of what is on the wire fit into this.
+pub(super) type Count = i64;
+
+/// A number of pods as it is written.
+pub(super) fn on_wire(count: Count) -> i32 {
+    i32::try_from(count.max(0)).unwrap_or(i32::MAX)
+}
+
 /// A replica set as the arithmetic sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Set {
@@ -10,13 +18,13 @@ pub(super) struct Set {
     /// When it was created; sets are scaled oldest first.
     pub created: Option<Timestamp>,
     /// `spec.replicas`.
-    pub replicas: i32,
+    pub replicas: Count,
     /// `status.availableReplicas`.
-    pub available: i32,
+    pub available: Count,
     /// Annotation: the deployment's `spec.replicas` when this set was last scaled.
-    pub desired: Option<i32>,
+    pub desired: Option<Count>,
     /// Annotation: the most pods that the deployment could have then.
-    pub max: Option<i32>,
+    pub max: Option<Count>,
 }
 
 /// `spec.strategy`.
@@ -37,11 +45,11 @@ pub(super) enum Strategy {
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
     /// `spec.replicas`.
-    pub replicas: i32,
+    pub replicas: Count,
     /// `spec.strategy`.
     pub strategy: Strategy,
     /// `status.replicas`.
-    pub status_replicas: i32,
+    pub status_replicas: Count,
     /// The set of the current template, if it exists.
     pub new: Option<Set>,
     /// The sets of former templates.
@@ -54,12 +62,12 @@ pub(super) struct Scale {
     /// Which.
     pub name: String,
     /// From `spec.replicas`.
-    pub from: i32,
+    pub from: Count,
     /// To this.
-    pub to: i32,
+    pub to: Count,
 }
 
-fn scale(set: &Set, to: i32) -> Option<Scale> {
+fn scale(set: &Set, to: Count) -> Option<Scale> {
     (set.replicas != to).then(|| Scale { name: set.name.clone(), from: set.replicas, to })
 }
 
@@ -70,18 +78,18 @@ enum Round {
     Down,
 }
 
-fn resolve(value: Option<&IntOrString>, total: i32, round: Round) -> i32 {
+fn resolve(value: Option<&IntOrString>, total: Count, round: Round) -> Count {
     match value {
         None => 0,
-        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::Int(number)) => (*number).into(),
         Some(IntOrString::String(text)) => {
             let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let hundredths = percent * i64::from(total);
+            let hundredths = percent.saturating_mul(total);
             let number = match round {
-                Round::Up => (hundredths + 99).div_euclid(100),
+                Round::Up => hundredths.saturating_add(99).div_euclid(100),
                 Round::Down => hundredths.div_euclid(100),
             };
-            i32::try_from(number).unwrap_or(i32::MAX)
+            number.clamp(0, i32::MAX.into())
         }
     }
 }
@@ -89,7 +97,7 @@ fn resolve(value: Option<&IntOrString>, total: i32, round: Round) -> i32 {
 impl Observed {
     /// `maxSurge` and `maxUnavailable` in pods. Both zero would let nothing move, so then one pod may
     /// be missing.
-    fn fenceposts(&self) -> (i32, i32) {
+    fn fenceposts(&self) -> (Count, Count) {
         let Strategy::RollingUpdate { surge, unavailable } = &self.strategy else { return (0, 0) };
         let surge = resolve(surge.as_ref(), self.replicas, Round::Up);
         let unavailable = resolve(unavailable.as_ref(), self.replicas, Round::Down);
@@ -97,12 +105,12 @@ impl Observed {
     }
 
     /// Pods that there may be beyond `replicas`.
-    pub(super) fn max_surge(&self) -> i32 {
+    pub(super) fn max_surge(&self) -> Count {
         self.fenceposts().0
     }
 
     /// Pods of `replicas` that may be missing.
-    pub(super) fn max_unavailable(&self) -> i32 {
+    pub(super) fn max_unavailable(&self) -> Count {
         if self.replicas == 0 { 0 } else { self.fenceposts().1.min(self.replicas) }
     }
 
@@ -111,7 +119,7 @@ impl Observed {
     }
 
     /// Pods of all sets, as specified.
-    fn total(&self) -> i32 {
+    fn total(&self) -> Count {
         self.sets().map(|set| set.replicas).sum()
     }
 
@@ -122,7 +130,7 @@ impl Observed {
     }
 
     /// How many pods the new set, with `current` now, may have at this point of the rollout.
-    pub(super) fn new_replicas(&self, current: i32) -> i32 {
+    pub(super) fn new_replicas(&self, current: Count) -> Count {
         if self.strategy == Strategy::Recreate {
             return self.replicas;
         }
@@ -157,7 +165,7 @@ impl Observed {
             set.replicas -= unhealthy;
             budget -= unhealthy;
         }
-        let available: i32 = self.sets().map(|set| set.available).sum();
+        let available: Count = self.sets().map(|set| set.available).sum();
         let mut budget = (available - min_available).max(0);
         for set in &mut old {
             let healthy = set.replicas.min(budget);
@@ -212,7 +220,7 @@ impl Observed {
 
     fn proportionally(&self) -> Vec<Scale> {
         let allowed = if self.replicas > 0 { self.replicas + self.max_surge() } else { 0 };
-        let to_add = allowed - self.sets().filter(|set| set.replicas > 0).map(|set| set.replicas).sum::<i32>();
+        let to_add = allowed - self.sets().filter(|set| set.replicas > 0).map(|set| set.replicas).sum::<Count>();
         let mut sets: Vec<&Set> = self.sets().filter(|set| set.replicas > 0).collect();
         // Larger sets first; of equal ones the newer when growing, the older when shrinking.
         if to_add > 0 {
@@ -221,7 +229,7 @@ impl Observed {
             sets.sort_by_key(|set| (std::cmp::Reverse(set.replicas), set.created));
         }
         let mut added = 0;
-        let mut sizes: Vec<i32> = Vec::with_capacity(sets.len());
+        let mut sizes: Vec<Count> = Vec::with_capacity(sets.len());
         for set in &sets {
             let share = self.share(set, to_add - added, to_add);
             added += share;
@@ -234,7 +242,7 @@ impl Observed {
     }
 
     /// The part of `to_add` that this set takes, of which `rest` is left.
-    fn share(&self, set: &Set, rest: i32, to_add: i32) -> i32 {
+    fn share(&self, set: &Set, rest: Count, to_add: Count) -> Count {
         if set.replicas == 0 || to_add == 0 || rest == 0 {
             return 0;
         }
@@ -243,7 +251,7 @@ impl Observed {
     }
 
     /// How much this set changes if it keeps its share of all pods.
-    fn fraction(&self, set: &Set) -> i32 {
+    fn fraction(&self, set: &Set) -> Count {
         if self.replicas == 0 {
             return -set.replicas;
         }
@@ -251,9 +259,9 @@ impl Observed {
         if before == 0 {
             return 0;
         }
-        let size = f64::from(set.replicas) * f64::from(self.replicas + self.max_surge()) / f64::from(before);
-        // Half away from zero; sizes are small, so the cast is exact.
-        size.round() as i32 - set.replicas
+        // Below 2^53, so that the casts are exact. Half away from zero.
+        let size = set.replicas as f64 * (self.replicas + self.max_surge()) as f64 / before as f64;
+        size.round() as Count - set.replicas
     }
 }
 

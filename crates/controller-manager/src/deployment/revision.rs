@@ -7,7 +7,7 @@ use api_types::{
     meta::{LabelSelector, ObjectMeta},
 };
 
-use super::plan::{Observed, Set, Strategy};
+use super::plan::{Count, Observed, Set, Strategy, on_wire};
 use crate::{
     ownership::controller_reference,
     pod_template::{POD_TEMPLATE_HASH, same_template},
@@ -93,9 +93,9 @@ pub(super) fn observe(deployment: &Deployment, sets: &Sets) -> Observed {
         }
     };
     Observed {
-        replicas: replicas(deployment),
+        replicas: replicas(deployment).into(),
         strategy,
-        status_replicas: deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0),
+        status_replicas: deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0).into(),
         new: sets.new.as_deref().map(set),
         old: sets.old.iter().map(|old| set(old)).collect(),
     }
@@ -105,16 +105,16 @@ fn set(set: &ReplicaSet) -> Set {
     Set {
         name: set.metadata.name.clone().unwrap_or_default(),
         created: set.metadata.creation_timestamp.as_ref().map(|time| time.0),
-        replicas: set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
-        available: set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0),
-        desired: number(&set.metadata, DESIRED_REPLICAS),
-        max: number(&set.metadata, MAX_REPLICAS),
+        replicas: set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1).into(),
+        available: set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0).into(),
+        desired: number::<i32>(&set.metadata, DESIRED_REPLICAS).map(Count::from),
+        max: number::<i32>(&set.metadata, MAX_REPLICAS).map(Count::from),
     }
 }
 
 /// The annotations that say for which size of the deployment a set was scaled.
 pub(super) fn size_annotations(observed: &Observed) -> BTreeMap<String, String> {
-    let max = observed.replicas + observed.max_surge();
+    let max = on_wire(observed.replicas + observed.max_surge());
     BTreeMap::from([
         (DESIRED_REPLICAS.to_owned(), observed.replicas.to_string()),
         (MAX_REPLICAS.to_owned(), max.to_string()),
@@ -179,7 +179,7 @@ pub(super) fn new_replica_set(deployment: &Deployment, sets: &Sets, hash: &str) 
     };
     let selector = LabelSelector { match_labels: with_hash(spec.selector.match_labels), ..spec.selector };
     let spec = ReplicaSetSpec {
-        replicas: Some(observed.new_replicas(0)),
+        replicas: Some(on_wire(observed.new_replicas(0))),
         min_ready_seconds: spec.min_ready_seconds,
         selector,
         template: Some(template),

@@ -9,7 +9,7 @@ use api_types::{
 };
 
 use super::{
-    plan::Observed,
+    plan::{Count, Observed},
     revision::{Sets, observe, replicas},
 };
 
@@ -111,7 +111,7 @@ pub(super) fn calculate(deployment: &Deployment, sets: &Sets, now: Timestamp) ->
 }
 
 fn availability(observed: &Observed, available: i32, now: Timestamp) -> DeploymentCondition {
-    let (status, reason, message) = if available >= observed.replicas - observed.max_unavailable() {
+    let (status, reason, message) = if Count::from(available) >= observed.replicas - observed.max_unavailable() {
         ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     } else {
         ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     Controller, Error, Pass, failed,
-    plan::Scale,
+    plan::{Scale, on_wire},
     revision::{self, REVISION, observe},
     status::{self, PROGRESSING},
 };
@@ -34,7 +34,7 @@ impl Controller {
             Ok(created) => {
                 let size = created.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
                 if size > 0 {
-                    self.record_scale(&pass.deployment, &Scale { name: name.clone(), from: 0, to: size });
+                    self.record_scale(&pass.deployment, &Scale { name: name.clone(), from: 0, to: size.into() });
                 }
                 self.write_revision(&pass.deployment, &created).await?;
                 pass.sets.new = Some(Arc::new(created));
@@ -155,7 +155,7 @@ impl Controller {
             if step.is_none() && (size == 0 || has_annotations(set, &annotations)) {
                 continue;
             }
-            let to = step.map_or(size, |step| step.to);
+            let to = step.map_or(size, |step| on_wire(step.to));
             let patch = json!({
                 "metadata": {"resourceVersion": set.metadata.resource_version, "annotations": annotations},
                 "spec": {"replicas": to},

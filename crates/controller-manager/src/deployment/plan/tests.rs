@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn set(name: &str, replicas: i32, available: i32) -> Set {
+fn set(name: &str, replicas: Count, available: Count) -> Set {
     let created = name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(100);
     Set { name: name.to_owned(), created: Timestamp::from_second(created).ok(), replicas, available, ..Set::default() }
 }
@@ -11,7 +11,7 @@ fn value(text: &str) -> Option<IntOrString> {
     Some(text.parse().map_or_else(|_| IntOrString::String(text.to_owned()), IntOrString::Int))
 }
 
-fn rolling(replicas: i32, surge: &str, unavailable: &str, new: Option<Set>, old: &[Set]) -> Observed {
+fn rolling(replicas: Count, surge: &str, unavailable: &str, new: Option<Set>, old: &[Set]) -> Observed {
     let strategy = Strategy::RollingUpdate { surge: value(surge), unavailable: value(unavailable) };
     let status_replicas = old.iter().chain(&new).map(|set| set.replicas).sum();
     Observed { replicas, strategy, status_replicas, new, old: old.to_vec() }
@@ -98,13 +98,25 @@ fn a_rollout_ends_and_stays_within_its_limits() {
                         set.available = step.to;
                     }
                 }
-                let available: i32 = observed.sets().map(|set| set.available).sum();
+                let available: Count = observed.sets().map(|set| set.available).sum();
                 assert!(available >= replicas - observed.max_unavailable(), "{observed:?}");
                 assert!(observed.total() <= replicas + observed.max_surge(), "{observed:?}");
             }
             assert_eq!(observed.new.as_ref().unwrap().replicas, replicas, "{observed:?}");
             assert_eq!(observed.old[0].replicas, 0, "{observed:?}");
         }
+    }
+}
+
+#[test]
+fn the_largest_numbers_that_can_be_written_are_counted() {
+    let most = Count::from(i32::MAX);
+    let (old, new) = (set("old1", most, most), Some(set("new", most, 0)));
+    for surge in ["2147483647", "100%", "9223372036854775807%"] {
+        let observed = rolling(most, surge, "0", new.clone(), &[old.clone(), set("old2", most, most)]);
+        let steps = [observed.roll(), observed.rescale(), observed.recreate(OldPods::Running)].concat();
+        assert!(steps.iter().all(|step| (0..=most).contains(&step.to)), "{steps:?}");
+        assert_eq!(on_wire(observed.replicas + observed.max_surge()), i32::MAX);
     }
 }
 
