@@ -17,7 +17,8 @@ const CREATING: &str = "ContainerCreating";
 const INITIALIZING: &str = "PodInitializing";
 
 impl Worker {
-    /// Sets up the pod's volumes, or brings them up to date. A failure does not disturb containers that run.
+    /// Sets up the pod's volumes, or brings them up to date. A failure does not disturb containers that run; it is tried
+    /// again.
     pub(super) async fn prepare(&mut self, pod: &Arc<Pod>) -> Result<(), Next> {
         self.objects.follow(pod, &self.nudge).await;
         let tokens = self.fetch_tokens(pod).await;
@@ -31,7 +32,16 @@ impl Worker {
         self.volumes.extend(set_up.volumes);
         let complete = set_up.failed.keys().all(|name| self.volumes.contains_key(name));
         let running = self.runtime.containers.iter().any(|container| container.state.is_running());
-        if complaints.is_empty() || running && complete { Ok(()) } else { Err(self.later()) }
+        self.stale_volumes = None;
+        if complaints.is_empty() {
+            self.volume_retry.reset();
+            return Ok(());
+        }
+        if running && complete {
+            self.stale_volumes = Some(self.volume_retry.next_delay());
+            return Ok(());
+        }
+        Err(self.later())
     }
 
     /// Says in the status why containers are not even created. An empty message takes that back.

@@ -37,13 +37,19 @@ impl Worker {
             return self.rest(pod).await;
         }
         if let Some(Err(retry)) = Self::while_running(&self.mailbox.clone(), self.prepare(pod)).await {
+            self.reconcile_probes(pod);
             self.publish(pod);
             return retry;
         }
         let next = self.converge(pod).await;
-        self.probes.reconcile(pod, &self.runtime, self.ips.first().copied());
+        self.reconcile_probes(pod);
         self.publish(pod);
         next
+    }
+
+    /// What runs is probed, whatever keeps the rest of the pod from running.
+    fn reconcile_probes(&mut self, pod: &Arc<Pod>) {
+        self.probes.reconcile(pod, &self.runtime, self.ips.first().copied());
     }
 
     async fn converge(&mut self, pod: &Arc<Pod>) -> Next {
@@ -153,7 +159,7 @@ impl Worker {
         let soonest = starts.chain(self.deadline(pod)).min();
         let refresh = self.context.tokens.refresh_in(pod);
         let until = soonest.map(|until| time_until(until, Timestamp::now()));
-        match until.into_iter().chain(refresh).min() {
+        match until.into_iter().chain(refresh).chain(self.stale_volumes).min() {
             Some(time) => Next::WaitAtMost(time),
             None => Next::Wait,
         }

@@ -73,6 +73,9 @@ pub(super) struct Worker {
     pub(super) status: Option<PodStatus>,
     /// Between attempts at what keeps failing.
     pub(super) retry: Backoff,
+    /// When volumes of running containers that could not be brought up to date are tried again.
+    pub(super) stale_volumes: Option<Duration>,
+    pub(super) volume_retry: Backoff,
 }
 
 impl Worker {
@@ -95,6 +98,8 @@ impl Worker {
             stage: Stage::Running,
             status: None,
             retry: Backoff::new(FIRST_RETRY, LAST_RETRY),
+            stale_volumes: None,
+            volume_retry: Backoff::new(FIRST_RETRY, LAST_RETRY),
             workers,
             context,
             uid,

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::core::Pod;
+use api_types::core::{ConfigMap, Pod};
 use component::informer::ObjectKey;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use kubelet::runtime::fake::Reachability;
 use kubelet::runtime::{ContainerId, PodIdentity, Runtime, RuntimePod, SandboxConfig};
 use kubelet::workers::NODE_LABEL;
@@ -105,6 +105,34 @@ async fn a_sandbox_that_was_not_connected_is_connected() {
     let _kubelet = cluster.start_kubelet().await;
     let pod = cluster.pods.until(&key, "the pod to run", runs).await.unwrap();
     assert!(pod.status.as_ref().unwrap().pod_ip.is_some());
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn what_runs_is_probed_although_a_volume_fails() {
+    let cluster = Cluster::start().await;
+    let maps: kube::Api<ConfigMap> = kube::Api::default_namespaced(cluster.client.clone());
+    let map = serde_json::from_value(json!({"metadata": {"name": "m"}, "data": {"k": "v"}})).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let mut spec = running("sleep 1000");
+    spec["volumes"] = json!([{"name": "v", "configMap": {"name": "m"}}]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    spec["containers"][0]["readinessProbe"] =
+        json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
+    let key = cluster.create("web", spec).await;
+    let ready = |pod: Option<&Pod>| {
+        let conditions = pod?.status.as_ref()?.conditions.as_deref()?;
+        Some(conditions.iter().find(|condition| condition.type_ == "Ready")?.status == "True")
+    };
+    cluster.pods.until(&key, "the pod to be ready", |pod| ready(pod) == Some(true)).await;
+    cluster.machine.runtime.set_exec_exit_code("c", 1);
+    cluster.pods.until(&key, "the pod not to be ready", |pod| ready(pod) == Some(false)).await;
+    cluster.crash().await;
+
+    maps.delete("m", &DeleteParams::default()).await.unwrap();
+    cluster.machine.runtime.set_exec_exit_code("c", 0);
+    let _kubelet = cluster.start_kubelet().await;
+    cluster.pods.until(&key, "the pod to be ready again", |pod| ready(pod) == Some(true)).await;
     cluster.stop().await;
 }
 
