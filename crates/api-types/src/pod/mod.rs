@@ -6,6 +6,7 @@ pub mod host_ports;
 pub mod label_keys;
 pub mod node_affinity;
 pub mod qos;
+pub mod references;
 pub mod resources;
 pub mod tolerations;
 mod view;

@@ -19,7 +19,7 @@ static LINES: &[Line] = &[
     // First: nothing else matters in a namespace that is not there.
     ("NamespaceLifecycle", |registry| Box::new(namespace_lifecycle::NamespaceLifecycle { registry })),
     // Before plugins that look at what the pod asks for.
-    ("ServiceAccount", |_| Box::new(service_account::ServiceAccount)),
+    ("ServiceAccount", |registry| Box::new(service_account::ServiceAccount { registry })),
     ("TaintNodesByCondition", |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition)),
     ("Priority", |_| Box::new(priority::Priority)),
     ("DefaultTolerationSeconds", |_| Box::new(default_toleration_seconds::DefaultTolerationSeconds)),

@@ -21,6 +21,7 @@ mod registry;
 mod representations;
 mod reviews;
 mod runtime_kinds;
+mod service_accounts;
 mod services;
 mod shown_kinds;
 mod tls;
