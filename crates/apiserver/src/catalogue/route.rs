@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api_types::{Resource, StatusError, Subresource, resource::Text};
 use component::CancellationToken;
 use futures::future::BoxFuture;
+use http::Method;
 
 use super::Request;
 use crate::{
@@ -46,6 +47,11 @@ impl Call<'_> {
 pub trait Endpoint: Send + Sync + 'static {
     /// Answers a request, whose verb the row knows.
     fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer>;
+
+    /// Whether it takes a method although the row knows no verb for it.
+    fn takes(&self, _method: &Method) -> bool {
+        false
+    }
 }
 
 /// A request about something that is not stored.

@@ -27,7 +27,7 @@ use futures::future::BoxFuture;
 use http::HeaderValue;
 
 pub use component_status::ComponentStatuses;
-pub use connect::{KubeletClient, KubeletTls, Log, Stream};
+pub use connect::{KubeletClient, KubeletTls, Log, Of, Proxy, Session, Stream};
 pub use create::{Binding, Bindings};
 pub use delete::Eviction;
 pub use nonresource::NonResource;
@@ -56,7 +56,8 @@ pub struct Api {
 
 impl Handler for Api {
     fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
-        let mutates = request.info.verb.mutates();
+        // What lasts as long as the client wants ends with the client.
+        let mutates = request.info.verb.mutates() && !request.long_running();
         let daemon = self.daemon.clone();
         let place = request.http.extensions().get::<Place>().cloned();
         let answer = async move {
@@ -166,7 +167,9 @@ fn supports(call: &Call<'_>, verb: &str) -> bool {
 async fn subresource(route: &Route, position: usize, call: Call<'_>, request: Request) -> Answer {
     match route.subresource(position) {
         None => Ok(respond::page_not_found()),
-        Some((row, endpoint)) if row.supports(request.info.verb.as_str()) => endpoint.answer(&call, request).await,
+        Some((row, endpoint)) if row.supports(request.info.verb.as_str()) || endpoint.takes(request.method()) => {
+            endpoint.answer(&call, request).await
+        }
         Some(_) => Err(StatusError::method_not_allowed()),
     }
 }

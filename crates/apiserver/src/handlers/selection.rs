@@ -140,8 +140,12 @@ pub(super) fn revision(text: &str) -> Result<Revision, StatusError> {
 /// # Errors
 /// 400 when it is no number, or one beyond 64 bits.
 pub(super) fn integer(query: &Query, name: &str) -> Result<Option<i64>, StatusError> {
-    let Some(text) = query.get(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: ParseIntError| {
+    query.get(name).map(number).transpose()
+}
+
+/// A number in Go's words when it is none.
+pub(super) fn number(text: &str) -> Result<i64, StatusError> {
+    text.parse().map_err(|error: ParseIntError| {
         let why = match error.kind() {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
             _ => "invalid syntax",

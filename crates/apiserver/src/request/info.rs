@@ -120,12 +120,18 @@ fn non_resource_verb(method: &Method) -> Verb {
     }
 }
 
-/// The old `/watch/` prefix turns a list or a get into a watch.
+/// Old paths put what is done before what it is done to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PathForm {
     Plain,
+    /// `/watch/` turns a list or a get into a watch.
     Watch,
+    /// `/proxy/` leads to the subresource of that name.
+    Proxy,
 }
+
+/// What old paths to the subresource `proxy` begin with.
+pub const LEGACY_PROXY: &str = "/api/v1/proxy/";
 
 fn resource_verb(method: &Method, place: &ResourcePath, form: PathForm, query: &Query) -> Verb {
     let whole = place.name.is_empty();
@@ -146,15 +152,33 @@ fn parse_resource(path: &str) -> Option<(ResourcePath, PathForm)> {
         "apis" => (segments.next()?, segments.next()?),
         _ => return None,
     };
-    let form = if segments.next_if_eq(&"watch").is_some() { PathForm::Watch } else { PathForm::Plain };
+    let form = match segments.peek().copied() {
+        Some("watch") => PathForm::Watch,
+        Some("proxy") if path.starts_with(LEGACY_PROXY) => PathForm::Proxy,
+        _ => PathForm::Plain,
+    };
+    if form != PathForm::Plain {
+        segments.next();
+    }
     let mut place = ResourcePath { group: group.into(), version: version.into(), ..ResourcePath::default() };
     let first = segments.next().filter(|segment| !segment.is_empty())?;
     place.resource = first.into();
-    if first == "namespaces" {
-        read_below_namespace(&mut place, &mut segments);
-    } else {
-        place.name = decoded(segments.next());
-        place.subresource = decoded(segments.next());
+    match (first, form) {
+        ("namespaces", PathForm::Proxy) => {
+            place.namespace = decoded(segments.next());
+            place.resource = decoded(segments.next());
+            place.name = decoded(segments.next());
+        }
+        ("namespaces", _) => read_below_namespace(&mut place, &mut segments),
+        _ => {
+            place.name = decoded(segments.next());
+            if form != PathForm::Proxy {
+                place.subresource = decoded(segments.next());
+            }
+        }
+    }
+    if form == PathForm::Proxy {
+        place.subresource = "proxy".into();
     }
     let rest: Vec<&str> = segments.collect();
     if !rest.is_empty() {
@@ -205,6 +229,12 @@ DELETE /api/v1/namespaces/a/pods/b -> delete /v1 a pods b - -
 PATCH /apis/apps/v1/namespaces/a/deployments/b/scale -> patch apps/v1 a deployments b scale -
 GET /api/v1/nodes/n -> get /v1 - nodes n - -
 GET /api/v1/nodes/n/proxy/a/b -> get /v1 - nodes n proxy /a/b
+GET /api/v1/nodes/n/proxy -> get /v1 - nodes n proxy -
+GET /api/v1/nodes/n/proxy/ -> get /v1 - nodes n proxy /
+GET /api/v1/namespaces/a/pods/https%3Ap:80/proxy/x%2Fy -> get /v1 a pods https:p:80 proxy /x%2Fy
+GET /api/v1/proxy/namespaces/a/pods/p:80/x/ -> get /v1 a pods p:80 proxy /x/
+POST /api/v1/proxy/nodes/n -> create /v1 - nodes n proxy -
+GET /apis/apps/v1/proxy/nodes/n -> get apps/v1 - proxy nodes n -
 GET /api/v1/namespaces/a/events/b%3Ac -> get /v1 a events b:c - -
 GET /api/v1 -> get
 GET /apis/apps -> get

@@ -9,5 +9,5 @@ pub use component::{
     auth::{User, user},
     serve::Peer,
 };
-pub use info::{RequestInfo, ResourcePath, Verb};
+pub use info::{LEGACY_PROXY, RequestInfo, ResourcePath, Verb};
 pub use query::Query;

@@ -22,7 +22,8 @@ use crate::{
     authentication::Issuing,
     catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
     handlers::{
-        Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, OfPart, Replicas, Reviews, Stream, Tokens,
+        Binding, Bindings, ComponentStatuses, Eviction, KubeletClient, Log, Of as ProxyOf, OfPart, Proxy, Replicas,
+        Reviews, Session, Stream, Tokens,
     },
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
@@ -142,6 +143,20 @@ const fn stream(name: &'static str, options: &'static str, endpoint: MakeEndpoin
     Sub { name, kind: Some(("", "v1", options)), verbs: &["create", "get"], options: Some(options), endpoint }
 }
 
+/// Whatever is served there, with any method.
+const fn proxy(options: &'static str, endpoint: MakeEndpoint) -> Sub {
+    const VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+    Sub { name: "proxy", kind: Some(("", "v1", options)), verbs: VERBS, options: Some(options), endpoint }
+}
+
+fn session(means: &Means, session: Session) -> Arc<dyn Endpoint> {
+    Arc::new(Stream { kubelet: means.kubelet.clone(), session })
+}
+
+fn proxied(means: &Means, of: ProxyOf) -> Arc<dyn Endpoint> {
+    Arc::new(Proxy { client: means.kubelet.clone(), of })
+}
+
 const CREATE: &[&str] = &["create"];
 const STATUS: Sub = part("status", STATUS_VERBS, |_| Arc::new(OfPart(Part::Status)));
 const SCALE: Sub = Sub {
@@ -177,17 +192,18 @@ static LINES: &[Line] = &[
     stored(&rows::LIMIT_RANGES, "limitranges", |_| Arc::new(Of::<core::LimitRange>::default())),
     stored(&rows::NAMESPACES, "namespaces", |_| Arc::new(namespace::Namespaces))
         .with(&[part("finalize", &["update"], |_| Arc::new(OfPart(Part::Finalize))), STATUS]),
-    stored(&rows::NODES, "minions", |_| Arc::new(Of::<core::Node, Split>::default())).with(&[STATUS]),
+    stored(&rows::NODES, "minions", |_| Arc::new(Of::<core::Node, Split>::default()))
+        .with(&[proxy("NodeProxyOptions", |means| proxied(means, ProxyOf::Node)), STATUS]),
     stored(&rows::PERSISTENT_VOLUME_CLAIMS, "persistentvolumeclaims", |_| Arc::new(volumes::Claims)).with(&[STATUS]),
     stored(&rows::PERSISTENT_VOLUMES, "persistentvolumes", |_| Arc::new(volumes::Volumes)).with(&[STATUS]),
     stored(&rows::PODS, "pods", |_| Arc::new(pod::Pods)).with(&[
-        stream("attach", "PodAttachOptions", |means| {
-            Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "attach" })
-        }),
+        stream("attach", "PodAttachOptions", |means| session(means, Session::Attach)),
         posted("binding", ("", "v1", "Binding"), |_| Arc::new(Binding)),
         posted("eviction", ("policy", "v1", "Eviction"), |_| Arc::new(Eviction)),
-        stream("exec", "PodExecOptions", |means| Arc::new(Stream { kubelet: means.kubelet.clone(), verb: "exec" })),
+        stream("exec", "PodExecOptions", |means| session(means, Session::Exec)),
         LOG,
+        stream("portforward", "PodPortForwardOptions", |means| session(means, Session::PortForward)),
+        proxy("PodProxyOptions", |means| proxied(means, ProxyOf::Pod)),
         STATUS,
     ]),
     stored(&rows::POD_TEMPLATES, "podtemplates", |_| Arc::new(counted::PodTemplates)),
@@ -202,7 +218,7 @@ static LINES: &[Line] = &[
         |means| Arc::new(Tokens { issuing: means.issuing.clone() }),
     )]),
     stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
-        .with(&[STATUS]),
+        .with(&[proxy("ServiceProxyOptions", |means| proxied(means, ProxyOf::Service)), STATUS]),
     stored(&rows::DEPLOYMENTS, "deployments", |_| Arc::new(apps::Deployments)).with(&[SCALE, STATUS]),
     stored(&rows::REPLICA_SETS, "replicasets", |_| Arc::new(apps::ReplicaSets)).with(&[SCALE, STATUS]),
     Line {

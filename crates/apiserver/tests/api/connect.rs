@@ -6,6 +6,7 @@ use component::{
     Daemon,
     serve::{self, certificates},
 };
+use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{
@@ -17,6 +18,10 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Message, client::IntoClientRequest},
 };
 
 use crate::client::Api;
@@ -102,7 +107,14 @@ async fn logs_come_from_the_kubelet() {
         waiting,
         (400, "BadRequest".into(), "container \"c\" in pod \"waiting\" is waiting to start: ContainerCreating".into())
     );
-    assert_eq!(api.get(&format!("{PODS}/unscheduled/log")).await.bytes, b"");
+    let nothing = api.get(&format!("{PODS}/unscheduled/log")).await;
+    assert_eq!((nothing.code, nothing.bytes.len()), (204, 0));
+    for (options, code) in [("tailLines=-1", 422), ("limitBytes=0", 422), ("stream=Foo", 422), ("tailLines=x", 400)] {
+        assert_eq!(api.get(&format!("{PODS}/unscheduled/log?{options}")).await.failure().0, code, "{options}");
+    }
+    assert_eq!(api.get(&format!("{PODS}/p/log?insecureSkipTLSVerifyBackend=true")).await.code, 200);
+    api.delete("/api/v1/nodes/n").await.ok();
+    assert_eq!(api.get(&format!("{PODS}/p/log")).await.failure().2, "pods \"n\" not found");
     assert_eq!(api.get(&format!("{PODS}/absent/log")).await.failure().2, "pods \"absent\" not found");
     assert_eq!(api.get(&format!("{PODS}/p/log?container=x")).await.failure().2, "container x is not valid for pod p");
 }
@@ -145,6 +157,32 @@ async fn last_words_arrive() {
         // How it ends does not matter.
         let _ = exec(&api, "command=leave").await.read_to_end(&mut read).await;
         assert_eq!(String::from_utf8(read).unwrap(), "/exec/default/p/c?input=1&output=1&command=leave\n");
+    }
+}
+
+#[tokio::test]
+async fn logs_travel_in_messages() {
+    let (api, _kubelet) = start().await;
+    for (protocol, expected) in [
+        ("", "log of /containerLogs/default/p/c?follow=true\n"),
+        ("binary.k8s.io", "log of /containerLogs/default/p/c?follow=true\n"),
+        ("base64.binary.k8s.io", "bG9nIG9mIC9jb250YWluZXJMb2dzL2RlZmF1bHQvcC9jP2ZvbGxvdz10cnVlCg=="),
+    ] {
+        let url = format!("ws://{}{PODS}/p/log?follow=true", api.server.address());
+        let mut request = url.into_client_request().unwrap();
+        if !protocol.is_empty() {
+            request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
+        }
+        let stream = TcpStream::connect(api.server.address()).await.unwrap();
+        let (mut socket, _) = client_async(request, stream).await.unwrap();
+        let mut messages = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            messages.push(message);
+        }
+        let texts: Vec<String> =
+            messages.iter().map(|message| message.clone().into_text().unwrap().to_string()).collect();
+        assert_eq!(texts, ["", expected, ""], "{protocol}");
+        assert!(matches!(messages[2], Message::Close(Some(ref frame)) if u16::from(frame.code) == 1000));
     }
 }
 

@@ -16,6 +16,7 @@ mod namespaces;
 mod paths;
 mod pods;
 mod protobuf;
+mod proxy;
 mod rbac;
 mod registry;
 mod representations;

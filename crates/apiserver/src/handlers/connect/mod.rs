@@ -1,65 +1,100 @@
-//! Requests that are passed on to the kubelet of a pod: `log`, `exec`, `attach`.
+//! Requests that are passed on: to the kubelet of a pod (`log`, `exec`, `attach`, `portforward`), and to whatever
+//! a node, a service or a pod serves (`proxy`).
 
 mod client;
+mod hop;
+mod log;
 mod options;
+mod proxy;
 mod target;
 mod tunnel;
 
 use std::sync::Arc;
 
-use api_types::{Object, StatusError, core};
+use api_types::{GroupResource, Object, StatusError, core, meta};
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use http_body_util::{BodyExt, BodyStream, Limited};
 use hyper::body::Incoming;
+use serde_json::Value;
 
 pub use client::{KubeletClient, KubeletTls};
+pub use log::Log;
+pub use proxy::{Of, Proxy};
 
+use self::client::{Backend, Peer, Reach};
 use super::{Answer, Call};
 use crate::{
     catalogue::{Endpoint, Request},
     registry::{Door, Operation, Review, Target, Write, WriteOptions},
-    serving::{Body, BodyError, respond},
+    request::Query,
+    serving::{Body, BodyError},
 };
 
-/// `/log` of a pod.
-pub struct Log {
-    /// The way to kubelets.
-    pub kubelet: Arc<KubeletClient>,
-}
-
-impl Endpoint for Log {
-    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            let object = reviewed(call, &request).await?;
-            log(&self.kubelet, call, &request, object.expect_ref("Pod")?).await
-        })
-    }
-}
-
-/// `/exec` and `/attach` of a pod.
+/// `/exec`, `/attach` and `/portforward` of a pod.
 pub struct Stream {
     /// The way to kubelets.
     pub kubelet: Arc<KubeletClient>,
-    /// What the kubelet calls it.
-    pub verb: &'static str,
+    /// What is wanted of them.
+    pub session: Session,
+}
+
+/// A session that a kubelet holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// A command in a container.
+    Exec,
+    /// The main process of a container.
+    Attach,
+    /// Ports of a pod.
+    PortForward,
 }
 
 impl Endpoint for Stream {
     fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
-            let object = reviewed(call, &request).await?;
+            options::refuse_dry_run(&request)?;
+            review(call, &request).await?;
+            let object = call.registry().get_object(call.rest, call.target()).await?;
             self.open(call, request, object.expect_ref("Pod")?).await
         })
     }
 }
 
-/// What the connection leads to, once admission has nothing against it.
+impl Stream {
+    async fn open(&self, call: &Call<'_>, request: Request, pod: &core::Pod) -> Answer {
+        let path = self.session.path(pod, &request.query)?;
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let node = target::node(pod)
+            .ok_or_else(|| StatusError::bad_request(format!("pod {name} does not have a host assigned")))?;
+        let backend = kubelet_of(&self.kubelet, call, node).await?;
+        if !tunnel::is_upgrade(request.headers()) {
+            return Err(StatusError::bad_request("Upgrade request required"));
+        }
+        let headers = tunnel::agreement(request.headers());
+        tunnel::open(&self.kubelet, request, &backend, &path, headers).await
+    }
+}
+
+impl Session {
+    /// The kubelet's path for it.
+    fn path(self, pod: &core::Pod, query: &Query) -> Result<String, StatusError> {
+        let verb = match self {
+            Self::PortForward => return Ok(target::port_forward_path(pod, query)),
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+        };
+        let container = target::container(pod, query.get("container"))?;
+        Ok(target::stream_path(verb, pod, &container, query))
+    }
+}
+
+/// Asks admission whether it has anything against a connection, and gives the connection's options.
 ///
 /// Reading logs is no connection to upstream's plugins; but it leads into the cluster like the others, and a plugin knows
 /// the doors by their names.
-async fn reviewed(call: &Call<'_>, request: &Request) -> Result<Box<dyn Object>, StatusError> {
+async fn review(call: &Call<'_>, request: &Request) -> Result<Value, StatusError> {
     let door = Door {
         operation: Operation::Connect,
         row: &call.rest.row,
@@ -67,57 +102,44 @@ async fn reviewed(call: &Call<'_>, request: &Request) -> Result<Box<dyn Object>,
         target: call.target(),
     };
     let (_, _, kind) = door.kind();
-    let options = options::of(kind, &request.query)?;
+    let options = options::of(kind, &request.query, &call.place.rest)?;
     let write = Write::new(&request.user, WriteOptions::default());
     let mut review = Review::connection(door, &write, &options);
     call.registry().admit(&mut review).await?;
     call.registry().validate(&review).await?;
-    call.registry().get_object(call.rest, call.target()).await
+    Ok(options)
 }
 
-async fn log(kubelet: &KubeletClient, call: &Call<'_>, request: &Request, pod: &core::Pod) -> Answer {
-    let container = target::container(pod, request.query.get("container"))?;
-    let Some(node) = target::node(pod) else {
-        // Nothing runs yet, so nothing has been logged.
-        return Ok(respond::text(StatusCode::OK, Body::Empty));
-    };
-    let address = node_address(kubelet, call, node).await?;
-    let path = target::log_path(pod, &container, &request.query);
-    let response = kubelet.get(&address, &path).await.map_err(|error| unreachable(&error))?;
-    if !response.status().is_success() {
-        return Err(refusal(response).await);
-    }
-    let media_type = response.headers().get(header::CONTENT_TYPE).cloned();
-    let media_type = media_type.unwrap_or(HeaderValue::from_static("text/plain"));
-    Ok(respond::with_type(StatusCode::OK, media_type, passed_on(response.into_body())))
+/// The kubelet of a node, for a request about something else than the node.
+async fn kubelet_of(kubelet: &KubeletClient, call: &Call<'_>, node: &str) -> Result<Backend, StatusError> {
+    let object = related(call, "nodes", Target { namespace: "", name: node }).await?;
+    let address = kubelet.address(object.expect_ref("Node")?).map_err(plain)?;
+    Ok(Backend { address, peer: Peer::Kubelet, reach: Reach::Anywhere })
 }
 
-impl Stream {
-    async fn open(&self, call: &Call<'_>, request: Request, pod: &core::Pod) -> Answer {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let container = target::container(pod, request.query.get("container"))?;
-        let node = target::node(pod)
-            .ok_or_else(|| StatusError::bad_request(format!("pod {name} does not have a host assigned")))?;
-        let address = node_address(&self.kubelet, call, node).await?;
-        let path = target::stream_path(self.verb, pod, &container, &request.query);
-        tunnel::open(&self.kubelet, request, &address, &path).await
-    }
+/// An object of another resource than the request's. When there is none, upstream says so in terms of the request's
+/// resource: `pods "node-1" not found`.
+async fn related(call: &Call<'_>, plural: &str, target: Target<'_>) -> Result<Box<dyn Object>, StatusError> {
+    let rest = call.registry().core(plural)?;
+    let row = &call.rest.row;
+    call.registry().get_object(&rest, target).await.map_err(|error| match error.code() {
+        404 => StatusError::not_found(GroupResource::new(&row.group, &row.plural), target.name),
+        _ => error,
+    })
 }
 
-/// Where the kubelet of a node listens.
-async fn node_address(kubelet: &KubeletClient, call: &Call<'_>, node: &str) -> Result<client::Address, StatusError> {
-    let nodes = call.registry().core("nodes")?;
-    let object = call.registry().get_object(&nodes, Target { namespace: "", name: node }).await?;
-    let found = object.downcast_ref::<core::Node>().and_then(|node| kubelet.address(node));
-    found.ok_or_else(|| StatusError::internal(format!("no preferred addresses found; known addresses: of node {node}")))
-}
-
-fn unreachable(error: &dyn std::fmt::Display) -> StatusError {
-    StatusError::internal(error)
+/// 500 without a reason, which is how upstream tells of errors that it has no name for.
+fn plain(message: impl Into<String>) -> StatusError {
+    StatusError::from(meta::Status {
+        status: Some("Failure".into()),
+        code: Some(500),
+        message: Some(message.into()),
+        ..meta::Status::default()
+    })
 }
 
 /// The longest text of a kubelet's error that is passed on, in bytes.
-const REFUSAL_MAX: usize = 4096;
+const REFUSAL_MAX: usize = 50_000;
 
 /// A kubelet's error in the kubelet's words.
 async fn refusal(response: http::Response<Incoming>) -> StatusError {
@@ -129,21 +151,41 @@ async fn refusal(response: http::Response<Incoming>) -> StatusError {
     match code {
         StatusCode::BAD_REQUEST => StatusError::bad_request(text),
         StatusCode::INTERNAL_SERVER_ERROR => StatusError::internal(text),
-        code => StatusError::from(api_types::meta::Status {
+        code => StatusError::from(meta::Status {
             status: Some("Failure".into()),
             code: Some(code.as_u16().into()),
-            reason: Some(if code == StatusCode::NOT_FOUND { "NotFound" } else { "Unknown" }.into()),
+            reason: Some(reason(code).into()),
             message: Some(text),
-            ..api_types::meta::Status::default()
+            ..meta::Status::default()
         }),
     }
 }
 
-fn passed_on(body: Incoming) -> Body {
-    Body::stream(BodyStream::new(body).filter_map(|frame| async {
+/// Upstream's reason for a code that another server answered with.
+fn reason(code: StatusCode) -> &'static str {
+    match code {
+        StatusCode::UNAUTHORIZED => "Unauthorized",
+        StatusCode::FORBIDDEN => "Forbidden",
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
+        StatusCode::CONFLICT => "Conflict",
+        StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
+        StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+        StatusCode::GATEWAY_TIMEOUT => "Timeout",
+        _ => "Unknown",
+    }
+}
+
+/// The pieces of an answer as they come.
+fn pieces(body: Incoming) -> impl futures::Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
+    BodyStream::new(body).filter_map(|frame| async {
         match frame {
-            Ok(frame) => frame.into_data().ok().map(Ok::<Bytes, BodyError>),
+            Ok(frame) => frame.into_data().ok().map(Ok),
             Err(error) => Some(Err(error.into())),
         }
-    }))
+    })
+}
+
+fn passed_on(body: Incoming) -> Body {
+    Body::stream(pieces(body))
 }

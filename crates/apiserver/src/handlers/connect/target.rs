@@ -5,6 +5,8 @@ use api_types::{
     core::{Container, EphemeralContainer, Pod},
 };
 
+use serde_json::Value;
+
 use crate::request::Query;
 
 /// The node that a pod runs on.
@@ -32,15 +34,10 @@ pub(super) fn container(pod: &Pod, named: Option<&str>) -> Result<String, Status
     match main.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(StatusError::bad_request(format!("a container name must be specified for pod {name}"))),
-        several => {
-            let mut message =
-                format!("a container name must be specified for pod {name}, choose one of: [{}]", several.join(" "));
-            for (kind, names) in [("init", &init), ("ephemeral", &ephemeral)] {
-                if !names.is_empty() {
-                    message.push_str(&format!(" or one of the {kind} containers: [{}]", names.join(" ")));
-                }
-            }
-            Err(StatusError::bad_request(message))
+        _ => {
+            let all = [init, main, ephemeral].concat().join(" ");
+            let text = format!("a container name must be specified for pod {name}, choose one of: [{all}]");
+            Err(StatusError::bad_request(text))
         }
     }
 }
@@ -50,9 +47,23 @@ const LOG_OPTIONS: &[&str] =
     &["follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "stream", "tailLines", "timestamps"];
 
 /// The kubelet's path for a container's logs.
-pub(super) fn log_path(pod: &Pod, container: &str, query: &Query) -> String {
-    let options = LOG_OPTIONS.iter().filter_map(|name| query.get(name).map(|value| (*name, value)));
-    with_query(path("containerLogs", pod, container), options)
+pub(super) fn log_path(pod: &Pod, container: &str, options: &Value) -> String {
+    let written = LOG_OPTIONS.iter().filter_map(|name| match &options[*name] {
+        Value::Bool(true) => Some((*name, "true".to_owned())),
+        Value::Number(number) => Some((*name, number.to_string())),
+        Value::String(text) => Some((*name, text.clone())),
+        _ => None,
+    });
+    let written: Vec<_> = written.collect();
+    with_query(path("containerLogs", pod, container), written.iter().map(|(name, value)| (*name, value.as_str())))
+}
+
+/// The kubelet's path for forwarding ports of a pod.
+pub(super) fn port_forward_path(pod: &Pod, query: &Query) -> String {
+    let ports: Vec<&str> = query.all("ports").filter(|port| !port.is_empty()).collect();
+    let ports = Some(ports.join(",")).filter(|ports| !ports.is_empty());
+    let path = format!("/portForward/{}", place(pod));
+    with_query(path, ports.iter().map(|ports| ("port", ports.as_str())))
 }
 
 /// Streams in the API's words and in the kubelet's.
@@ -66,9 +77,14 @@ pub(super) fn stream_path(verb: &str, pod: &Pod, container: &str, query: &Query)
 }
 
 fn path(verb: &str, pod: &Pod, container: &str) -> String {
+    format!("/{verb}/{}/{container}", place(pod))
+}
+
+/// Namespace and name in a path.
+fn place(pod: &Pod) -> String {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    format!("/{verb}/{namespace}/{name}/{container}")
+    format!("{namespace}/{name}")
 }
 
 fn with_query<'a>(mut path: String, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -125,7 +141,12 @@ mod tests {
             stream_path("exec", &pod(&["c"]), "c", &query),
             "/exec/n/p/c?input=1&output=1&command=sh&command=-c&command=echo%20a%26b"
         );
-        let query = Query::parse("follow=true&container=c&tailLines=5");
-        assert_eq!(log_path(&pod(&["c"]), "c", &query), "/containerLogs/n/p/c?follow=true&tailLines=5");
+        assert_eq!(
+            port_forward_path(&pod(&["c"]), &Query::parse("ports=80&ports=81")),
+            "/portForward/n/p?port=80%2C81"
+        );
+        assert_eq!(port_forward_path(&pod(&["c"]), &Query::parse("")), "/portForward/n/p");
+        let options = serde_json::json!({"follow": true, "container": "c", "tailLines": 5, "previous": false});
+        assert_eq!(log_path(&pod(&["c"]), "c", &options), "/containerLogs/n/p/c?follow=true&tailLines=5");
     }
 }
