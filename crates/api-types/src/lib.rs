@@ -25,11 +25,14 @@ pub use dynamic::Dynamic;
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
+pub use kinds::flow_control::bootstrap::{flow_schemas, priority_levels};
 pub use kinds::priority_class::SYSTEM_PRIORITY_CLASSES;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource, WrongType};
 pub use status::{GroupResource, StatusError};
 
+/// `admissionregistration.k8s.io/v1`.
+pub use k8s_openapi::api::admissionregistration::v1 as admissionregistration;
 /// `apps/v1`.
 pub use k8s_openapi::api::apps::v1 as apps;
 /// `authentication.k8s.io/v1`.
@@ -52,6 +55,8 @@ pub use k8s_openapi::api::core::v1 as core;
 pub use k8s_openapi::api::discovery::v1 as discovery;
 /// `events.k8s.io/v1`.
 pub use k8s_openapi::api::events::v1 as events;
+/// `flowcontrol.apiserver.k8s.io/v1`.
+pub use k8s_openapi::api::flowcontrol::v1 as flowcontrol;
 /// `networking.k8s.io/v1`.
 pub use k8s_openapi::api::networking::v1 as networking;
 /// `node.k8s.io/v1`.
@@ -64,7 +69,11 @@ pub use k8s_openapi::api::rbac::v1 as rbac;
 pub use k8s_openapi::api::scheduling::v1 as scheduling;
 /// `storage.k8s.io/v1`.
 pub use k8s_openapi::api::storage::v1 as storage;
+/// `apiextensions.k8s.io/v1`.
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 /// `meta/v1`: what every object shares.
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 /// An integer or a string, such as a port or a percentage.
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+/// `apiregistration.k8s.io/v1`.
+pub use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as apiregistration;

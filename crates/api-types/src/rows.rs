@@ -3,7 +3,8 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apps, authentication, authorization, certificates, coordination, core, discovery, events, networking, node, rbac,
+    apiextensions, apiregistration, apps, authentication, authorization, certificates, coordination, core, discovery,
+    events, networking, node, rbac,
     resource::Resource,
     scheduling, storage,
     validation::{
@@ -13,6 +14,8 @@ use crate::{
 };
 
 const CREATE: &[&str] = &["create"];
+/// The category of what extends the API.
+const API_EXTENSIONS: &[&str] = &["api-extensions"];
 const NO_DELETE_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
 /// `v1`.
@@ -64,6 +67,63 @@ pub static SERVICE_ACCOUNTS: Resource =
 /// `v1`.
 pub static SERVICES: Resource =
     Resource::of::<core::Service>("services", "service").short(&["svc"]).categories(&["all"]).names(dns1035_label);
+/// `admissionregistration.k8s.io/v1`.
+pub static MUTATING_ADMISSION_POLICIES: Resource =
+    Resource::of::<crate::admissionregistration::MutatingAdmissionPolicy>(
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicy",
+    )
+    .categories(API_EXTENSIONS)
+    .cluster();
+/// `admissionregistration.k8s.io/v1`.
+pub static MUTATING_ADMISSION_POLICY_BINDINGS: Resource =
+    Resource::of::<crate::admissionregistration::MutatingAdmissionPolicyBinding>(
+        "mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicybinding",
+    )
+    .categories(API_EXTENSIONS)
+    .cluster();
+/// `admissionregistration.k8s.io/v1`.
+pub static MUTATING_WEBHOOK_CONFIGURATIONS: Resource =
+    Resource::of::<crate::admissionregistration::MutatingWebhookConfiguration>(
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+    )
+    .categories(API_EXTENSIONS)
+    .cluster();
+/// `admissionregistration.k8s.io/v1`.
+pub static VALIDATING_ADMISSION_POLICIES: Resource = Resource::of::<
+    crate::admissionregistration::ValidatingAdmissionPolicy,
+>("validatingadmissionpolicies", "validatingadmissionpolicy")
+.categories(API_EXTENSIONS)
+.cluster();
+/// `admissionregistration.k8s.io/v1`.
+pub static VALIDATING_ADMISSION_POLICY_BINDINGS: Resource =
+    Resource::of::<crate::admissionregistration::ValidatingAdmissionPolicyBinding>(
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicybinding",
+    )
+    .categories(API_EXTENSIONS)
+    .cluster();
+/// `admissionregistration.k8s.io/v1`.
+pub static VALIDATING_WEBHOOK_CONFIGURATIONS: Resource =
+    Resource::of::<crate::admissionregistration::ValidatingWebhookConfiguration>(
+        "validatingwebhookconfigurations",
+        "validatingwebhookconfiguration",
+    )
+    .categories(API_EXTENSIONS)
+    .cluster();
+/// `apiextensions.k8s.io/v1`.
+pub static CUSTOM_RESOURCE_DEFINITIONS: Resource =
+    Resource::of::<apiextensions::CustomResourceDefinition>("customresourcedefinitions", "customresourcedefinition")
+        .short(&["crd", "crds"])
+        .categories(API_EXTENSIONS)
+        .cluster();
+/// `apiregistration.k8s.io/v1`.
+pub static API_SERVICES: Resource = Resource::of::<apiregistration::APIService>("apiservices", "apiservice")
+    .categories(API_EXTENSIONS)
+    .cluster()
+    .names(path_segment);
 /// `apps/v1`.
 pub static DEPLOYMENTS: Resource =
     Resource::of::<apps::Deployment>("deployments", "deployment").short(&["deploy"]).categories(&["all"]);
@@ -120,6 +180,15 @@ pub static CERTIFICATE_SIGNING_REQUESTS: Resource =
 pub static LEASES: Resource = Resource::of::<coordination::Lease>("leases", "lease");
 /// `discovery.k8s.io/v1`.
 pub static ENDPOINT_SLICES: Resource = Resource::of::<discovery::EndpointSlice>("endpointslices", "endpointslice");
+/// `flowcontrol.apiserver.k8s.io/v1`.
+pub static FLOW_SCHEMAS: Resource =
+    Resource::of::<crate::flowcontrol::FlowSchema>("flowschemas", "flowschema").cluster();
+/// `flowcontrol.apiserver.k8s.io/v1`.
+pub static PRIORITY_LEVEL_CONFIGURATIONS: Resource = Resource::of::<crate::flowcontrol::PriorityLevelConfiguration>(
+    "prioritylevelconfigurations",
+    "prioritylevelconfiguration",
+)
+.cluster();
 /// `networking.k8s.io/v1`.
 pub static INGRESS_CLASSES: Resource =
     Resource::of::<networking::IngressClass>("ingressclasses", "ingressclass").cluster();

@@ -241,6 +241,8 @@ impl Startup {
     async fn ensure(&self) -> Result<(), StatusError> {
         bootstrap::ensure_namespaces(&self.registry).await?;
         bootstrap::service_cidr::ensure(&self.registry, &self.pools.addresses.range).await?;
+        bootstrap::api_services::ensure(&self.registry, resources::rows().iter().map(|row| &**row)).await?;
+        bootstrap::flow_control::ensure(&self.registry).await?;
         bootstrap::ensure_priority_classes(&self.registry).await?;
         if self.rbac.defaults == RbacDefaults::Kept {
             bootstrap::rbac::reconcile(&self.registry).await?;

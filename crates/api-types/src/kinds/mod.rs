@@ -1,17 +1,21 @@
 //! What each kind knows of itself: defaults, validation, selectable fields, printer columns.
 //! One file per kind.
 
+mod admission_registration;
+mod api_service;
 mod authentication;
 mod authorization;
 mod binding;
 mod certificate_signing_request;
 mod component_status;
 mod config_map;
+mod custom_resource_definition;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
 pub(crate) mod events_k8s_io;
+pub(crate) mod flow_control;
 mod ingress;
 mod ingress_class;
 mod ip_address;

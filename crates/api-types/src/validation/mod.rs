@@ -1,6 +1,7 @@
 //! Rules shared by several kinds: names, labels, metadata, numbers.
 
 pub(crate) mod address;
+pub(crate) mod conditions;
 pub(crate) mod endpoint;
 pub(crate) mod keyed_data;
 pub mod meta;
@@ -12,3 +13,4 @@ pub(crate) mod selector;
 pub(crate) mod taints;
 pub(crate) mod template;
 pub(crate) mod volume;
+pub(crate) mod webhook;

@@ -175,6 +175,36 @@ pub fn dns1035_label(value: &str) -> Vec<String> {
     errors
 }
 
+/// The reason of a condition.
+#[must_use]
+pub fn condition_reason(value: &str) -> Vec<String> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b',' | b':');
+    let last = value.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let first = value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+    if first && value.bytes().all(inner) && (last || value.len() == 1) {
+        return Vec::new();
+    }
+    vec![with_examples(
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
+        "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+        &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+    )]
+}
+
+/// A domain name of three labels or more, in one error.
+pub(crate) fn fully_qualified(path: &Path, value: &str) -> Option<FieldError> {
+    let errors = dns1123_subdomain(value);
+    match value {
+        "" => Some(FieldError::required(path, "")),
+        value if !errors.is_empty() => Some(FieldError::invalid(path, value, errors.join(","))),
+        value if value.split('.').count() < 3 => {
+            let detail = "should be a domain with at least three segments separated by dots";
+            Some(FieldError::invalid(path, value, detail))
+        }
+        _ => None,
+    }
+}
+
 /// Whatever is there.
 #[must_use]
 pub fn any_name(_: &str) -> Vec<String> {

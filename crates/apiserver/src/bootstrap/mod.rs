@@ -1,13 +1,19 @@
-//! What an API server makes sure of: the namespaces, priority classes, roles and bindings that every cluster has, the range
-//! of cluster IPs, and the service by which pods reach it.
+//! What an API server makes sure of: the namespaces, priority classes, flow control, roles and bindings that every cluster
+//! has, what tells which groups it serves, the range of cluster IPs, and the service by which pods reach it.
 
+pub mod api_services;
+pub mod flow_control;
 pub mod kubernetes_service;
 pub mod rbac;
 pub mod service_cidr;
 
+use std::sync::Arc;
+
 use api_types::{
-    Object, SYSTEM_PRIORITY_CLASSES, StatusError, core::Namespace, meta::ObjectMeta, rows, scheduling::PriorityClass,
+    Object, Resource, SYSTEM_PRIORITY_CLASSES, StatusError, core::Namespace, meta::ObjectMeta, rows,
+    scheduling::PriorityClass,
 };
+use futures::future::try_join_all;
 
 use crate::{
     registry::{Registry, Rest, Write, WriteOptions},
@@ -37,12 +43,9 @@ pub fn own_options() -> WriteOptions {
 /// # Errors
 /// The store's.
 pub async fn ensure_namespaces(registry: &Registry) -> Result<(), StatusError> {
-    let namespaces = registry.core("namespaces")?;
-    for name in NAMESPACES {
-        let namespace = Namespace { metadata: named(name), ..Namespace::default() };
-        ensure(registry, &namespaces, Box::new(namespace)).await?;
-    }
-    Ok(())
+    let namespace =
+        |name: &&str| -> Box<dyn Object> { Box::new(Namespace { metadata: named(name), ..Namespace::default() }) };
+    create_absent(registry, &rows::NAMESPACES, NAMESPACES.iter().map(namespace).collect()).await
 }
 
 /// Creates the priority classes that every cluster has, unless they are there.
@@ -50,28 +53,31 @@ pub async fn ensure_namespaces(registry: &Registry) -> Result<(), StatusError> {
 /// # Errors
 /// The store's.
 pub async fn ensure_priority_classes(registry: &Registry) -> Result<(), StatusError> {
-    let row = &rows::PRIORITY_CLASSES;
-    let classes = registry
-        .find(&row.group, &row.version, &row.plural)
-        .ok_or_else(|| StatusError::internal("priority classes are not served"))?;
-    for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
+    let class = |(name, value, description): (&str, i32, &str)| -> Box<dyn Object> {
         let description = Some(description.to_owned());
-        let class =
-            PriorityClass { metadata: named(name), value: Some(value), description, ..PriorityClass::default() };
-        ensure(registry, &classes, Box::new(class)).await?;
-    }
-    Ok(())
+        Box::new(PriorityClass { metadata: named(name), value: Some(value), description, ..PriorityClass::default() })
+    };
+    create_absent(registry, &rows::PRIORITY_CLASSES, SYSTEM_PRIORITY_CLASSES.into_iter().map(class).collect()).await
 }
 
 fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// Creates an object of the cluster unless it is there.
-async fn ensure(registry: &Registry, rest: &Rest, object: Box<dyn Object>) -> Result<(), StatusError> {
+/// What serves a row.
+fn served(registry: &Registry, row: &Resource) -> Result<Arc<Rest>, StatusError> {
+    let rest = registry.find(&row.group, &row.version, &row.plural);
+    rest.ok_or_else(|| StatusError::internal(format!("{} are not served", row.plural)))
+}
+
+/// Creates objects of the cluster that are not there, all at once.
+async fn create_absent(registry: &Registry, row: &Resource, objects: Vec<Box<dyn Object>>) -> Result<(), StatusError> {
+    let rest = served(registry, row)?;
     let user = loopback_user();
-    match registry.create(rest, &Write::new(&user, own_options()), "", object).await {
+    let write = Write::new(&user, own_options());
+    let created = objects.into_iter().map(async |object| match registry.create(&rest, &write, "", object).await {
         Err(error) if error.reason() != "AlreadyExists" => Err(error),
         _ => Ok(()),
-    }
+    });
+    try_join_all(created).await.map(drop)
 }

@@ -1,13 +1,14 @@
 //! The range of cluster IPs as an object: what the flag says, as `ServiceCIDR` `kubernetes`.
 
 use api_types::{
-    Object, StatusError,
+    StatusError,
     jiff::Timestamp,
     meta::{Condition, ObjectMeta, Time},
     networking::{ServiceCIDR, ServiceCIDRSpec},
+    rows,
 };
 
-use super::{loopback_user, own_options};
+use super::{create_absent, loopback_user, own_options, served};
 use crate::{
     registry::{Change, Changed, Part, Registry, Stored, Target, Write, strategy::now},
     resources::service::range::Range,
@@ -22,8 +23,7 @@ const READY: &str = "Ready";
 /// # Errors
 /// The store's.
 pub async fn ensure(registry: &Registry, addresses: &Range) -> Result<(), StatusError> {
-    let rest = registry.find("networking.k8s.io", "v1", "servicecidrs");
-    let rest = rest.ok_or_else(|| StatusError::internal("servicecidrs are not served"))?;
+    let rest = served(registry, &rows::SERVICE_CIDRS)?;
     let user = loopback_user();
     let write = Write::new(&user, own_options());
     let cidrs = vec![addresses.spec()];
@@ -32,11 +32,7 @@ pub async fn ensure(registry: &Registry, addresses: &Range) -> Result<(), Status
         spec: Some(ServiceCIDRSpec { cidrs: Some(cidrs.clone()) }),
         status: None,
     };
-    let object: Box<dyn Object> = Box::new(new);
-    match registry.create(&rest, &write, "", object).await {
-        Err(error) if error.reason() != "AlreadyExists" => return Err(error),
-        _ => {}
-    }
+    create_absent(registry, &rows::SERVICE_CIDRS, vec![Box::new(new)]).await?;
     let change = SayReady { cidrs, at: now() };
     registry.update(&rest, &write, Target { namespace: "", name: NAME }, Part::Status, &change).await.map(drop)
 }

@@ -4,31 +4,50 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use api_types::Resource;
 
-/// Groups in the order in which upstream prefers them (the group priorities of its API services);
-/// clients resolve short names in this order. Groups that are not named follow alphabetically.
-const PREFERRED: &[&str] = &[
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
+/// Groups in the order in which upstream prefers them, each with the priority of its API services; clients resolve short
+/// names in this order. Groups that are not named follow alphabetically.
+const PREFERRED: &[(&str, i32)] = &[
+    ("", 18_000),
+    // The API server's own aggregator is asked before all others but the core, and has no API service.
+    ("apiregistration.k8s.io", 0),
+    ("apps", 17_800),
+    ("events.k8s.io", 17_750),
+    ("authentication.k8s.io", 17_700),
+    ("authorization.k8s.io", 17_600),
+    ("autoscaling", 17_500),
+    ("batch", 17_400),
+    ("certificates.k8s.io", 17_300),
+    ("networking.k8s.io", 17_200),
+    ("policy", 17_100),
+    ("rbac.authorization.k8s.io", 17_000),
+    ("storage.k8s.io", 16_800),
+    ("admissionregistration.k8s.io", 16_700),
+    ("apiextensions.k8s.io", 16_700),
+    ("scheduling.k8s.io", 16_600),
+    ("coordination.k8s.io", 16_500),
+    ("node.k8s.io", 16_300),
+    ("discovery.k8s.io", 16_200),
+    ("resource.k8s.io", 16_200),
+    ("flowcontrol.apiserver.k8s.io", 16_100),
 ];
+
+/// Priorities of versions that are others than most.
+const VERSIONS: &[(&str, &str, i32)] = &[
+    ("", "v1", 1),
+    ("autoscaling", "v2", 30),
+    ("flowcontrol.apiserver.k8s.io", "v1", 21),
+    ("resource.k8s.io", "v1", 20),
+];
+const USUAL_VERSION: i32 = 15;
+
+/// How upstream's API services prefer a version of a built-in group: the group's priority, and that of the version
+/// among those of its group.
+#[must_use]
+pub fn priorities(group: &str, version: &str) -> Option<(i32, i32)> {
+    let (_, minimum) = PREFERRED.iter().find(|(name, _)| *name == group)?;
+    let own = VERSIONS.iter().find(|(name, own, _)| *name == group && *own == version);
+    Some((*minimum, own.map_or(USUAL_VERSION, |(_, _, priority)| *priority)))
+}
 
 /// An API group with its versions, the preferred one first.
 #[derive(Debug)]
@@ -61,7 +80,7 @@ impl Group<'_> {
 pub fn group<'a>(rows: impl IntoIterator<Item = &'a Resource>) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<_, BTreeMap<_, Vec<&Resource>>> = BTreeMap::new();
     for row in rows {
-        let preference = PREFERRED.iter().position(|name| *name == row.group).unwrap_or(PREFERRED.len());
+        let preference = PREFERRED.iter().position(|(name, _)| *name == row.group).unwrap_or(PREFERRED.len());
         let versions = groups.entry((preference, &*row.group)).or_default();
         versions.entry((Reverse(stability(&row.version)), &*row.version)).or_default().push(row);
     }

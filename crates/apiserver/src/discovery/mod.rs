@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use api_types::Resource;
 pub use document::{Document, JSON, Reply, etag, hash};
-pub use groups::{Group, Version, group};
+pub use groups::{Group, Version, group, priorities};
 use http::{HeaderMap, header};
 use serde_json::Value;
 

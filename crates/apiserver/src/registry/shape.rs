@@ -2,9 +2,16 @@
 
 use std::marker::PhantomData;
 
-use api_types::{Kind, apps, certificates, core, meta::ObjectMeta, networking};
+use api_types::{
+    Kind, admissionregistration as admission, apiextensions, apiregistration, apps, certificates, core, flowcontrol,
+    meta::ObjectMeta, networking,
+};
 
-use super::{TypedStrategy, strategy::DeleteAnswer};
+use super::{
+    Part, TypedStrategy,
+    metadata::keep_all,
+    strategy::{BlindUpdate, DeleteAnswer},
+};
 
 /// The parts of a kind.
 pub trait Shape<K>: Send + Sync + 'static {
@@ -71,6 +78,9 @@ macro_rules! spec_status {
 
 // Every kind that has both; one that is added has its name added here.
 spec_status!(
+    admission::ValidatingAdmissionPolicy,
+    apiextensions::CustomResourceDefinition,
+    apiregistration::APIService,
     apps::Deployment,
     apps::ReplicaSet,
     certificates::CertificateSigningRequest,
@@ -82,6 +92,8 @@ spec_status!(
     core::ReplicationController,
     core::ResourceQuota,
     core::Service,
+    flowcontrol::FlowSchema,
+    flowcontrol::PriorityLevelConfiguration,
     networking::Ingress,
 );
 
@@ -108,7 +120,30 @@ macro_rules! specified {
     };
 }
 
-specified!(networking::IngressClass, networking::NetworkPolicy);
+specified!(
+    admission::MutatingAdmissionPolicy,
+    admission::MutatingAdmissionPolicyBinding,
+    admission::ValidatingAdmissionPolicyBinding,
+    networking::IngressClass,
+    networking::NetworkPolicy,
+);
+
+/// Webhooks are all that their configurations want.
+macro_rules! webhooks {
+    ($($kind:ty),* $(,)?) => {
+        $(impl Specified for $kind {
+            fn meta(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+
+            fn same_spec(&self, other: &Self) -> bool {
+                self.webhooks == other.webhooks
+            }
+        })*
+    };
+}
+
+webhooks!(admission::MutatingWebhookConfiguration, admission::ValidatingWebhookConfiguration);
 
 /// Objects in one part, with a generation that counts changes of the spec.
 pub struct Revised;
@@ -196,10 +231,19 @@ pub fn advance(meta: &mut ObjectMeta) {
 /// The strategy of a kind that does nothing differently.
 pub struct Of<K, S = Plain>(PhantomData<fn() -> (K, S)>);
 
+/// The same for a kind that refuses updates that name no version, and whose metadata a write to the status leaves alone.
+pub struct Insisting<K, S = Plain>(PhantomData<fn() -> (K, S)>);
+
 /// The same for a kind whose deleted objects are shown.
 pub struct Shown<K, S = Plain>(PhantomData<fn() -> (K, S)>);
 
 impl<K, S> Default for Of<K, S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K, S> Default for Insisting<K, S> {
     fn default() -> Self {
         Self(PhantomData)
     }
@@ -214,6 +258,16 @@ impl<K, S> Default for Shown<K, S> {
 impl<K: Kind, S: Shape<K>> TypedStrategy for Of<K, S> {
     type Kind = K;
     type Shape = S;
+}
+
+impl<K: Kind, S: Shape<K>> TypedStrategy for Insisting<K, S> {
+    type Kind = K;
+    type Shape = S;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+
+    fn prepare_for_part_update(&self, _part: Part, new: &mut K, old: &K) {
+        keep_all(new.metadata_mut(), old.metadata());
+    }
 }
 
 impl<K: Kind, S: Shape<K>> TypedStrategy for Shown<K, S> {

@@ -4,6 +4,7 @@ mod apps;
 mod certificates;
 mod counted;
 mod events;
+mod extensions;
 mod namespace;
 mod networking;
 mod plain;
@@ -15,7 +16,10 @@ mod volumes;
 
 use std::sync::Arc;
 
-use api_types::{Resource, Subresource, core, networking as net, node, rbac, resource::STATUS_VERBS, rows, storage};
+use api_types::{
+    Resource, Subresource, admissionregistration as webhooks, core, flowcontrol as flow, networking as net, node, rbac,
+    resource::STATUS_VERBS, rows, storage,
+};
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
 use crate::{
@@ -27,7 +31,7 @@ use crate::{
     },
     registry::{
         Conversion, Part, Rest, Storage, Strategy,
-        shape::{Counted, Fresh, Of, Plain, Revised, Shown, Split},
+        shape::{Counted, Fresh, Insisting, Of, Plain, Revised, Shown, Split},
     },
     reviews::Reviewer,
     storage::{Key, Prefix, Store, Ttl},
@@ -219,6 +223,8 @@ static LINES: &[Line] = &[
     )]),
     stored(&rows::SERVICES, "services/specs", |means| Arc::new(service::Services { pools: means.pools.clone() }))
         .with(&[proxy("ServiceProxyOptions", |means| proxied(means, ProxyOf::Service)), STATUS]),
+    stored(&rows::API_SERVICES, "apiregistration.k8s.io/apiservices", |_| Arc::new(extensions::ApiServices))
+        .with(&[STATUS]),
     stored(&rows::DEPLOYMENTS, "deployments", |_| Arc::new(apps::Deployments)).with(&[SCALE, STATUS]),
     stored(&rows::REPLICA_SETS, "replicasets", |_| Arc::new(apps::ReplicaSets)).with(&[SCALE, STATUS]),
     Line {
@@ -252,10 +258,39 @@ static LINES: &[Line] = &[
     stored(&rows::NETWORK_POLICIES, "networkpolicies", |_| Arc::new(Of::<net::NetworkPolicy, Revised>::default())),
     stored(&rows::SERVICE_CIDRS, "servicecidrs", |_| Arc::new(networking::ServiceCidrs)).with(&[STATUS]),
     stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
+    stored(&rows::MUTATING_ADMISSION_POLICIES, "mutatingadmissionpolicies", |_| {
+        Arc::new(Insisting::<webhooks::MutatingAdmissionPolicy, Revised>::default())
+    }),
+    stored(&rows::MUTATING_ADMISSION_POLICY_BINDINGS, "mutatingadmissionpolicybindings", |_| {
+        Arc::new(Insisting::<webhooks::MutatingAdmissionPolicyBinding, Revised>::default())
+    }),
+    stored(&rows::MUTATING_WEBHOOK_CONFIGURATIONS, "mutatingwebhookconfigurations", |_| {
+        Arc::new(Insisting::<webhooks::MutatingWebhookConfiguration, Revised>::default())
+    }),
+    stored(&rows::VALIDATING_ADMISSION_POLICIES, "validatingadmissionpolicies", |_| {
+        Arc::new(Insisting::<webhooks::ValidatingAdmissionPolicy, Counted>::default())
+    })
+    .with(&[STATUS]),
+    stored(&rows::VALIDATING_ADMISSION_POLICY_BINDINGS, "validatingadmissionpolicybindings", |_| {
+        Arc::new(Insisting::<webhooks::ValidatingAdmissionPolicyBinding, Revised>::default())
+    }),
+    stored(&rows::VALIDATING_WEBHOOK_CONFIGURATIONS, "validatingwebhookconfigurations", |_| {
+        Arc::new(Insisting::<webhooks::ValidatingWebhookConfiguration, Revised>::default())
+    }),
+    stored(&rows::CUSTOM_RESOURCE_DEFINITIONS, "apiextensions.k8s.io/customresourcedefinitions", |_| {
+        Arc::new(extensions::CustomResourceDefinitions)
+    })
+    .with(&[STATUS]),
     stored(&rows::PRIORITY_CLASSES, "priorityclasses", |_| Arc::new(scheduling::PriorityClasses)),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
     stored(&rows::RUNTIME_CLASSES, "runtimeclasses", |_| Arc::new(Of::<node::RuntimeClass>::default())),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
+    stored(&rows::FLOW_SCHEMAS, "flowschemas", |_| Arc::new(Insisting::<flow::FlowSchema, Counted>::default()))
+        .with(&[STATUS]),
+    stored(&rows::PRIORITY_LEVEL_CONFIGURATIONS, "prioritylevelconfigurations", |_| {
+        Arc::new(Insisting::<flow::PriorityLevelConfiguration, Counted>::default())
+    })
+    .with(&[STATUS]),
 ];
 
 /// The rows with their subresources.

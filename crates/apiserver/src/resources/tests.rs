@@ -29,6 +29,7 @@ resourcequotas quota v1 true ResourceQuota ALL - status:ResourceQuota:get+patch+
 secrets - v1 true Secret ALL - -
 serviceaccounts sa v1 true ServiceAccount ALL - token:authentication.k8s.io/v1.TokenRequest:create
 services svc v1 true Service ALL all proxy:ServiceProxyOptions:create+delete+get+patch+update,status:Service:get+patch+update
+apiservices - apiregistration.k8s.io/v1 false APIService ALL api-extensions status:APIService:get+patch+update
 deployments deploy apps/v1 true Deployment ALL all scale:autoscaling/v1.Scale:get+patch+update,status:Deployment:get+patch+update
 replicasets rs apps/v1 true ReplicaSet ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicaSet:get+patch+update
 events ev events.k8s.io/v1 true Event ALL - -
@@ -49,10 +50,19 @@ ipaddresses ip networking.k8s.io/v1 false IPAddress ALL - -
 networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy ALL - -
 servicecidrs - networking.k8s.io/v1 false ServiceCIDR ALL - status:ServiceCIDR:get+patch+update
 storageclasses sc storage.k8s.io/v1 false StorageClass ALL - -
+mutatingadmissionpolicies - admissionregistration.k8s.io/v1 false MutatingAdmissionPolicy ALL api-extensions -
+mutatingadmissionpolicybindings - admissionregistration.k8s.io/v1 false MutatingAdmissionPolicyBinding ALL api-extensions -
+mutatingwebhookconfigurations - admissionregistration.k8s.io/v1 false MutatingWebhookConfiguration ALL api-extensions -
+validatingadmissionpolicies - admissionregistration.k8s.io/v1 false ValidatingAdmissionPolicy ALL api-extensions status:ValidatingAdmissionPolicy:get+patch+update
+validatingadmissionpolicybindings - admissionregistration.k8s.io/v1 false ValidatingAdmissionPolicyBinding ALL api-extensions -
+validatingwebhookconfigurations - admissionregistration.k8s.io/v1 false ValidatingWebhookConfiguration ALL api-extensions -
+customresourcedefinitions crd,crds apiextensions.k8s.io/v1 false CustomResourceDefinition ALL api-extensions status:CustomResourceDefinition:get+patch+update
 priorityclasses pc scheduling.k8s.io/v1 false PriorityClass ALL - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
 runtimeclasses - node.k8s.io/v1 false RuntimeClass ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
+flowschemas - flowcontrol.apiserver.k8s.io/v1 false FlowSchema ALL - status:FlowSchema:get+patch+update
+prioritylevelconfigurations - flowcontrol.apiserver.k8s.io/v1 false PriorityLevelConfiguration ALL - status:PriorityLevelConfiguration:get+patch+update
 ";
 
 fn or_dash(words: &[String]) -> String {
