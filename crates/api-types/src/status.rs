@@ -243,6 +243,13 @@ impl StatusError {
         Self::new(500, "InternalError", format!("Internal error occurred: {error}")).cause("", &error, "")
     }
 
+    /// 500: an error for which upstream has no reason of its own.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        let mut error = Self::new(500, "", message);
+        error.0.reason = None;
+        error
+    }
+
     /// 500: something passing stood in the way; the client may try again.
     #[must_use]
     pub fn server_timeout(resource: GroupResource<'_>, verb: &str, retry_after: u32) -> Self {

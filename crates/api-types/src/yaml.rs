@@ -2,6 +2,7 @@
 //! numbers, since `defaultMode: 0644` must be 420.
 
 use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 /// Why a text is no YAML.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,45 @@ pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
     if let Some(document) = json(text) {
         return Ok(vec![document]);
     }
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| Error(error.to_string()))?;
+    let documents = parse(text, DuplicateKeyPolicy::LastWins).map_err(|error| Error(error.to_string()))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// A document, and what a strict reader objects to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// The first document of the text; null when there is none.
+    pub document: Value,
+    /// The first key that is there twice, as Go's reader tells of it: `line 4: key "c" already set in map`.
+    pub repeated: Option<String>,
+}
+
+/// Reads a text as Go's reader does: of keys that are there twice the last counts, and what follows the first document is
+/// not looked at.
+///
+/// # Errors
+/// When the text is malformed.
+pub fn read(text: &str) -> Result<Read, Error> {
+    let (documents, repeated) = match parse(text, DuplicateKeyPolicy::Error) {
+        Ok(documents) => (documents, None),
+        Err(error) => {
+            let repeated = repeated(&error);
+            let lenient = repeated.is_some().then(|| parse(text, DuplicateKeyPolicy::LastWins));
+            let documents = lenient.unwrap_or(Err(error)).map_err(|error| Error(error.to_string()))?;
+            (documents, repeated)
+        }
+    };
+    Ok(Read { document: documents.into_iter().next().unwrap_or_default(), repeated })
+}
+
+fn parse(text: &str, duplicates: DuplicateKeyPolicy) -> Result<Vec<Value>, serde_saphyr::Error> {
+    serde_saphyr::from_multiple_with_options(text, options(duplicates))
+}
+
+fn repeated(error: &serde_saphyr::Error) -> Option<String> {
+    let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() else { return None };
+    let key = key.as_deref().unwrap_or_default();
+    Some(format!("line {}: key {key:?} already set in map", location.line()))
 }
 
 /// The text as JSON, which is the quicker way for what is both.
@@ -32,9 +69,10 @@ const MAX_DEPTH: usize = 64;
 /// number of values is bounded by default.
 const MAX_EXPANDED: usize = 16 << 20;
 
-fn options() -> serde_saphyr::Options {
+fn options(duplicates: DuplicateKeyPolicy) -> serde_saphyr::Options {
     serde_saphyr::options! {
         legacy_octal_numbers: true,
+        duplicate_keys: duplicates,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_total_scalar_bytes: MAX_EXPANDED },
     }
 }
@@ -80,6 +118,18 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(from_str(text).unwrap(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn of_keys_that_are_there_twice_the_last_counts() {
+        let repeated = Some("line 3: key \"b\" already set in map".to_owned());
+        let expected = Read { document: json!({"a": {"b": 2}}), repeated };
+        assert_eq!(read("a:\n  b: 1\n  b: 2\n").unwrap(), expected);
+        assert_eq!(from_str("a: 1\na: 2\n").unwrap(), json!({"a": 2}));
+        let first = Read { document: json!({"a": null}), repeated: None };
+        assert_eq!(read("a:\n---\nb: 1\n").unwrap(), first);
+        assert_eq!(read("").unwrap(), Read { document: Value::Null, repeated: None });
+        assert!(read("a: [").is_err());
     }
 
     #[test]

@@ -11,8 +11,6 @@ use crate::{
     validation::names,
 };
 
-/// The label that tells every namespace's name to selectors.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Held until the namespace controller has emptied the namespace.
 const FINALIZER: &str = "kubernetes";
 
@@ -23,14 +21,7 @@ impl Kind for Namespace {
     const SELECTABLE: &'static [SelectableField] = &[SelectableField::text("status.phase")];
 
     fn set_defaults(&mut self) {
-        if let Some(name) = self.metadata.name.clone().filter(|name| !name.is_empty()) {
-            self.metadata.labels.get_or_insert_default().insert(NAME_LABEL.to_owned(), name);
-        }
         default_text(&mut self.status.get_or_insert_default().phase, "Active");
-        let new = self.metadata.uid.is_none() && self.metadata.deletion_timestamp.is_none();
-        if new {
-            self.spec.get_or_insert_default().finalizers.get_or_insert_with(|| vec![FINALIZER.to_owned()]);
-        }
     }
 
     fn validate(&self) -> Vec<FieldError> {
@@ -77,24 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_namespace_is_active_and_held() {
+    fn a_new_namespace_is_active() {
         let mut namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
         namespace.set_defaults();
         assert_eq!(
             serde_json::to_value(&namespace).unwrap(),
             json!({
-                "apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}},
-                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}, "status": {"phase": "Active"},
             })
         );
-    }
-
-    #[test]
-    fn finalizers_are_not_put_back() {
-        let stored = json!({"metadata": {"name": "a", "uid": "1"}, "spec": {}});
-        let mut namespace: Namespace = serde_json::from_value(stored).unwrap();
-        namespace.set_defaults();
-        assert_eq!(namespace.spec.unwrap().finalizers, None);
     }
 }

@@ -5,7 +5,11 @@ use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::{catalogue::Request, filters::EndsAt, registry::decode::BodyType};
+use crate::{
+    catalogue::Request,
+    filters::EndsAt,
+    registry::decode::{BodyType, Sent},
+};
 
 /// The longest body that is read, in bytes; upstream's limit.
 const MAX: usize = 3 << 20;
@@ -53,9 +57,9 @@ fn too_slow() -> StatusError {
 ///
 /// # Errors
 /// 415 for media types that are not read, else as [`read`].
-pub(super) async fn read_json(request: &mut Request) -> Result<Bytes, StatusError> {
+pub(super) async fn read_json(request: &mut Request) -> Result<Sent, StatusError> {
     let body_type = BodyType::of(request.header(&header::CONTENT_TYPE))?;
-    let json = body_type.into_json(collect(request).await?)?;
-    note(request, &json);
-    Ok(json)
+    let sent = body_type.into_json(collect(request).await?)?;
+    note(request, &sent.json);
+    Ok(sent)
 }

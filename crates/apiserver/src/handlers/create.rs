@@ -2,7 +2,7 @@
 
 use api_types::{
     GroupResource, Object, StatusError, core,
-    field::{FieldError, Path},
+    field::{self, FieldError, Path},
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -12,7 +12,8 @@ use super::{Answer, Call, body, table, with_warnings, write};
 use crate::{
     catalogue::{Answered, Asked, Endpoint, Request},
     registry::{
-        Change, Changed, Door, Made, Operation, Part, Registry, Review, Stored, Target, Written, decode::decode,
+        Change, Changed, Door, Made, Operation, Part, Registry, Review, Stored, Target, Write, Written,
+        decode::{Sent, Wanted, decode, decode_kind},
         review::decode_as,
     },
     request::{Accept, Encoding, Form},
@@ -20,9 +21,9 @@ use crate::{
 };
 
 pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
-    let json = body::read_json(&mut request).await?;
+    let sent = body::read_json(&mut request).await?;
     let write = write(&request, "CreateOptions")?;
-    let decoded = decode(&call.rest.row, &json, write.options.field_validation)?;
+    let decoded = decode(&call.rest.row, &sent, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     let written = call.registry().create(call.rest, &write, call.target().namespace, decoded.object).await?;
     written_answer(request.accept, &written, write.warnings.into_inner())
@@ -55,12 +56,16 @@ pub(super) fn done(encoding: Encoding) -> Response {
 pub struct Binding;
 
 impl Endpoint for Binding {
-    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
+    fn answer<'a>(&'a self, call: &'a Call<'a>, mut request: Request) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             let row = &call.rest.row;
             let subresource = Part::Binding.subresource();
             let door = Door { operation: Operation::Create, row, subresource, target: call.target() };
-            bind(call.registry(), door, read_binding(request).await?).await
+            let sent = body::read_json(&mut request).await?;
+            let write = write(&request, "CreateOptions")?;
+            let binding = read_binding(&sent, &write)?;
+            let warnings = bind(call.registry(), door, write, binding).await?;
+            Ok(with_warnings(done(request.accept.encoding), warnings))
         })
     }
 }
@@ -69,50 +74,53 @@ impl Endpoint for Binding {
 pub struct Bindings;
 
 impl Answered for Bindings {
-    fn answer<'a>(&'a self, asked: Asked<'a>, request: Request) -> BoxFuture<'a, Answer> {
+    fn answer<'a>(&'a self, asked: Asked<'a>, mut request: Request) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
-            let sent = read_binding(request).await?;
-            let pod = sent.binding.metadata.name.clone().unwrap_or_default();
+            let sent = body::read_json(&mut request).await?;
+            let write = write(&request, "CreateOptions")?;
+            let binding = read_binding(&sent, &write)?;
+            let pod = binding.metadata.name.clone().unwrap_or_default();
             let target = Target { namespace: &asked.place.namespace, name: &pod };
             let door = Door { operation: Operation::Create, row: asked.row, subresource: "", target };
-            bind(asked.registry, door, sent).await
+            let warnings = bind(asked.registry, door, write, binding).await?;
+            Ok(with_warnings(done(request.accept.encoding), warnings))
         })
     }
 }
 
-/// A binding that was sent, and who sends it.
-struct SentBinding {
-    request: Request,
+fn read_binding(sent: &Sent, write: &Write<'_>) -> Result<core::Binding, StatusError> {
+    let wanted = Wanted::kind("", "v1", "Binding");
+    let decoded = decode_kind(&wanted, sent, write.options.field_validation)?;
+    decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
+    Ok(decoded.object)
+}
+
+/// Puts a pod on a node as a binding says that came by this door, and tells what to warn of.
+async fn bind(
+    registry: &Registry,
+    door: Door<'_>,
+    write: Write<'_>,
     binding: core::Binding,
-}
-
-async fn read_binding(mut request: Request) -> Result<SentBinding, StatusError> {
-    let json = body::read_json(&mut request).await?;
-    let binding = serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
-    Ok(SentBinding { request, binding })
-}
-
-/// Puts a pod on a node as a binding says that came by this door.
-async fn bind(registry: &Registry, door: Door<'_>, sent: SentBinding) -> Answer {
-    let write = write(&sent.request, "CreateOptions")?;
-    let mut object: Box<dyn Object> = Box::new(sent.binding);
+) -> Result<Vec<String>, StatusError> {
+    let mut object: Box<dyn Object> = Box::new(binding);
     registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
     let binding: &core::Binding = object.expect_ref("Binding")?;
-    let named = binding.metadata.name.as_deref().unwrap_or_default();
-    if !named.is_empty() && named != door.target.name {
+    if binding.metadata.name.as_deref().unwrap_or_default() != door.target.name {
         return Err(StatusError::bad_request("name in URL does not match name in Binding object"));
     }
-    check_target(door.target.name, &binding.target)?;
+    check_target(&binding.target)?;
     registry.validate(&Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
     let binding: &core::Binding = object.expect_ref("Binding")?;
-    let node = check_target(door.target.name, &binding.target)?;
+    let node = check_target(&binding.target)?;
     let change = Bind { node, binding };
     let pods = registry.core("pods")?;
-    registry.update(&pods, &write.reviewed(), door.target, Part::Binding, &change).await?;
-    Ok(done(sent.request.accept.encoding))
+    let write = write.reviewed();
+    registry.update(&pods, &write, door.target, Part::Binding, &change).await?;
+    Ok(write.warnings.into_inner())
 }
 
-fn check_target<'b>(pod: &str, target: &'b core::ObjectReference) -> Result<&'b str, StatusError> {
+/// The node. Upstream gives no reason for what is wrong with it.
+fn check_target(target: &core::ObjectReference) -> Result<&str, StatusError> {
     let path = Path::new("target");
     let kind = target.kind.as_deref().unwrap_or_default();
     let node = target.name.as_deref().unwrap_or_default();
@@ -123,10 +131,9 @@ fn check_target<'b>(pod: &str, target: &'b core::ObjectReference) -> Result<&'b 
     if node.is_empty() {
         errors.push(FieldError::required(&path.child("name"), ""));
     }
-    if errors.is_empty() {
-        Ok(node)
-    } else {
-        Err(StatusError::invalid(GroupResource::new("", "Binding"), pod, &errors))
+    match field::aggregate(&errors) {
+        None => Ok(node),
+        Some(what) => Err(StatusError::unexplained(what)),
     }
 }
 
@@ -153,11 +160,16 @@ impl Bind<'_> {
         const PODS: GroupResource<'_> = GroupResource::new("", "pods");
         const BINDING: GroupResource<'_> = GroupResource::new("", "pods/binding");
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let wanted = self.binding.metadata.uid.as_deref().filter(|uid| !uid.is_empty());
-        let actual = pod.metadata.uid.as_deref().unwrap_or_default();
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != actual) {
-            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}");
-            return Err(StatusError::conflict(PODS, &name, &why));
+        for (what, wanted, actual) in [
+            ("UID", &self.binding.metadata.uid, &pod.metadata.uid),
+            ("ResourceVersion", &self.binding.metadata.resource_version, &pod.metadata.resource_version),
+        ] {
+            let actual = actual.as_deref().unwrap_or_default();
+            if let Some(wanted) = wanted.as_deref().filter(|wanted| !wanted.is_empty() && *wanted != actual) {
+                let why =
+                    format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}");
+                return Err(StatusError::conflict(PODS, &name, &why));
+            }
         }
         let conflict = |why: &str| Err(StatusError::conflict(BINDING, &name, why));
         if pod.metadata.deletion_timestamp.is_some() {

@@ -11,7 +11,7 @@ use crate::{
     catalogue::{Endpoint, Request},
     registry::{
         Deleted, Door, DryRun, Operation, Review, Target, Write, WriteOptions,
-        decode::{BodyType, Header},
+        decode::{BodyType, Header, Wanted, decode_kind, decode_options},
         deletion::DeleteRequest,
         review::decode_as,
     },
@@ -45,9 +45,9 @@ async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), Statu
     let options = if body.is_empty() {
         query_options(&request.query)?
     } else {
-        let json = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body)?;
-        check_kind(&Header::read(&json)?)?;
-        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?
+        let json = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body)?.json;
+        check_kind(&Header::read(&json).map_err(StatusError::bad_request)?)?;
+        decode_options("DeleteOptions", &json)?
     };
     let dry_run = dry_run(Some(&options))?;
     Ok((options, dry_run))
@@ -119,10 +119,12 @@ impl Endpoint for Eviction {
 }
 
 async fn evict(call: &Call<'_>, mut request: Request) -> Answer {
-    let json = body::read_json(&mut request).await?;
+    let sent = body::read_json(&mut request).await?;
     let mut write = write(&request, "CreateOptions")?;
-    let eviction: policy::Eviction =
-        serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+    let wanted = Wanted::kind("policy", "v1", "Eviction");
+    let decoded = decode_kind::<policy::Eviction>(&wanted, &sent, write.options.field_validation)?;
+    decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
+    let eviction = decoded.object;
     if dry_run(eviction.delete_options.as_ref())? == DryRun::All {
         write.options.dry_run = DryRun::All;
     }

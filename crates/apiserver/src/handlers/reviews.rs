@@ -105,9 +105,9 @@ impl Reviews {
 
     async fn answer_one(&self, asked: Asked<'_>, mut request: Request) -> Answer {
         let (row, namespace) = (&**asked.row, asked.place.namespace.as_str());
-        let json = body::read_json(&mut request).await?;
+        let sent = body::read_json(&mut request).await?;
         let write = write(&request, "CreateOptions")?;
-        let mut decoded = decode(row, &json, write.options.field_validation)?;
+        let mut decoded = decode(row, &sent, write.options.field_validation)?;
         decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
         put_in_namespace(&mut *decoded.object, namespace)?;
         let target = Target { namespace, name: "" };

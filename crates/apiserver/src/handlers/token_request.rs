@@ -19,7 +19,12 @@ use super::{Answer, Call, body, with_warnings, write};
 use crate::{
     authentication::service_account::{Binding, ClaimedObject, Grant, Issuing},
     catalogue::{Endpoint, Request},
-    registry::{Door, Operation, Registry, Review, Target, Write, review::decode_as, strategy},
+    registry::{
+        Door, Operation, Registry, Review, Target, Write,
+        decode::{Wanted, decode_kind},
+        review::decode_as,
+        strategy,
+    },
     serving::respond,
 };
 
@@ -44,10 +49,12 @@ impl Endpoint for Tokens {
 
 impl Tokens {
     async fn make(&self, call: &Call<'_>, mut request: Request) -> Answer {
-        let json = body::read_json(&mut request).await?;
+        let sent = body::read_json(&mut request).await?;
         let write = write(&request, "CreateOptions")?;
-        let mut sent: TokenRequest =
-            serde_json::from_slice(&json).map_err(|error| StatusError::bad_request(error.to_string()))?;
+        let wanted = Wanted::kind("authentication.k8s.io", "v1", "TokenRequest");
+        let decoded = decode_kind::<TokenRequest>(&wanted, &sent, write.options.field_validation)?;
+        decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
+        let mut sent = decoded.object;
         sent.spec.get_or_insert_default().expiration_seconds.get_or_insert(USUAL_LIFE);
         let (registry, target) = (call.registry(), call.target());
         let door = Door { operation: Operation::Create, row: &call.rest.row, subresource: "token", target };

@@ -11,9 +11,9 @@ use crate::{
 };
 
 pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) -> Answer {
-    let json = body::read_json(&mut request).await?;
+    let sent = body::read_json(&mut request).await?;
     let write = write(&request, "UpdateOptions")?;
-    let decoded = decode(&call.rest.row, &json, write.options.field_validation)?;
+    let decoded = decode(&call.rest.row, &sent, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     check_name(&*decoded.object, call.target())?;
     let change = Replace { object: &*decoded.object, absent: call.rest.strategy.absent_update() };

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::unquote::unquote;
+
 /// Why bytes could not be walked over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -30,11 +32,7 @@ pub struct Scalar<'a> {
 impl<'a> Scalar<'a> {
     /// The text, without escapes.
     pub fn to_str(self) -> Cow<'a, str> {
-        if !self.escaped {
-            return String::from_utf8_lossy(self.raw);
-        }
-        let quoted = [b"\"", self.raw, b"\""].concat();
-        Cow::Owned(serde_json::from_slice(&quoted).unwrap_or_default())
+        unquote(self.raw, self.escaped)
     }
 }
 
@@ -246,7 +244,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is not white space, without stepping over it.
-    fn peek(&mut self) -> Option<u8> {
+    pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.bytes.get(self.position) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Some(byte);

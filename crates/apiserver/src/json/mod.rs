@@ -2,9 +2,12 @@
 
 mod cursor;
 mod raw;
+mod syntax;
+mod unquote;
 
 pub use cursor::{Cursor, Malformed, Scalar};
 pub use raw::Raw;
+pub use syntax::fault;
 
 /// How deep `serde_json` reads. Nothing deeper is built either: trees are walked and dropped by recursion, and the stack
 /// is not endless.

@@ -5,9 +5,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    Live, ManagedFields, Operation, Writer,
+    Configuration, Live, ManagedFields, Operation, Writer,
     compare::{Before, compare},
     entries::Manager,
+    last_applied,
     merge::{merge, paths, without},
     set::FieldSet,
     shape::Shape,
@@ -43,6 +44,17 @@ pub enum ApplyError {
     /// The configuration says who manages fields.
     #[error("metadata.managedFields must be nil")]
     ManagedFieldsGiven,
+    /// The configuration is of another kind or version.
+    #[error("invalid object type: {0}")]
+    ObjectType(String),
+    /// The configuration does not fit the schema of its kind.
+    #[error("failed to create typed patch object ({place}): {}", told(faults))]
+    Untyped {
+        /// Which object it is.
+        place: String,
+        /// What is wrong, each with its path.
+        faults: Vec<String>,
+    },
     /// The stored object cannot be read.
     #[error("the stored object is damaged")]
     Damaged,
@@ -62,7 +74,10 @@ impl From<&ApplyError> for StatusError {
                 Self::apply_conflict(&error.to_string(), &causes)
             }
             ApplyError::Damaged => Self::internal(error.to_string()),
-            ApplyError::ManagedFieldsGiven | ApplyError::NotAnObject => Self::bad_request(error.to_string()),
+            ApplyError::Untyped { .. } => Self::unexplained(error.to_string()),
+            ApplyError::ManagedFieldsGiven | ApplyError::NotAnObject | ApplyError::ObjectType(_) => {
+                Self::bad_request(error.to_string())
+            }
         }
     }
 }
@@ -80,9 +95,16 @@ pub struct Applied {
 /// What the object becomes when the writer applies `config`; without `live` it is new.
 ///
 /// # Errors
-/// Conflicts with other managers, unless forced; a configuration with managed fields.
-pub fn apply(live: Option<Live<'_>>, config: &Value, writer: &Writer<'_>, force: Force) -> Result<Applied, ApplyError> {
-    let config = checked(config)?;
+/// What [`Configuration::check`] finds; conflicts with other managers, unless forced.
+pub fn apply(
+    live: Option<Live<'_>>,
+    config: &Configuration,
+    writer: &Writer<'_>,
+    force: Force,
+) -> Result<Applied, ApplyError> {
+    let row = writer.resource;
+    config.check(&row.group, &row.version, &row.kind, row.schema())?;
+    let config = &config.tree;
     let shape = writer.shape();
     let mut managers = live.map(|live| live.managed.managers()).unwrap_or_default();
     let before: Option<Value> =
@@ -92,58 +114,30 @@ pub fn apply(live: Option<Live<'_>>, config: &Value, writer: &Writer<'_>, force:
     {
         managers.extend(first_owner(before, writer));
     }
-    let mut current = writer.manager(Operation::Apply, paths(&config, shape));
+    let mut current = writer.manager(Operation::Apply, paths(config, shape));
     let last = managers.iter().position(|manager| manager.is(&current)).map(|index| managers.swap_remove(index));
-    let merged = merge(before.clone(), &config, shape);
-    let merged = match &last {
+    let merged = merge(before.clone(), config, shape);
+    let mut merged = match &last {
         Some(last) => prune(&merged, &last.set, managers.iter().chain([&current]), shape),
         None => merged,
     };
     // Not before pruning: a configuration that only names the object keeps the object's metadata.
     writer.keep_managed(&mut current.set);
     settle(&mut managers, before.as_ref(), &merged, writer, force)?;
-    let unchanged = before.as_ref() == Some(&merged);
-    managers.push(timed(current, last, unchanged));
+    // Upstream tells no time when nothing changes.
+    if before.as_ref() == Some(&merged) {
+        current.time = last.and_then(|last| last.time);
+    }
+    managers.push(current);
+    last_applied::keep_current(&mut merged, config, writer);
     Ok(Applied { object: merged, managed: ManagedFields::of(managers) })
 }
 
-/// Keeps the time of an entry that applies what it applied before.
-fn timed(mut current: Manager, last: Option<Manager>, unchanged: bool) -> Manager {
-    if let Some(last) = last
-        && unchanged
-        && last.set == current.set
-        && last.api_version == current.api_version
-    {
-        current.time = last.time;
-    }
-    current
-}
-
-/// The configuration without nulls, which mean nothing in it.
-fn checked(config: &Value) -> Result<Value, ApplyError> {
-    if !config.is_object() {
-        return Err(ApplyError::NotAnObject);
-    }
-    let managed = config.pointer("/metadata/managedFields");
-    if managed.is_some_and(|managed| managed.as_array().is_none_or(|entries| !entries.is_empty()) && !managed.is_null())
-    {
-        return Err(ApplyError::ManagedFieldsGiven);
-    }
-    let mut config = without_nulls(config);
-    if let Some(Value::Object(metadata)) = config.get_mut("metadata") {
-        metadata.remove("managedFields");
-    }
-    Ok(config)
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        scalar => scalar.clone(),
+/// One fault in a line, several in a list.
+fn told(faults: &[String]) -> String {
+    match faults {
+        [fault] => fault.clone(),
+        faults => faults.iter().fold("errors:".to_owned(), |text, fault| text + "\n  " + fault),
     }
 }
 
@@ -168,7 +162,7 @@ fn prune<'a>(merged: &Value, last: &FieldSet, managers: impl Iterator<Item = &'a
     // What was never applied by this manager stays, even if nobody owns it.
     let mut gone = all;
     gone.subtract(&paths(&left(&unowned), shape).with_parents());
-    without_nulls(&left(&gone.intersection(&last)))
+    left(&gone.intersection(&last))
 }
 
 /// Takes from the other managers what changes or goes.
@@ -182,11 +176,14 @@ fn settle(
     let mut difference = compare(before.map_or(Before::Zero, Before::Value), Some(after), writer.shape());
     writer.keep_managed(&mut difference.changed);
     writer.keep_managed(&mut difference.removed);
+    let own = before.map(|before| last_applied::fields(before, writer)).unwrap_or_default();
     let mut conflicts = Vec::new();
     for manager in managers.iter_mut() {
         let conflict = manager.set.intersection(&difference.changed);
         let described = describe(manager);
-        conflicts.extend(conflict.paths().into_iter().map(|path| Conflict { manager: described.clone(), path }));
+        let mut contested = conflict.clone();
+        contested.subtract(&own);
+        conflicts.extend(contested.paths().into_iter().map(|path| Conflict { manager: described.clone(), path }));
         manager.set.subtract(&conflict);
         manager.set.subtract(&difference.removed);
     }

@@ -36,8 +36,7 @@ pub struct Difference {
 /// Compares two values of the same shape.
 #[must_use]
 pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shape<'_>) -> Difference {
-    match (before, after.filter(|value| !value.is_null())) {
-        (Before::Value(before), after) if before.is_null() => compare(Before::Nothing, after, shape),
+    match (before, after) {
         (Before::Nothing | Before::Zero, None) => Difference::default(),
         (Before::Value(before), Some(after)) if before == after => Difference::default(),
         (Before::Nothing, Some(after)) => Difference { changed: everything(after, shape), ..Difference::default() },
@@ -51,9 +50,9 @@ pub fn compare<'a, T: Tree<'a>>(before: Before<T>, after: Option<T>, shape: Shap
 fn everything<'a, T: Tree<'a>>(value: T, shape: Shape<'_>) -> FieldSet {
     let mut all = FieldSet::leaf();
     match shape.view(value) {
-        View::Leaf => {}
+        View::Leaf | View::Empty => {}
         View::Fields(fields) => {
-            for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+            for (name, value) in fields {
                 all.children.insert(FieldSet::field(&name), everything(value, shape.field(&name).0));
             }
         }
@@ -74,13 +73,13 @@ fn since_zero<'a, T: Tree<'a>>(value: T, shape: Shape<'_>) -> FieldSet {
 }
 
 fn is_zero<'a, T: Tree<'a>>(value: T) -> bool {
-    matches!(&*value.json(), "{}" | "[]" | "\"\"" | "0" | "false")
+    matches!(&*value.json(), "{}" | "[]" | "\"\"" | "0" | "false" | "null")
 }
 
 fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape<'_>) -> FieldSet {
     let mut changed = FieldSet::default();
     match view {
-        View::Leaf => {}
+        View::Leaf | View::Empty => {}
         View::Fields(fields) => {
             for (name, value) in fields {
                 let (below, present) = shape.field(&name);
@@ -147,11 +146,11 @@ fn between<'a, T: Tree<'a>>(before: T, after: T, shape: Shape<'_>) -> Difference
                 inside((*path).to_owned(), Before::Value(*before), None, shape.element());
             }
         }
-        (View::Leaf, View::Leaf) => difference.changed.owned = true,
+        (View::Leaf, View::Leaf) | (View::Empty, View::Empty) => difference.changed.owned = true,
         (old, new) => {
-            // An empty container becomes a full one, or the other way round, or the type changes.
+            // What is empty becomes full, or the other way round, or the type changes.
             difference.changed = if matches!(new, View::Leaf) { FieldSet::leaf() } else { below(new, shape) };
-            difference.removed = if matches!(old, View::Leaf) { FieldSet::default() } else { below(old, shape) };
+            difference.removed = below(old, shape);
         }
     }
     difference

@@ -42,6 +42,18 @@ impl ManagedFields {
         entries.into_iter().map(Manager::read).collect::<Option<_>>().unwrap_or_default()
     }
 
+    /// Whether the same managers own the same, whenever they got it.
+    #[must_use]
+    pub fn same_but_for_times(&self, other: &Self) -> bool {
+        let timeless = |fields: &Self| {
+            let mut managers = fields.managers();
+            managers.iter_mut().for_each(|manager| manager.time = None);
+            sort(&mut managers);
+            managers
+        };
+        self == other || timeless(self) == timeless(other)
+    }
+
     /// What stands for these managers, in upstream's order, with the oldest updaters merged when there are too many.
     #[must_use]
     pub fn of(mut managers: Vec<Manager>) -> Self {

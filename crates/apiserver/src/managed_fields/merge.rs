@@ -20,17 +20,8 @@ pub fn merge(live: Option<Value>, config: &Value, shape: Shape<'_>) -> Value {
         (View::Fields(_), View::Fields(config)) => merge_fields(live, config, shape),
         (View::Elements(_), View::Elements(_)) => merge_elements(live, config, shape),
         // An empty list or object in the configuration takes nothing away.
-        (View::Fields(_) | View::Elements(_), View::Leaf) if is_empty(config) => live,
+        (View::Fields(_) | View::Elements(_), View::Empty) => live,
         _ => config.clone(),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Null => true,
-        _ => false,
     }
 }
 
@@ -78,15 +69,19 @@ fn merge_elements(live: Value, config: &Value, shape: Shape<'_>) -> Value {
     Value::Array(merged)
 }
 
-/// The paths that a configuration names: its leaves, and the elements of its lists.
+/// The paths that a configuration names: its leaves, empty objects, the members of its maps, and the elements of its lists.
 #[must_use]
 pub fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
     let mut set = FieldSet::default();
     match shape.view(value) {
         View::Leaf => set.owned = true,
+        View::Empty => {}
         View::Fields(fields) => {
             for (name, value) in fields {
-                set.insert(FieldSet::field(&name), paths(value, shape.field(&name).0));
+                let mut below = paths(value, shape.field(&name).0);
+                let nothing = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                below.owned |= nothing || !shape.names(&name);
+                set.insert(FieldSet::field(&name), below);
             }
         }
         View::Elements(elements) => {
@@ -111,6 +106,8 @@ pub fn without(value: &Value, set: &FieldSet, shape: Shape<'_>) -> Value {
     };
     match shape.view(value) {
         View::Leaf => value.clone(),
+        View::Empty if set.children.is_empty() => value.clone(),
+        View::Empty => Value::Null,
         View::Fields(fields) => {
             let left = fields.into_iter().filter_map(|(name, value)| {
                 let left = below(&FieldSet::field(&name), value, shape.field(&name).0)?;

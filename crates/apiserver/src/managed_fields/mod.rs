@@ -4,7 +4,9 @@
 mod apply;
 mod children;
 mod compare;
+mod configuration;
 mod entries;
+mod last_applied;
 mod merge;
 mod set;
 mod shape;
@@ -13,12 +15,13 @@ mod update;
 
 use api_types::{Resource, jiff::Timestamp};
 pub use apply::{Applied, ApplyError, Conflict, Force, apply};
+pub use configuration::Configuration;
 pub use entries::ManagedFields;
 use entries::{Manager, Operation};
 use set::FieldSet;
 use shape::Shape;
 pub use text::{put_together, take_apart};
-pub use update::on_update;
+pub use update::{After, on_update};
 
 /// Fields that belong to nobody: what identifies the object and what the server keeps.
 const UNMANAGED_METADATA: &[&str] = &[

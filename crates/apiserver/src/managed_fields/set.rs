@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for Reader {
 }
 
 /// A path element as error messages write it.
-fn readable(element: &str) -> String {
+pub(super) fn readable(element: &str) -> String {
     match element.split_once(':') {
         Some(("f", name)) => format!(".{name}"),
         Some(("k", keys)) => {

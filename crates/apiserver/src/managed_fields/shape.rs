@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use api_types::schema::{Field, Key, Topology, Type};
+use api_types::schema::{Field, Key, Label, Topology, Type};
 use serde_json::Value;
 
 use crate::json::Raw;
@@ -66,12 +66,14 @@ pub struct Shape<'s> {
 /// A value, as its shape divides it.
 #[derive(Debug)]
 pub enum View<'a, T> {
-    /// Owned as one: a scalar, anything atomic, an empty object or list.
+    /// Owned as one: a scalar, anything atomic.
     Leaf,
+    /// An object or list that is not owned as one, and has nothing in it, or is null.
+    Empty,
     /// Owned field by field.
     Fields(Vec<(Cow<'a, str>, T)>),
-    /// Owned element by element, in the order of the list. Elements without a key are left out: validation refuses
-    /// them before anything is stored.
+    /// Owned element by element, in the order of the list. Elements without any key are left out: they are refused before
+    /// anything is stored.
     Elements(Vec<(String, T)>),
 }
 
@@ -84,9 +86,18 @@ impl<'s> Shape<'s> {
 
     fn of_field(field: Option<&'s Field>) -> Self {
         field.map_or(Self { topology: &Topology::Natural, of: None }, |field| Self {
-            topology: &field.topology,
+            topology: match (&field.topology, field.label) {
+                (Topology::Natural, Label::List) => &Topology::Atomic,
+                (topology, _) => topology,
+            },
             of: field.of(),
         })
+    }
+
+    /// Whether a member of this name is one that the schema names, not one of a map.
+    #[must_use]
+    pub fn names(self, name: &str) -> bool {
+        self.of.is_some_and(|schema| schema.field(name).is_some())
     }
 
     /// A field of an object of this shape, and whether the kind's zero value has it.
@@ -108,18 +119,24 @@ impl<'s> Shape<'s> {
     /// How the value is divided.
     #[must_use]
     pub fn view<'a, T: Tree<'a>>(self, value: T) -> View<'a, T> {
+        let known_elements = matches!(self.topology, Topology::Map(_) | Topology::Set);
         if let Some(fields) = value.members() {
-            return if fields.is_empty() || self.atomic_object() { View::Leaf } else { View::Fields(fields) };
+            return match self.atomic_object() {
+                true => View::Leaf,
+                false if fields.is_empty() => View::Empty,
+                false => View::Fields(fields),
+            };
         }
-        if !matches!(self.topology, Topology::Map(_) | Topology::Set) {
-            return View::Leaf;
-        }
-        match value.items() {
-            Some(items) if !items.is_empty() => {
-                View::Elements(items.into_iter().filter_map(|item| Some((self.element_path(item)?, item))).collect())
+        if known_elements && let Some(items) = value.items() {
+            if items.is_empty() {
+                return View::Empty;
             }
-            _ => View::Leaf,
+            return View::Elements(
+                items.into_iter().filter_map(|item| Some((self.element_path(item)?, item))).collect(),
+            );
         }
+        let divided = known_elements || (self.of.is_some() && !self.atomic_object());
+        if divided && value.is_null() { View::Empty } else { View::Leaf }
     }
 
     /// The path element of a list's element.
@@ -127,7 +144,7 @@ impl<'s> Shape<'s> {
     pub fn element_path<'a>(self, item: impl Tree<'a>) -> Option<String> {
         match self.topology {
             Topology::Map(keys) => keyed_element(item, keys),
-            Topology::Set => Some(format!("v:{}", item.json())),
+            Topology::Set => Some(set_element(item)),
             _ => None,
         }
     }
@@ -141,21 +158,29 @@ impl<'s> Shape<'s> {
     }
 }
 
-/// `k:{"containerPort":80,"protocol":"TCP"}`, keys in alphabetical order.
-fn keyed_element<'a>(item: impl Tree<'a>, keys: &[Key]) -> Option<String> {
+/// `v:"finalizer"`.
+#[must_use]
+pub fn set_element<'a>(item: impl Tree<'a>) -> String {
+    format!("v:{}", item.json())
+}
+
+/// `k:{"containerPort":80,"protocol":"TCP"}`, keys in alphabetical order. A key that is absent and has no default is left
+/// out; an element without any has no path.
+#[must_use]
+pub fn keyed_element<'a>(item: impl Tree<'a>, keys: &[Key]) -> Option<String> {
     let members = item.members()?;
     let mut element = String::from("k:{");
-    for (index, key) in keys.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "," };
-        let value = members.iter().find(|(name, value)| *name == key.name && !value.is_null());
-        match (value, key.default.as_deref()) {
-            (Some((_, value)), _) => element.push_str(&format!("{separator}\"{}\":{}", key.name, value.json())),
-            (None, Some(default)) => element.push_str(&format!("{separator}\"{}\":{default}", key.name)),
-            (None, None) => return None,
+    let mut separator = "";
+    for key in keys {
+        let value = members.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.json());
+        let value = value.or_else(|| key.default.as_deref().map(Cow::Borrowed));
+        if let Some(value) = value {
+            element.push_str(&format!("{separator}\"{}\":{value}", key.name));
+            separator = ",";
         }
     }
     element.push('}');
-    Some(element)
+    (!separator.is_empty()).then_some(element)
 }
 
 /// Elements by path; of several with the same keys, the last.

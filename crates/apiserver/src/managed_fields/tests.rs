@@ -7,8 +7,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ApplyError, Force, Live, ManagedFields, Writer, apply, on_update, put_together};
-use crate::resources::rows;
+use super::{After, ApplyError, Force, Live, ManagedFields, Writer, apply, on_update, put_together};
+use crate::{
+    registry::{FieldValidation, decode},
+    resources::rows,
+};
 
 fn row(kind: &str) -> &'static Resource {
     static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(rows);
@@ -21,7 +24,8 @@ fn writer<'a>(kind: &str, manager: &'a str, subresource: &'a str, second: i64) -
 
 /// An object as it would be stored, and the managed fields that were sent with it.
 fn object(kind: &str, fields: &Value) -> (Bytes, Option<Vec<ManagedFieldsEntry>>) {
-    let mut object = row(kind).ops.decode(fields.to_string().as_bytes()).unwrap();
+    let sent = decode::tree(fields).unwrap();
+    let mut object = decode::decode(row(kind), &sent, FieldValidation::Ignore).unwrap().object;
     let sent = object.meta_mut().managed_fields.take();
     (object.encode().into(), sent)
 }
@@ -60,14 +64,15 @@ impl World {
     fn update(&mut self, manager: &str, subresource: &str, fields: Value) {
         self.clock += 1;
         let (new, sent) = object("Deployment", &fields);
-        let managed = on_update(self.live(), &new, sent, &writer("Deployment", manager, subresource, self.clock));
+        let after = After { wanted: &new, stored: &new };
+        let managed = on_update(self.live(), after, sent, &writer("Deployment", manager, subresource, self.clock));
         self.live = Some((new, managed));
     }
 
     fn apply(&mut self, manager: &str, config: &Value, force: Force) -> Result<(), ApplyError> {
         self.clock += 1;
         let writer = writer("Deployment", manager, "", self.clock);
-        let applied = apply(self.live(), config, &writer, force)?;
+        let applied = apply(self.live(), &config.clone().into(), &writer, force)?;
         self.live = Some((object("Deployment", &applied.object).0, applied.managed));
         Ok(())
     }
@@ -277,6 +282,158 @@ fn applied_managed_fields_are_refused() {
     assert_eq!(World::new().apply("x", &config, Force::Yes), Err(ApplyError::ManagedFieldsGiven));
 }
 
+/// What is wrong with a configuration.
+fn refusal(config: &Value) -> String {
+    World::new().apply("x", config, Force::Yes).unwrap_err().to_string()
+}
+
+#[test]
+fn configurations_must_fit_the_schema() {
+    let of = |spec: Value| minimal(&spec);
+    let template = |spec: Value| of(json!({"template": {"spec": spec}}));
+    let cases = [
+        (of(json!({"foo": 1})), ".spec.foo: field not declared in schema"),
+        (of(json!({"replicas": "1"})), ".spec.replicas: expected numeric (int or float), got string"),
+        (of(json!({"paused": "x"})), ".spec.paused: expected boolean, got &{x}"),
+        (of(json!([])), ".spec: expected map, got &{[]}"),
+        (template(json!({"containers": {"a": "b"}})), ".spec.template.spec.containers: expected list, got &{map[a:b]}"),
+        (
+            template(json!({"containers": [{"name": "a", "image": 1}]})),
+            ".spec.template.spec.containers[name=\"a\"].image: expected string, got &value.valueUnstructured{Value:1}",
+        ),
+        (
+            template(json!({"containers": [{"name": "a"}, {"name": "a"}]})),
+            ".spec.template.spec.containers: duplicate entries for key [name=\"a\"]",
+        ),
+        (
+            template(json!({"containers": [{"image": "a"}]})),
+            ".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
+             fields [\"name\"] (and doesn't have default values for any key fields)",
+        ),
+        (
+            template(json!({"containers": [null]})),
+            ".spec.template.spec.containers: element 0: associative list with keys may not have a null element",
+        ),
+    ];
+    for (config, words) in cases {
+        let expected = format!("failed to create typed patch object (default/web; apps/v1, Kind=Deployment): {words}");
+        assert_eq!(refusal(&config), expected);
+    }
+    let mut two = of(json!({"foo": 1}));
+    two["metadata"]["finalizers"] = json!(["a", "a"]);
+    assert_eq!(
+        refusal(&two),
+        "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): errors:\n  \
+         .metadata.finalizers: duplicate entries for key [=\"a\"]\n  .spec.foo: field not declared in schema"
+    );
+    assert_eq!(refusal(&json!({"metadata": {}})), "invalid object type: /, Kind=");
+    let other = json!({"apiVersion": "v1", "kind": "Pod"});
+    assert_eq!(refusal(&other), "invalid object type: /v1, Kind=Pod");
+    let mut given = of(json!({}));
+    given["metadata"]["managedFields"] = json!([]);
+    assert_eq!(refusal(&given), "metadata.managedFields must be nil");
+}
+
+#[test]
+fn keys_that_are_absent_are_their_default_or_left_out() {
+    let mut world = World::new();
+    let ports = json!([{"containerPort": 80}, {"name": "x"}]);
+    let config = minimal(&json!({"template": {"spec": {"containers": [{"name": "a", "ports": ports}]}}}));
+    world.apply("x", &config, Force::No).unwrap();
+    let owned = world.fields("x");
+    let ports = &owned["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"a\"}"]["f:ports"];
+    let keys: Vec<_> = ports.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["k:{\"containerPort\":80,\"protocol\":\"TCP\"}", "k:{\"protocol\":\"TCP\"}"]);
+}
+
+#[test]
+fn empty_and_null_values_are_owned_by_who_applies_them() {
+    let mut world = World::new();
+    let mut config = minimal(&json!({"paused": false, "minReadySeconds": 0, "replicas": null}));
+    config["metadata"]["labels"] = json!({});
+    config["metadata"]["finalizers"] = json!([]);
+    config["metadata"]["annotations"] = json!({"a": null});
+    world.apply("x", &config, Force::No).unwrap();
+    assert_eq!(
+        world.fields("x"),
+        json!({
+            "f:metadata": {"f:annotations": {"f:a": {}}, "f:labels": {}},
+            "f:spec": {"f:minReadySeconds": {}, "f:paused": {}, "f:replicas": {}},
+        })
+    );
+}
+
+#[test]
+fn who_changes_nothing_by_applying_has_no_time() {
+    let mut world = World::new();
+    world.update("creator", "", deployment(1, "web:1"));
+    let times = |world: &World, manager: &str| {
+        let value = world.value();
+        let entries = value["metadata"]["managedFields"].as_array().unwrap();
+        entries.iter().find(|entry| entry["manager"] == manager).unwrap().get("time").cloned()
+    };
+    world.apply("x", &minimal(&json!({"replicas": 1})), Force::No).unwrap();
+    assert_eq!(times(&world, "x"), None);
+    world.apply("x", &minimal(&json!({"replicas": 2})), Force::Yes).unwrap();
+    let since = times(&world, "x");
+    assert!(since.is_some());
+    world.apply("x", &minimal(&json!({"replicas": 2})), Force::No).unwrap();
+    assert_eq!(times(&world, "x"), since);
+}
+
+#[test]
+fn of_an_object_without_managers_nobody_becomes_one_but_by_applying() {
+    let mut world = World::new();
+    world.update("creator", "", json!({"metadata": {"name": "web"}}));
+    assert_eq!(world.value()["metadata"].get("managedFields"), None);
+    world.update("other", "", deployment(1, "web:1"));
+    assert_eq!(world.value()["metadata"].get("managedFields"), None);
+    let error = world.apply("x", &minimal(&json!({"replicas": 2})), Force::No).unwrap_err().to_string();
+    assert!(error.contains("conflict with \"before-first-apply\" using apps/v1: .spec.replicas"), "{error}");
+}
+
+#[test]
+fn what_the_server_sets_or_undoes_belongs_to_nobody() {
+    let (old, _) = object("Deployment", &deployment(1, "web:1"));
+    let creator = writer("Deployment", "creator", "", 0);
+    let managed = on_update(None, After { wanted: &old, stored: &old }, None, &creator);
+    let mut wanted = deployment(2, "web:1");
+    wanted["metadata"]["labels"]["tier"] = "front".into();
+    let mut stored = deployment(2, "web:1");
+    stored["spec"]["paused"] = true.into();
+    let (wanted, stored) = (object("Deployment", &wanted).0, object("Deployment", &stored).0);
+    let live = Live { json: &old, managed: &managed };
+    let after = After { wanted: &wanted, stored: &stored };
+    let managers = on_update(Some(live), after, None, &writer("Deployment", "other", "", 1)).managers();
+    let other = managers.iter().find(|manager| manager.name == "other").unwrap();
+    assert_eq!(other.set.paths(), [".spec.replicas"]);
+}
+
+#[test]
+fn kubectl_takes_over_what_it_applied_by_the_client() {
+    const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut world = World::new();
+    let applied = minimal(&json!({"replicas": 1, "paused": true}));
+    let mut live = deployment(1, "web:1");
+    live["spec"]["paused"] = true.into();
+    live["metadata"]["annotations"] = json!({ANNOTATION: applied.to_string()});
+    world.update("kubectl-client-side-apply", "", live);
+    let config = minimal(&json!({"replicas": 3, "paused": true, "minReadySeconds": 5}));
+    // Others opt out.
+    assert!(world.apply("other", &config, Force::No).is_err());
+    world.apply("kubectl", &config, Force::No).unwrap();
+    assert_eq!(world.value()["spec"]["replicas"], 3);
+    let annotation = world.value()["metadata"]["annotations"][ANNOTATION].clone();
+    assert_eq!(annotation, format!("{config}\n"));
+    // What somebody has changed since is not taken over.
+    let mut world = World::new();
+    let mut live = deployment(2, "web:1");
+    live["metadata"]["annotations"] = json!({ANNOTATION: applied.to_string()});
+    world.update("kubectl-client-side-apply", "", live);
+    let error = world.apply("kubectl", &config, Force::No).unwrap_err().to_string();
+    assert!(error.ends_with(": .spec.replicas"), "{error}");
+}
+
 #[test]
 fn the_oldest_updaters_become_one() {
     let mut world = World::new();
@@ -311,6 +468,25 @@ fn config() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Values that somebody may apply, many of them where they do not belong.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (0..3_i64).prop_map(Value::from),
+        "[ab]{0,2}".prop_map(Value::from),
+    ];
+    let names =
+        ["name", "labels", "finalizers", "template", "spec", "containers", "ports", "containerPort", "selector"];
+    let name = prop::sample::select(names.to_vec());
+    leaf.prop_recursive(6, 32, 3, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map(name.clone(), inner, 0..4).prop_map(|members| json!(members)),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -330,6 +506,54 @@ proptest! {
         world.apply("a", &first, Force::No).unwrap();
         world.apply("a", &second, Force::No).unwrap();
         prop_assert_eq!(world.live().unwrap().json, &*object("Deployment", &second).0);
+    }
+
+    #[test]
+    fn disjoint_appliers_commute(labels in prop::collection::btree_map("[ab]", "[xy]", 0..3), replicas in 0..3_u32) {
+        let mut first = minimal(&json!({}));
+        first["metadata"]["labels"] = json!(labels);
+        first["spec"]["template"]["spec"]["containers"] = json!([{"name": "a", "image": "a"}]);
+        let second = minimal(&json!({
+            "replicas": replicas, "template": {"spec": {"containers": [{"name": "b", "image": "b"}]}},
+        }));
+        let applied = |one: (&str, &Value), other: (&str, &Value)| {
+            let mut world = World::new();
+            world.apply(one.0, one.1, Force::No).unwrap();
+            world.apply(other.0, other.1, Force::No).unwrap();
+            let owned = (world.fields("a"), world.fields("b"));
+            let mut live = world.value();
+            let list = live["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
+            list.sort_by_key(|container| container["name"].to_string());
+            live["metadata"].as_object_mut().unwrap().remove("managedFields");
+            (live, owned)
+        };
+        prop_assert_eq!(applied(("a", &first), ("b", &second)), applied(("b", &second), ("a", &first)));
+    }
+
+    #[test]
+    fn what_nobody_owns_any_more_goes(first in config(), second in config()) {
+        let mut world = World::new();
+        world.apply("a", &first, Force::No).unwrap();
+        world.apply("b", &second, Force::Yes).unwrap();
+        world.apply("a", &minimal(&json!({"selector": {}})), Force::No).unwrap();
+        let live = world.value();
+        let labels = live["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        let wanted = second["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        prop_assert_eq!(labels, wanted);
+        prop_assert_eq!(live["spec"].get("replicas"), second["spec"].get("replicas"));
+    }
+
+    #[test]
+    fn whatever_is_applied_nothing_panics(spec in anything(), metadata in anything()) {
+        let mut world = World::new();
+        world.update("creator", "", deployment(1, "web:1"));
+        let mut config = minimal(&spec);
+        config["metadata"] = metadata;
+        let live = world.live();
+        let applied = apply(live, &config.into(), &writer("Deployment", "x", "", 9), Force::Yes);
+        if let Ok(applied) = applied {
+            prop_assert!(applied.object.is_object());
+        }
     }
 
     #[test]
@@ -371,7 +595,8 @@ fn cost() {
     let rounds = 10_000_u32;
     let start = std::time::Instant::now();
     for _ in 0..rounds {
-        std::hint::black_box(on_update(None, &pod, None, &writer("Pod", "load", "", 0)));
+        let after = After { wanted: &pod, stored: &pod };
+        std::hint::black_box(on_update(None, after, None, &writer("Pod", "load", "", 0)));
     }
     println!("{:?} a pod", start.elapsed() / rounds);
 }

@@ -9,23 +9,40 @@ use super::{
 };
 use crate::json::Raw;
 
+/// An object after a write, without managed fields.
+#[derive(Clone, Copy, Debug)]
+pub struct After<'a> {
+    /// As the client wants it, with defaults: what the server sets besides belongs to nobody.
+    pub wanted: &'a [u8],
+    /// As it is stored: what the server does not let through belongs to nobody either.
+    pub stored: &'a [u8],
+}
+
 /// The managed fields of an object after a write: what differs from `old` is the writer's, what is gone is nobody's.
-/// With `old` absent the object is new. `new` is the object as it will be stored, without managed fields.
+/// With `old` absent the object is new. Of an object that nobody manages nobody becomes a manager but by applying.
 ///
 /// Managed fields that the client `sent` count as upstream counts them: those of a main resource replace the old
 /// ones unless they are empty or malformed, `[{}]` resets them, a subresource's are ignored.
 #[must_use]
 pub fn on_update(
     old: Option<Live<'_>>,
-    new: &[u8],
+    new: After<'_>,
     sent: Option<Vec<ManagedFieldsEntry>>,
     writer: &Writer<'_>,
 ) -> ManagedFields {
-    let before = old.map_or(Before::Zero, |old| Before::Value(Raw::new(old.json)));
-    let mut difference = compare(before, Some(Raw::new(new)), writer.shape());
+    let mut managers = managers(old, sent, writer);
+    if old.is_some() && managers.is_empty() {
+        return ManagedFields::default();
+    }
+    let before = || old.map_or(Before::Zero, |old| Before::Value(Raw::new(old.json)));
+    let mut difference = compare(before(), Some(Raw::new(new.wanted)), writer.shape());
+    if new.stored != new.wanted {
+        let stored = compare(before(), Some(Raw::new(new.stored)), writer.shape());
+        difference.changed = difference.changed.intersection(&stored.changed);
+        difference.removed = difference.removed.intersection(&stored.removed);
+    }
     writer.keep_managed(&mut difference.changed);
     writer.keep_managed(&mut difference.removed);
-    let mut managers = managers(old, sent, writer);
     take_over(&mut managers, difference, writer);
     ManagedFields::of(managers)
 }

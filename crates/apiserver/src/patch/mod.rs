@@ -2,14 +2,18 @@
 //! PATCH too, but lives in [`crate::managed_fields`].
 
 mod error;
+mod go_value;
 mod json;
 mod strategic;
 mod strategic_list;
 
 use api_types::schema::Type;
 pub use error::PatchError;
-use json_patch::PatchOperation;
+pub use go_value::Printed;
+use json::{Operation, word};
 use serde_json::{Map, Value};
+
+use crate::registry::decode;
 
 /// How the body of a PATCH is to be read, by its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ impl PatchType {
 #[derive(Clone, Debug)]
 pub enum Patch {
     /// RFC 6902.
-    Json(Vec<PatchOperation>),
+    Json(Vec<Operation>),
     /// RFC 7386.
     Merge(Map<String, Value>),
     /// Kubernetes' own.
@@ -59,7 +63,7 @@ impl Patch {
     /// # Errors
     /// When the body is no JSON patch, or one with too many operations.
     pub fn json(body: &[u8]) -> Result<Self, PatchError> {
-        json::decode(body).map(Self::Json)
+        json::decode(decode::any(body).map_err(PatchError::Decode)?).map(Self::Json)
     }
 
     /// Decodes a merge patch.
@@ -67,7 +71,7 @@ impl Patch {
     /// # Errors
     /// When the body is no JSON object.
     pub fn merge(body: &[u8]) -> Result<Self, PatchError> {
-        object(body).map(Self::Merge)
+        object(body).map_err(PatchError::Decode).map(Self::Merge)
     }
 
     /// Decodes a strategic merge patch.
@@ -75,7 +79,7 @@ impl Patch {
     /// # Errors
     /// When the body is no JSON object.
     pub fn strategic_merge(body: &[u8]) -> Result<Self, PatchError> {
-        object(body).map(Self::StrategicMerge)
+        object(body).map_err(PatchError::NotAnObject).map(Self::StrategicMerge)
     }
 
     /// What `object` becomes. Its `schema` gives the merge keys of a strategic merge patch.
@@ -104,10 +108,14 @@ impl Patch {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, PatchError> {
-    match serde_json::from_slice(body).map_err(PatchError::Decode)? {
+fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    match decode::any(body)? {
         Value::Object(patch) => Ok(patch),
-        _ => Err(PatchError::NotAnObject),
+        Value::Null => Ok(Map::new()),
+        other => {
+            let what = word(&other);
+            Err(format!("json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use api_types::schema::{Field, ListPatch, Type};
 use serde_json::{Map, Value};
 
-use super::{PatchError, strategic_list as list};
+use super::{PatchError, go_value::Printed, strategic_list as list};
 
 pub(super) const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -25,14 +25,9 @@ pub(super) fn apply(target: &mut Value, patch: &Object, schema: &Type) -> Result
 /// What an object becomes.
 pub(super) fn merge(mut original: Object, patch: &Object, schema: Option<&Type>) -> Result<Object, PatchError> {
     match patch.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
-        Some("replace") => return clean(patch, schema),
+        Some("replace") => return Ok(without_directive(patch)),
         Some("delete") => return Ok(Map::new()),
-        Some(_) => {
-            return Err(PatchError::UnknownDirective {
-                directive: patch[DIRECTIVE].clone(),
-                map: Value::Object(patch.clone()),
-            });
-        }
+        Some(_) => return Err(unknown_directive(patch)),
         None => {}
     }
     retain_keys(&mut original, patch)?;
@@ -45,47 +40,63 @@ pub(super) fn merge(mut original: Object, patch: &Object, schema: Option<&Type>)
     for (name, change) in patch.iter().filter(|(name, _)| !is_directive(name)) {
         if change.is_null() {
             original.remove(name);
-        } else if !patch.contains_key(&format!("{SET_ORDER}{name}")) {
+        } else if !change.is_array() || !patch.contains_key(&format!("{SET_ORDER}{name}")) {
             let value = merge_field(original.remove(name), change, field(schema, name))?;
-            original.insert(name.clone(), value);
+            original.extend(value.map(|value| (name.clone(), value)));
         }
     }
     Ok(original)
 }
 
+/// `unknown patch type: x in map: map[$patch:x]`.
+pub(super) fn unknown_directive(patch: &Object) -> PatchError {
+    let directive = patch.get(DIRECTIVE).unwrap_or(&Value::Null);
+    let map = Value::Object(patch.clone());
+    PatchError::Unfit(format!("unknown patch type: {} in map: {}", Printed(directive), Printed(&map)))
+}
+
 /// What a field becomes that the patch does not remove.
-fn merge_field(original: Option<Value>, change: &Value, field: Option<&Field>) -> Result<Value, PatchError> {
-    let schema = field.and_then(Field::of);
+fn merge_field(original: Option<Value>, change: &Value, field: Option<&Field>) -> Result<Option<Value>, PatchError> {
     match (original, change) {
-        (Some(Value::Object(original)), Value::Object(change)) if !field.is_some_and(|field| field.patch.replace) => {
-            merge(original, change, schema).map(Value::Object)
+        (Some(Value::Object(original)), Value::Object(change)) => {
+            let replaced = field.is_some_and(|field| field.patch.replace);
+            if replaced { Ok(change.clone()) } else { merge(original, change, field.and_then(Field::of)) }
+                .map(|merged| Some(Value::Object(merged)))
         }
-        (_, Value::Object(change)) => clean(change, schema).map(Value::Object),
-        (original, Value::Array(change)) => {
-            let original = match original {
-                Some(Value::Array(items)) => items,
-                _ => Vec::new(),
-            };
-            list::merge(original, change, strategy(field), schema).map(Value::Array)
+        (Some(Value::Array(original)), Value::Array(change)) => {
+            list::merge(original, change, strategy(field), field.and_then(Field::of))
+                .map(|list| Some(Value::Array(list)))
         }
-        (_, change) => Ok(change.clone()),
+        (_, change) => Ok(fresh(change)),
     }
 }
 
-/// A patch as a value of its own: without directives and nulls.
-fn clean(patch: &Object, schema: Option<&Type>) -> Result<Object, PatchError> {
-    let mut patch = patch.clone();
-    patch.remove(DIRECTIVE);
-    merge(Map::new(), &patch, schema)
+/// A part of a patch as a value of its own, without nulls. What says how it is to be merged is dropped with all that is
+/// in it: there is nothing to merge it with.
+pub(super) fn fresh(change: &Value) -> Option<Value> {
+    match change {
+        Value::Object(patch) if patch.contains_key(DIRECTIVE) => None,
+        Value::Object(patch) => {
+            let kept = patch.iter().filter(|(name, value)| !value.is_null() && !is_directive(name));
+            Some(Value::Object(kept.filter_map(|(name, value)| Some((name.clone(), fresh(value)?))).collect()))
+        }
+        Value::Array(items) => Some(items.iter().filter_map(fresh).collect()),
+        scalar => Some(scalar.clone()),
+    }
+}
+
+fn without_directive(patch: &Object) -> Object {
+    patch.iter().filter(|(name, _)| *name != DIRECTIVE).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// `$retainKeys`: drops what it does not list.
 fn retain_keys(original: &mut Object, patch: &Object) -> Result<(), PatchError> {
     let Some(keys) = patch.get(RETAIN_KEYS) else { return Ok(()) };
     let keys = keys.as_array().ok_or(PatchError::Format("retainKeys"))?;
+    list::check_size(original.len().saturating_add(patch.len()), keys.len())?;
     let listed = |name: &str| keys.iter().any(|key| key.as_str() == Some(name));
     if patch.iter().any(|(name, value)| !is_directive(name) && !value.is_null() && !listed(name)) {
-        return Err(PatchError::RetainKeysMismatch);
+        return Err(PatchError::Format("retainKeys"));
     }
     original.retain(|name, _| listed(name));
     Ok(())
@@ -99,31 +110,26 @@ fn set_order(
     order: &Value,
     schema: Option<&Type>,
 ) -> Result<(), PatchError> {
-    let order = order.as_array().ok_or(PatchError::Format("setElementOrder list"))?;
-    let change = match patch.get(name) {
-        None => &[],
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(_) => return Ok(()),
-    };
+    let order = items(order)?;
     let field = field(schema, name);
-    let items = match original.remove(name) {
-        Some(Value::Array(items)) => items,
-        _ => Vec::new(),
+    let (strategy, of) = (strategy(field), field.and_then(Field::of));
+    let before = original.get(name).map(items).transpose()?;
+    let change = patch.get(name).filter(|change| !change.is_null()).map(items).transpose()?;
+    let merged = match (before, change) {
+        (None, None) => return Ok(()),
+        (before, change) => list::merge_in_order(before, change, order, strategy, of)?,
     };
-    let removed = patch.get(&format!("{DELETE_VALUES}{name}")).and_then(Value::as_array);
-    list::check_size(items.len(), removed.map_or(0, Vec::len))?;
-    let kept = items.into_iter().filter(|item| !removed.is_some_and(|removed| removed.contains(item))).collect();
-    let merged = list::merge_in_order(kept, change, order, strategy(field), field.and_then(Field::of))?;
-    if !merged.is_empty() || patch.contains_key(name) {
-        original.insert(name.to_owned(), Value::Array(merged));
-    }
+    original.insert(name.to_owned(), Value::Array(merged));
     Ok(())
+}
+
+fn items(value: &Value) -> Result<&Vec<Value>, PatchError> {
+    value.as_array().ok_or_else(|| list::other_type("[]interface {}", value))
 }
 
 /// `$deleteFromPrimitiveList/<name>`: takes these scalars out.
 fn delete_values(original: &mut Object, name: &str, values: &Value) -> Result<(), PatchError> {
-    let values = values.as_array().ok_or(PatchError::Format("primitive list"))?;
-    if let Some(Value::Array(items)) = original.get_mut(name) {
+    if let (Some(Value::Array(items)), Value::Array(values)) = (original.get_mut(name), values) {
         list::check_size(items.len(), values.len())?;
         items.retain(|item| !values.contains(item));
     }

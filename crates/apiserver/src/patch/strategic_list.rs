@@ -1,11 +1,16 @@
 //! Strategic merge patch of lists: by merge key, of scalars, and the order of the result.
 
 use api_types::schema::{ListPatch, Type};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{PatchError, strategic::DIRECTIVE};
+use super::{
+    PatchError,
+    go_value::{Printed, type_of},
+    strategic::{DIRECTIVE, fresh, unknown_directive},
+};
 
-/// What a list becomes; elements that only the server has stay where they are, new ones follow.
+/// What a list becomes. Elements of the patch stand in its order, those that only the server has before the one that they
+/// preceded; those that are new to the list are first.
 pub(super) fn merge(
     original: Vec<Value>,
     patch: &[Value],
@@ -13,26 +18,49 @@ pub(super) fn merge(
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     if strategy == ListPatch::Replace {
-        return patch.iter().filter(|item| !item.is_null()).map(|item| fresh(item, schema)).collect();
+        return Ok(patch.to_vec());
     }
-    let server_order = original.clone();
-    let merged = merge_unordered(original, patch, strategy, schema)?;
-    Ok(arrange(merged, patch, &server_order, strategy))
+    if original.is_empty() && patch.is_empty() {
+        return Ok(original);
+    }
+    check_size(original.len(), patch.len())?;
+    let of_maps = element_type(original.iter().chain(patch))? == MAP;
+    match strategy {
+        ListPatch::MergeBy(key) => {
+            if !of_maps {
+                let other = original.iter().chain(patch).next().unwrap_or(&Value::Null);
+                return Err(other_type(MAP, other));
+            }
+            let Split { original, patch } = split(original, patch, key)?;
+            let merged = merge_by(original.clone(), &patch, key, schema)?;
+            arrange(merged, &patch, &original, strategy)
+        }
+        _ if of_maps => Err(PatchError::Unfit("cannot merge lists without merge key for ".to_owned())),
+        _ => {
+            let merged = distinct(original.iter().chain(patch));
+            arrange(merged, patch, &original, strategy)
+        }
+    }
 }
 
 /// The same, in the order that `$setElementOrder` gives.
 pub(super) fn merge_in_order(
-    original: Vec<Value>,
-    patch: &[Value],
+    original: Option<&Vec<Value>>,
+    patch: Option<&Vec<Value>>,
     order: &[Value],
     strategy: ListPatch,
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
-    check_size(original.len(), patch.len().saturating_add(order.len()))?;
-    check_order(patch, order, strategy)?;
-    let server_order = original.clone();
-    let merged = merge_unordered(original, patch, strategy, schema)?;
-    Ok(arrange(merged, order, &server_order, strategy))
+    let (before, change) = (original.map_or(&[][..], Vec::as_slice), patch.map_or(&[][..], Vec::as_slice));
+    check_size(before.len(), change.len().saturating_add(order.len()))?;
+    check_order(change, order, strategy)?;
+    let merged = match (original, patch) {
+        (Some(original), Some(patch)) => merge(original.clone(), patch, strategy, schema)?,
+        (Some(original), None) => original.clone(),
+        (None, _) => change.iter().filter_map(fresh).collect(),
+    };
+    element_type(before.iter().chain(change))?;
+    arrange(merged, order, before, strategy)
 }
 
 /// Elements are found by looking through the lists. So many pairs may have to be looked at, far more than any object's lists
@@ -47,30 +75,46 @@ pub(super) fn check_size(original: usize, patch: usize) -> Result<(), PatchError
     Ok(())
 }
 
-fn merge_unordered(
-    original: Vec<Value>,
-    patch: &[Value],
-    strategy: ListPatch,
-    schema: Option<&Type>,
-) -> Result<Vec<Value>, PatchError> {
-    if strategy != ListPatch::Replace {
-        check_size(original.len(), patch.len())?;
+const MAP: &str = "map[string]interface {}";
+
+/// What all elements are.
+fn element_type<'a>(elements: impl Iterator<Item = &'a Value> + Clone) -> Result<&'static str, PatchError> {
+    let mut types = elements.clone().map(type_of);
+    let first = types.next().ok_or_else(|| PatchError::Unfit("no elements in any of the given slices".to_owned()))?;
+    if first == "[]interface {}" {
+        return Err(PatchError::ListOfLists);
     }
-    match strategy {
-        ListPatch::Replace if patch.is_empty() => Ok(original),
-        ListPatch::Replace => patch.iter().map(|item| fresh(item, schema)).collect(),
-        ListPatch::MergeValues => Ok(merge_values(original, patch)),
-        ListPatch::MergeBy(key) => merge_by(original, patch, key, schema),
+    if types.all(|other| other == first) {
+        return Ok(first);
     }
+    let all: Value = elements.cloned().collect();
+    Err(PatchError::Unfit(format!("list element types are not identical: {}", Printed(&all))))
 }
 
-fn merge_values(mut list: Vec<Value>, patch: &[Value]) -> Vec<Value> {
+/// A list and what is to be merged into it, after what the patch says of the list itself.
+struct Split {
+    original: Vec<Value>,
+    patch: Vec<Value>,
+}
+
+fn split(mut original: Vec<Value>, patch: &[Value], key: &'static str) -> Result<Split, PatchError> {
+    let mut rest = Vec::with_capacity(patch.len());
+    let mut replaces = false;
     for item in patch {
-        if !list.contains(item) {
-            list.push(item.clone());
+        match directive(item) {
+            None => rest.push(item.clone()),
+            Some("delete") => {
+                let value = item.get(key).ok_or_else(|| no_merge_key(item, key))?;
+                original.retain(|known| known.get(key) != Some(value));
+            }
+            Some("replace") => replaces = true,
+            Some("merge") => {
+                return Err(PatchError::Unfit("merging lists cannot yet be specified in the patch".to_owned()));
+            }
+            Some(_) => return Err(item.as_object().map_or_else(|| no_merge_key(item, key), unknown_directive)),
         }
     }
-    list
+    Ok(if replaces { Split { original: rest, patch: Vec::new() } } else { Split { original, patch: rest } })
 }
 
 fn merge_by(
@@ -79,27 +123,11 @@ fn merge_by(
     key: &'static str,
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
-    if patch.iter().any(|item| directive(item) == Some("replace")) {
-        list.clear();
-    }
     for item in patch {
-        let value = key_of(item, key);
-        let position = |list: &[Value]| list.iter().position(|known| value.is_some() && known.get(key) == value);
-        match directive(item) {
-            Some("replace") => {}
-            Some("delete") => {
-                let value = value.ok_or_else(|| missing(item, key))?;
-                list.retain(|known| known.get(key) != Some(value));
-            }
-            Some("merge") => return Err(PatchError::MergeDirectiveInList),
-            Some(_) => {
-                return Err(PatchError::UnknownDirective { directive: item[DIRECTIVE].clone(), map: item.clone() });
-            }
-            None => match (position(&list), value) {
-                (_, None) => return Err(missing(item, key)),
-                (Some(position), _) => merge_element(&mut list[position], item, schema)?,
-                (None, _) => list.push(fresh(item, schema)?),
-            },
+        let value = item.get(key).ok_or_else(|| no_merge_key(item, key))?;
+        match list.iter().position(|known| known.get(key) == Some(value)) {
+            Some(position) => merge_element(&mut list[position], item, schema)?,
+            None => list.extend(fresh(item)),
         }
     }
     Ok(list)
@@ -112,45 +140,65 @@ fn merge_element(target: &mut Value, change: &Value, schema: Option<&Type>) -> R
     Ok(())
 }
 
-/// An element that is new to the list: without directives and nulls.
-fn fresh(item: &Value, schema: Option<&Type>) -> Result<Value, PatchError> {
-    match item {
-        Value::Object(fields) => super::strategic::merge(Map::new(), fields, schema).map(Value::Object),
-        scalar => Ok(scalar.clone()),
+fn distinct<'a>(items: impl Iterator<Item = &'a Value>) -> Vec<Value> {
+    let mut list: Vec<Value> = Vec::new();
+    for item in items {
+        if !list.contains(item) {
+            list.push(item.clone());
+        }
     }
+    list
 }
 
-/// Elements that `order` names go in its order; the others keep the server's, before those that the
-/// server had later and before new ones.
-fn arrange(merged: Vec<Value>, order: &[Value], server_order: &[Value], strategy: ListPatch) -> Vec<Value> {
+/// Elements that `order` names go in its order, the others in the server's. Where the next of both stood in the server's
+/// list, that order decides; else the one that `order` names is first.
+fn arrange(
+    merged: Vec<Value>,
+    order: &[Value],
+    server_order: &[Value],
+    strategy: ListPatch,
+) -> Result<Vec<Value>, PatchError> {
+    if let ListPatch::MergeBy(key) = strategy
+        && let Some(item) = merged.iter().chain(order).chain(server_order).find(|item| item.get(key).is_none())
+    {
+        return Err(no_merge_key(item, key));
+    }
     let index = |list: &[Value], item: &Value| list.iter().position(|known| same(known, item, strategy));
-    let (mut ordered, mut server_only): (Vec<_>, Vec<_>) =
+    let (mut named, mut server_only): (Vec<_>, Vec<_>) =
         merged.into_iter().partition(|item| index(order, item).is_some());
-    ordered.sort_by_cached_key(|item| index(order, item));
+    named.sort_by_cached_key(|item| index(order, item));
     server_only.sort_by_cached_key(|item| index(server_order, item));
-    let mut all = Vec::with_capacity(ordered.len() + server_only.len());
-    let mut server_only = server_only.into_iter().peekable();
-    for item in ordered {
+    let mut all = Vec::with_capacity(named.len() + server_only.len());
+    let mut server_only = server_only.into_iter().map(|item| (index(server_order, &item), item)).peekable();
+    for item in named {
         let place = index(server_order, &item);
-        while let Some(left) =
-            server_only.next_if(|left| place.is_none_or(|place| index(server_order, left) <= Some(place)))
+        while let Some((_, left)) =
+            server_only.next_if(|(left, _)| left.zip(place).is_some_and(|(left, place)| left < place))
         {
             all.push(left);
         }
         all.push(item);
     }
-    all.extend(server_only);
-    all
+    all.extend(server_only.map(|(_, item)| item));
+    Ok(all)
 }
 
 /// Refuses a patch whose elements stand otherwise than its own `$setElementOrder` says.
 fn check_order(patch: &[Value], order: &[Value], strategy: ListPatch) -> Result<(), PatchError> {
-    let named: Vec<_> = patch.iter().filter(|item| directive(item).is_none()).collect();
-    let mut rest = order.iter();
-    if named.iter().all(|item| rest.any(|known| same(known, item, strategy))) {
+    if order.is_empty() {
         return Ok(());
     }
-    Err(PatchError::OrderMismatch { patch: Value::from(patch.to_vec()), order: Value::from(order.to_vec()) })
+    let mut rest = order.iter();
+    let mut named = patch.iter().filter(|item| directive(item).is_none());
+    if named.all(|item| rest.any(|known| same(known, item, strategy))) {
+        return Ok(());
+    }
+    let (patch, order) = (Value::from(patch.to_vec()), Value::from(order.to_vec()));
+    Err(PatchError::Unfit(format!(
+        "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+        Printed(&patch),
+        Printed(&order)
+    )))
 }
 
 fn same(a: &Value, b: &Value, strategy: ListPatch) -> bool {
@@ -164,10 +212,11 @@ fn directive(item: &Value) -> Option<&str> {
     Some(item.get(DIRECTIVE)?.as_str().unwrap_or_default())
 }
 
-fn key_of<'a>(item: &'a Value, key: &str) -> Option<&'a Value> {
-    item.get(key).filter(|value| !value.is_null())
+fn no_merge_key(item: &Value, key: &str) -> PatchError {
+    PatchError::Unfit(format!("map: {} does not contain declared merge key: {key}", Printed(item)))
 }
 
-fn missing(item: &Value, key: &'static str) -> PatchError {
-    PatchError::NoMergeKey { map: item.clone(), key }
+/// `expected a map[string]interface {}, but received a string`.
+pub(super) fn other_type(expected: &str, value: &Value) -> PatchError {
+    PatchError::Unfit(format!("expected a {expected}, but received a {}", type_of(value)))
 }

@@ -55,7 +55,11 @@ fn merge_patch_follows_rfc_7386() {
         let patch = Patch::merge(patch.to_string().as_bytes()).unwrap();
         assert_eq!(patch.apply(original, schema::plain()).unwrap(), expected);
     }
-    assert!(matches!(Patch::merge(b"[1]"), Err(PatchError::NotAnObject)));
+    let error = Patch::merge(b"[1]").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+    );
 }
 
 #[test]
@@ -71,10 +75,64 @@ fn json_patch_applies_tests_and_refuses() {
 }
 
 #[test]
+fn json_patch_is_as_lax_as_upstreams() {
+    let cases = [
+        (json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2})),
+        (json!({"a": 1}), json!([{"op": "copy", "from": "/x", "path": "/b"}]), json!({"a": 1, "b": null})),
+        (json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), json!({"a": 1, "b": null})),
+        (json!({"a": 1}), json!([{"op": "test", "path": "/x", "value": null}]), json!({"a": 1})),
+        (json!({"a": 1}), json!([{"op": "test", "path": "/x"}]), json!({"a": 1})),
+        (json!({"a": null}), json!([{"op": "test", "path": "/a", "value": null}]), json!({"a": null})),
+        (json!({"a": [1, 2]}), json!([{"op": "add", "path": "/a/-1", "value": 3}]), json!({"a": [1, 2, 3]})),
+        (json!({"a": [1, 2]}), json!([{"op": "remove", "path": "/a/-1"}]), json!({"a": [1]})),
+        (json!({"a": [1, 2]}), json!([{"op": "replace", "path": "/a/-2", "value": 3}]), json!({"a": [3, 2]})),
+        (json!({"a": 1}), json!([{"op": "add", "path": "x/b", "value": 2}]), json!({"a": 1, "b": 2})),
+        (json!({"a/b": {"~": 1}}), json!([{"op": "remove", "path": "/a~1b/~0"}]), json!({"a/b": {}})),
+        (json!({"a": 1}), json!([{"op": "replace", "path": "", "value": {"b": 2}}]), json!({"b": 2})),
+        (json!({"a": [1, 2, 3]}), json!([{"op": "move", "from": "/a/0", "path": "/a/2"}]), json!({"a": [2, 3, 1]})),
+    ];
+    for (object, patch, expected) in cases {
+        let applied = Patch::json(patch.to_string().as_bytes()).unwrap().apply(object, schema::plain());
+        assert_eq!(applied.unwrap(), expected, "{patch}");
+    }
+    for patch in [
+        json!([{"op": "add", "value": 1}]),
+        json!([{"op": "copy", "path": "/b"}]),
+        json!([{"path": "/b"}]),
+        json!([null]),
+        json!([{"op": "add", "path": "", "value": {}}]),
+        json!([{"op": "add", "path": "b", "value": 1}]),
+        json!([{"op": "remove", "path": "/b"}]),
+        json!([{"op": "move", "from": "/b", "path": "/c"}]),
+        json!([{"op": "add", "path": "/b/c", "value": 1}]),
+        json!([{"op": "add", "path": "/a/b", "value": 1}]),
+        json!([{"op": "add", "path": "/l/2", "value": 1}]),
+        json!([{"op": "add", "path": "/l/-3", "value": 1}]),
+        json!([{"op": "replace", "path": "/l/1", "value": 1}]),
+        json!([{"op": "test", "path": "/a"}]),
+    ] {
+        let applied =
+            Patch::json(patch.to_string().as_bytes()).unwrap().apply(json!({"a": 1, "l": [0]}), schema::plain());
+        assert!(matches!(applied, Err(PatchError::Operation(_))), "{patch}: {applied:?}");
+    }
+    assert!(matches!(Patch::json(b"[1]"), Err(PatchError::NotAnObject(_))));
+}
+
+#[test]
+fn json_patch_cannot_move_without_end() {
+    let list = vec![json!(0); 100_000];
+    let patch: Vec<_> = (0..10_000).map(|_| json!({"op": "add", "path": "/a/0", "value": 1})).collect();
+    let patch = Patch::json(Value::from(patch).to_string().as_bytes()).unwrap();
+    let start = std::time::Instant::now();
+    assert!(matches!(patch.apply(json!({"a": list}), schema::plain()), Err(PatchError::TooMuchMoved { .. })));
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
 fn json_patch_cannot_fill_the_memory() {
-    let bomb: Vec<_> = (0..64).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
+    let bomb: Vec<_> = (0..64).map(|n| json!({"op": "copy", "from": "/a", "path": format!("/a/x{n}")})).collect();
     let patch = Patch::json(Value::from(bomb).to_string().as_bytes()).unwrap();
-    assert!(matches!(patch.apply(json!({"a": "b"}), schema::plain()), Err(PatchError::TooLarge { .. })));
+    assert!(matches!(patch.apply(json!({"a": {"b": "c"}}), schema::plain()), Err(PatchError::TooLarge { .. })));
 }
 
 #[test]

@@ -6,10 +6,10 @@ use super::{
     Changed, Door, DryRun, Made, Operation, Registry, Rest, Review, Target, Write, Written, check_namespace, metadata,
     reservation::Reservation,
     strategy::{Part, now},
-    update::track_fields,
+    update::{to_store, writer},
 };
 use crate::{
-    managed_fields::put_together,
+    managed_fields::{After, ManagedFields, on_update, put_together},
     storage::{Item, StoreError},
 };
 
@@ -31,6 +31,9 @@ impl Registry {
         let mut new = new.into();
         check_namespace(&mut *new.object, namespace)?;
         rest.row.ops.set_defaults(&mut *new.object)?;
+        // What the server adds from here on belongs to nobody.
+        let managed = new.managed.take().unwrap_or_else(|| track_new(rest, write, &mut *new.object));
+        new.managed = Some(managed);
         self.admit_new(rest, write, &mut new.object).await?;
         check_namespace(&mut *new.object, namespace)?;
         let object = &new.object;
@@ -90,7 +93,8 @@ impl Registry {
         mut new: Changed,
         reservation: Reservation,
     ) -> Result<Written, StatusError> {
-        let (json, managed) = track_fields(rest, write, Part::Main, &mut new, None);
+        let json = to_store(&mut *new.object);
+        let managed = new.managed.unwrap_or_default();
         let value = match rest.encode(&*new.object, &json, &managed).await {
             Ok(value) => value,
             Err(error) => {
@@ -122,6 +126,13 @@ impl Registry {
             }
         }
     }
+}
+
+/// Who creates an object owns what is in it.
+fn track_new(rest: &Rest, write: &Write<'_>, object: &mut dyn Object) -> ManagedFields {
+    let sent = object.meta_mut().managed_fields.take();
+    let json = object.encode();
+    on_update(None, After { wanted: &json, stored: &json }, sent, &writer(rest, write, Part::Main))
 }
 
 fn door<'a>(rest: &'a Rest, target: Target<'a>) -> Door<'a> {

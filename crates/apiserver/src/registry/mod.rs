@@ -17,7 +17,6 @@ pub mod review;
 pub mod shape;
 mod storage;
 pub mod strategy;
-mod strict;
 pub mod update;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     conversion::{Conversion, complete},
+    decode::decode_stored,
     errors,
     storage::Storage,
     strategy::Strategy,
@@ -135,8 +136,7 @@ impl Rest {
     fn take(&self, item: &Item) -> Result<Stored, StatusError> {
         let damaged = |cause: String| StatusError::internal(format!("{}: {cause}", item.key));
         let (json, managed) = take_apart(&item.value).map_err(|error| damaged(error.to_string()))?;
-        let decoded = self.storage.row.ops.decode_trusted(&json);
-        let mut object = decoded.map_err(|error| damaged(error.to_string()))?;
+        let mut object = decode_stored(&self.storage.row, &json).map_err(damaged)?;
         if self.conversion.is_none() {
             object.meta_mut().resource_version = Some(item.revision.to_string());
         }

@@ -1,9 +1,10 @@
 //! PUT and PATCH: an object is changed, in whole or in part, unless somebody else was faster.
 
 use api_types::{
-    Object, StatusError, WrongType,
+    GroupResource, Object, StatusError, WrongType,
     autoscaling::Scale,
     field::{FieldError, Path},
+    meta::ManagedFieldsEntry,
     validation::meta::{validate_object_meta, validate_object_meta_update},
 };
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use super::{
     strategy::{AbsentUpdate, BlindUpdate, Part, now},
 };
 use crate::{
-    managed_fields::{ManagedFields, Writer, on_update},
+    managed_fields::{After, ManagedFields, Writer, on_update},
     storage::{Item, StoreError, cache::Freshness},
 };
 
@@ -162,6 +163,7 @@ impl Registry {
         check_preconditions(rest, &*new, old, target.name)?;
         metadata::carry_over(new.meta_mut(), old.meta());
         rest.row.ops.set_defaults(&mut *new)?;
+        let ownership = Ownership::of(part, managed, &mut *new);
         if part != Part::Scale {
             self.admit(&mut Review::object(update.door(), write, &mut new).with_old(old)).await?;
             check_names(&mut *new, target)?;
@@ -177,7 +179,7 @@ impl Registry {
                 write.warn(warning);
             }
         }
-        self.store_changed(update, item, &stored, Changed { object: new, managed }).await
+        self.store_changed(update, item, &stored, New { object: new, ownership }).await
     }
 
     /// What becomes of an object through its `scale`: a `Scale` is reviewed, and its replicas are written.
@@ -195,12 +197,10 @@ impl Registry {
         let scale = scale.expect_ref::<Scale>("Scale")?;
         let mut new = old.clone_object();
         let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
+        check_scale(rest, scale, old, replicas)?;
         rest.strategy.set_replicas(&mut *new, replicas)?;
+        // The version that the scale insists on is checked as for the object itself.
         new.meta_mut().resource_version.clone_from(&scale.metadata.resource_version);
-        // What the scale insists on is checked as for the object itself.
-        if let Some(uid) = scale.metadata.uid.clone().filter(|uid| !uid.is_empty()) {
-            new.meta_mut().uid = Some(uid);
-        }
         Ok(new)
     }
 
@@ -225,14 +225,17 @@ impl Registry {
         update: Update<'_>,
         item: &Item,
         old: &Stored,
-        mut new: Changed,
+        mut new: New,
     ) -> Result<Attempt, StatusError> {
         let Update { rest, write, target, part } = update;
         let removed = may_be_removed(&*rest.strategy, &*new.object)?;
         // An object that goes needs nothing any more.
         let kept = if removed { None } else { Some(&mut *new.object) };
         let reservation = rest.strategy.reserve(kept, Some(&*old.object), write.options.dry_run).await?;
-        let (json, managed) = track_fields(rest, write, part, &mut new, Some(old));
+        let json = to_store(&mut *new.object);
+        let managed = new.ownership.managed(rest, write, part, &json, old);
+        let same = json == old.json && managed.same_but_for_times(&old.managed);
+        let managed = if same { old.managed.clone() } else { managed };
         let value = match rest.encode(&*new.object, &json, &managed).await {
             Ok(value) => value,
             Err(error) => {
@@ -240,7 +243,6 @@ impl Registry {
                 return Err(error);
             }
         };
-        let same = json == old.json && managed == old.managed;
         if same || write.options.dry_run == DryRun::All {
             reservation.cancel().await;
             return written(rest, &Item { value, ..item.clone() }).await.map(Attempt::Unchanged);
@@ -270,29 +272,67 @@ async fn written(rest: &Rest, item: &Item) -> Result<Written, StatusError> {
     Ok(Written { made: Made::Changed, json: rest.present_item(item).await? })
 }
 
-/// The JSON of an object that is about to be stored, and who manages its fields then.
-pub(super) fn track_fields(
-    rest: &Rest,
-    write: &Write<'_>,
-    part: Part,
-    new: &mut Changed,
-    old: Option<&Stored>,
-) -> (Bytes, ManagedFields) {
-    let meta = new.object.meta_mut();
-    meta.resource_version = None;
-    let sent = meta.managed_fields.take();
-    let json = Bytes::from(new.object.encode());
-    let managed = match new.managed.take() {
-        Some(managed) => managed,
-        // A binding belongs to nobody, as upstream.
-        None if part == Part::Binding => old.map(|old| old.managed.clone()).unwrap_or_default(),
-        None => {
-            let manager = write.options.field_manager.as_str();
-            let writer = Writer { resource: &rest.row, manager, subresource: part.subresource(), now: now() };
-            on_update(old.map(Stored::live), &json, sent, &writer)
+/// An object that is about to be stored.
+struct New {
+    object: Box<dyn Object>,
+    ownership: Ownership,
+}
+
+/// How it is known who manages the fields of an object after a write.
+enum Ownership {
+    /// It is known.
+    Known(ManagedFields),
+    /// A binding belongs to nobody, as upstream.
+    Unchanged,
+    /// Who changes a field owns it.
+    Changed {
+        /// The object as the client wants it, before the server adds anything.
+        wanted: Bytes,
+        /// Managed fields that the client sent.
+        sent: Option<Vec<ManagedFieldsEntry>>,
+    },
+}
+
+impl Ownership {
+    fn of(part: Part, managed: Option<ManagedFields>, wanted: &mut dyn Object) -> Self {
+        let sent = wanted.meta_mut().managed_fields.take();
+        match managed {
+            Some(managed) => Self::Known(managed),
+            None if part == Part::Binding => Self::Unchanged,
+            None => Self::Changed { wanted: without_version(wanted), sent },
         }
-    };
-    (json, managed)
+    }
+
+    fn managed(self, rest: &Rest, write: &Write<'_>, part: Part, stored: &[u8], old: &Stored) -> ManagedFields {
+        match self {
+            Self::Known(managed) => managed,
+            Self::Unchanged => old.managed.clone(),
+            Self::Changed { wanted, sent } => {
+                let after = After { wanted: &wanted, stored };
+                on_update(Some(old.live()), after, sent, &writer(rest, write, part))
+            }
+        }
+    }
+}
+
+/// Who writes what, as managed fields tell it.
+pub(super) fn writer<'a>(rest: &'a Rest, write: &'a Write<'_>, part: Part) -> Writer<'a> {
+    Writer { resource: &rest.row, manager: &write.options.field_manager, subresource: part.subresource(), now: now() }
+}
+
+/// The JSON of an object that is about to be stored.
+pub(super) fn to_store(object: &mut dyn Object) -> Bytes {
+    let meta = object.meta_mut();
+    meta.resource_version = None;
+    meta.managed_fields = None;
+    object.encode().into()
+}
+
+fn without_version(object: &mut dyn Object) -> Bytes {
+    let version = object.meta_mut().resource_version.take();
+    let json = object.encode().into();
+    object.meta_mut().resource_version = version;
+    json
 }
 
 /// Sees that an object has the name that the request has.
@@ -320,6 +360,24 @@ fn check_names(object: &mut dyn Object, target: Target<'_>) -> Result<(), Status
 /// When the kind has none.
 pub fn scale_of(rest: &Rest, object: &dyn Object) -> Result<Scale, StatusError> {
     rest.strategy.scale(object)?.ok_or_else(|| StatusError::internal("object has no scale"))
+}
+
+/// Sees that a scale is valid and of the object that there is.
+fn check_scale(rest: &Rest, scale: &Scale, old: &dyn Object, replicas: i32) -> Result<(), StatusError> {
+    let name = old.meta().name.as_deref().unwrap_or_default();
+    let wanted = scale.metadata.uid.as_deref().unwrap_or_default();
+    let actual = old.meta().uid.as_deref().unwrap_or_default();
+    if !wanted.is_empty() && wanted != actual {
+        let resource = format!("{}/scale", rest.row.plural);
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}");
+        return Err(StatusError::conflict(GroupResource::new(&rest.row.group, &resource), name, &why));
+    }
+    if replicas < 0 {
+        let path = Path::new("spec").child("replicas");
+        let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+        return Err(StatusError::invalid(GroupResource::new("autoscaling", "Scale"), name, &[error]));
+    }
+    Ok(())
 }
 
 fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &str) -> Result<(), StatusError> {

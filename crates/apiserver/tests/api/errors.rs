@@ -24,7 +24,7 @@ async fn mistakes_have_upstreams_words() {
             "BadRequest",
             "the namespace of the provided object does not match the namespace sent on the request",
         ),
-        (api.post(MAPS, &json!({"apiVersion": "v2", "kind": "ConfigMap"})).await, 400, "BadRequest", "the API version in the data (v2) does not match the expected API version (v1)"),
+        (api.post(MAPS, &json!({"apiVersion": "v2", "kind": "ConfigMap"})).await, 400, "BadRequest", "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\" in scheme"),
         (api.raw(Method::POST, MAPS, &[], b"{".to_vec()).await, 400, "BadRequest", ""),
         (api.raw(Method::POST, MAPS, &[("content-type", "text/csv")], b"a".to_vec()).await, 415, "UnsupportedMediaType", "the body of the request was in an unknown format"),
         (api.raw(Method::POST, MAPS, &[], vec![b' '; (3 << 20) + 1]).await, 413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),

@@ -89,7 +89,8 @@ async fn deep_and_large_bodies_are_refused() {
 #[tokio::test]
 async fn lists_that_are_too_long_to_merge_are_refused() {
     let api = Api::start().await;
-    assert_eq!(api.post(MAPS, &json!({"metadata": {"name": "a"}})).await.code, 201);
+    let finalized = json!({"metadata": {"name": "a", "finalizers": ["example.com/x"]}});
+    assert_eq!(api.post(MAPS, &finalized).await.code, 201);
     let finalizers: Vec<String> = (0..100_000).map(|n| format!("example.com/{n}")).collect();
     let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
     let kind = "application/strategic-merge-patch+json";

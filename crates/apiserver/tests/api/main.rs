@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod admission;
+mod applying;
 mod audit;
 mod client;
 mod connect;
+mod decoding;
 mod deletion;
 mod errors;
 mod events;

@@ -1,24 +1,41 @@
-//! What a strict reader of a JSON text objects to and a decoder passes over: fields that the kind does not have, and fields
-//! that are there twice, of which decoders silently take the last. The text is read once, beside the kind's schema.
+//! One walk over a JSON text beside the kind's schema, before it is decoded. It finds what a strict reader objects to and a
+//! decoder passes over: fields that the kind does not have, and fields that are there twice. And it finds what our decoders
+//! take otherwise than Go's: fields that Go leaves out because they are empty, and times and quantities that are none.
 
 use std::{borrow::Cow, collections::HashSet};
 
-use api_types::schema::{Field, Label, Type};
+use api_types::{
+    quantity::Quantity,
+    schema::{Field, Kind, Label, Type},
+};
 
-use crate::json::{Cursor, MAX_DEPTH, Malformed};
+use super::{
+    empty::{Empty, Members, is_left_out},
+    times::{self, Precision},
+};
+use crate::json::{Cursor, MAX_DEPTH, Malformed, Scalar};
 
-/// The paths of fields at fault, as `spec.containers[0].image`, in the order of the text.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Fields that the schema does not have.
-    pub unknown: Vec<String>,
-    /// Fields that are there again.
-    pub duplicate: Vec<String>,
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What a strict reader objects to, such as `unknown field "spec.containers[0].image"`, in the order of the text.
+    pub words: Vec<String>,
+    /// Whether a field is there twice.
+    pub again: bool,
+    /// Whether a time or a quantity is not written as Go writes it.
+    pub odd: bool,
+    /// Fields that Go leaves out.
+    pub empty: Empty,
 }
 
-impl Faults {
-    fn room(&self) -> bool {
-        self.unknown.len() + self.duplicate.len() < MANY
+impl Found {
+    fn object(&mut self, what: &str, place: &Place<'_>) {
+        if self.words.len() < MANY {
+            let words = format!("{what} field {:?}", place.path());
+            if !self.words.contains(&words) {
+                self.words.push(words);
+            }
+        }
     }
 }
 
@@ -26,13 +43,21 @@ impl Faults {
 /// follows, what was found until there is told. What is inside of an unknown field is not looked at; of a kind that came
 /// at run time only the metadata are known.
 #[must_use]
-pub fn find(json: &[u8], schema: &Type) -> Faults {
-    let mut search = Search { cursor: Cursor::new(json), names: Vec::new(), found: Faults::default() };
+pub fn find(json: &[u8], schema: &Type) -> Found {
+    let mut search = Search { json, cursor: Cursor::new(json), names: Vec::new(), found: Found::default() };
     let upstreams = !schema.package.is_empty();
     let root = if upstreams { Shape::Object(schema) } else { Shape::OfRunTime(schema) };
     // What was found before the end of what can be read is what there is to tell.
     let _ = search.value(&Place::Root, root, MAX_DEPTH);
     search.found
+}
+
+/// Looks for members that are given twice, wherever they are.
+#[must_use]
+pub fn repeated(json: &[u8]) -> Vec<String> {
+    let mut search = Search { json, cursor: Cursor::new(json), names: Vec::new(), found: Found::default() };
+    let _ = search.value(&Place::Root, Shape::Any, MAX_DEPTH);
+    search.found.words
 }
 
 /// What is known of a value.
@@ -44,6 +69,8 @@ enum Shape<'s> {
     Object(&'s Type),
     /// As a field says.
     Field(&'s Field),
+    /// One element of a field that is a list, or value of one that is a map.
+    One(&'s Field),
     /// An object of a kind that came at run time.
     OfRunTime(&'s Type),
 }
@@ -55,33 +82,47 @@ enum Member<'s> {
 }
 
 impl<'s> Shape<'s> {
-    /// One value of a field: the field's own, an element, or the value of a map.
-    fn one(field: &'s Field) -> Self {
-        match field.of() {
-            Some(of) if of.scalar.is_none() => Self::Object(of),
-            _ => Self::Any,
-        }
+    /// The type of an object that this is.
+    fn object(self) -> Option<&'s Type> {
+        let of = match self {
+            Self::Object(of) => Some(of),
+            Self::Field(field) if field.label == Label::One => field.of(),
+            Self::One(field) => field.message(),
+            _ => None,
+        };
+        of.filter(|of| of.scalar.is_none())
     }
 
+    /// A member of an object. Only fields are left out when they are empty, the members of a map are not.
     fn member(self, name: &str) -> Member<'s> {
         match self {
-            Self::Any => Member::Known(Self::Any),
-            Self::Field(field) if field.label == Label::One => Self::one(field).member(name),
-            Self::Field(field) => Member::Known(Self::one(field)),
+            Self::Field(field) if field.label != Label::One => Member::Known(Self::One(field)),
             Self::OfRunTime(of) => {
                 let field = of.member(name).filter(|_| name == "metadata");
                 Member::Known(field.map_or(Self::Any, Self::Field))
             }
-            Self::Object(of) => of.member(name).map_or(Member::Unknown, |field| Member::Known(Self::Field(field))),
+            _ => match self.object() {
+                Some(of) => of.member(name).map_or(Member::Unknown, |field| Member::Known(Self::Field(field))),
+                None => Member::Known(Self::Any),
+            },
         }
     }
 
     fn element(self) -> Self {
         match self {
-            Self::Any | Self::OfRunTime(_) => Self::Any,
-            Self::Field(field) if field.label == Label::List => Self::one(field),
+            Self::Field(field) if field.label == Label::List => Self::One(field),
             Self::Field(field) => field.of().and_then(Type::element).map_or(Self::Any, Self::Field),
             Self::Object(of) => of.element().map_or(Self::Any, Self::Field),
+            _ => Self::Any,
+        }
+    }
+
+    /// The kind of a value that is no list, map or object.
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Field(field) if field.label == Label::One => Some(field.kind),
+            Self::One(field) => Some(field.kind),
+            _ => None,
         }
     }
 }
@@ -125,18 +166,29 @@ const FEW: usize = 32;
 const MANY: usize = 100;
 
 struct Search<'a> {
+    json: &'a [u8],
     cursor: Cursor<'a>,
     /// The distinct names so far in the objects in which the search is, those of the innermost last.
     names: Vec<Cow<'a, str>>,
-    found: Faults,
+    found: Found,
 }
 
 impl Search<'_> {
+    /// The text from the next value on.
+    fn rest(&mut self) -> &[u8] {
+        self.cursor.peek();
+        self.json.get(self.cursor.position()..).unwrap_or_default()
+    }
+
     fn value(&mut self, place: &Place<'_>, shape: Shape<'_>, depth: usize) -> Result<(), Malformed> {
         if depth > 0 && self.cursor.at_object() {
             self.object(place, shape, depth - 1)
         } else if depth > 0 && self.cursor.at_array() {
             self.array(place, shape.element(), depth - 1)
+        } else if let Some(kind @ (Kind::Time | Kind::MicroTime | Kind::Quantity)) = shape.kind() {
+            let odd = self.cursor.scalar()?.is_some_and(|scalar| is_odd(kind, scalar));
+            self.found.odd |= odd;
+            Ok(())
         } else {
             self.cursor.skip_value()
         }
@@ -148,7 +200,9 @@ impl Search<'_> {
         // All of `names` once there are too many to look through them for each: a client decides how many there are.
         let mut many = HashSet::new();
         let mut first = true;
+        let mut members = Members::default();
         while let Some(name) = self.cursor.member(&mut first)? {
+            let begins = name.start - 1;
             let name = name.to_str();
             let here = Place::Field(place, &name);
             let names = &self.names[outer..];
@@ -158,22 +212,33 @@ impl Search<'_> {
                 many.extend(names[many.len()..].iter().cloned());
                 many.contains(&name)
             };
-            if again && self.found.room() {
-                self.found.duplicate.push(here.path());
+            let member = shape.member(&name);
+            // A field that is unknown is told as that, however often it is there.
+            if again && matches!(member, Member::Known(_)) {
+                self.found.again = true;
+                self.found.object("duplicate", &here);
             }
-            match shape.member(&name) {
-                Member::Known(shape) => self.value(&here, shape, depth)?,
+            match member {
+                Member::Known(Shape::Field(field)) if is_left_out(field, self.rest()) => {
+                    self.cursor.skip_value()?;
+                    members.leave_out(begins..self.cursor.position(), &mut self.found.empty);
+                }
+                Member::Known(shape) => {
+                    members.keep(begins, &mut self.found.empty);
+                    self.value(&here, shape, depth)?;
+                }
                 Member::Unknown => {
-                    if self.found.room() {
-                        self.found.unknown.push(here.path());
-                    }
+                    self.found.object("unknown", &here);
+                    members.keep(begins, &mut self.found.empty);
                     self.cursor.skip_value()?;
                 }
             }
+            members.ended(self.cursor.position());
             if !again {
                 self.names.push(name);
             }
         }
+        members.close(&mut self.found.empty);
         self.names.truncate(outer);
         Ok(())
     }
@@ -190,6 +255,16 @@ impl Search<'_> {
     }
 }
 
+/// Whether Go reads this otherwise than our decoders, which know more ways to write a time and do not look into quantities.
+fn is_odd(kind: Kind, scalar: Scalar<'_>) -> bool {
+    let text = scalar.to_str();
+    match kind {
+        Kind::Time => times::fault(&text, Precision::Seconds).is_some(),
+        Kind::MicroTime => times::fault(&text, Precision::Microseconds).is_some(),
+        _ => text.parse::<Quantity>().is_err(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use api_types::{Resource, rows, schema::Schema};
@@ -198,8 +273,12 @@ mod tests {
     use super::*;
 
     fn faults(row: &Resource, json: &str) -> (Vec<String>, Vec<String>) {
-        let found = find(json.as_bytes(), row.schema());
-        (found.unknown, found.duplicate)
+        let words = find(json.as_bytes(), row.schema()).words;
+        let paths = |what: &str| {
+            let path = |word: &String| Some(word.strip_prefix(what)?.trim_matches('"').to_owned());
+            words.iter().filter_map(path).collect()
+        };
+        (paths("unknown field "), paths("duplicate field "))
     }
 
     #[test]
@@ -217,6 +296,47 @@ mod tests {
                 (Vec::new(), expected.iter().map(ToString::to_string).collect()),
                 "{json}"
             );
+        }
+    }
+
+    #[test]
+    fn empty_fields_are_cut_out() {
+        let cases = [
+            (r#"{"spec":{"hostNetwork":false}}"#, r#"{"spec":{}}"#),
+            (r#"{"spec":{"hostNetwork":false, "nodeName" : "" ,"priority":0}}"#, r#"{"spec":{"priority":0}}"#),
+            (r#"{"spec":{"priority":0,"hostNetwork":false,"hostPID":false}}"#, r#"{"spec":{"priority":0}}"#),
+            (
+                r#"{"spec":{"priority":0,"hostIPC":false,"x":"","hostPID":true}}"#,
+                r#"{"spec":{"priority":0,"x":"","hostPID":true}}"#,
+            ),
+            (
+                r#"{"metadata":{"labels":{ },"finalizers":[],"annotations":{"a":""},"ownerReferences":[ ]}}"#,
+                r#"{"metadata":{"annotations":{"a":""}}}"#,
+            ),
+            (
+                r#"{"spec":{"containers":[{"tty":false,"name":""},{"stdin":false}],"terminationGracePeriodSeconds":0}}"#,
+                r#"{"spec":{"containers":[{"name":""},{}],"terminationGracePeriodSeconds":0}}"#,
+            ),
+            (r#"{"spec":{"containers":[{"ports":[{"hostPort":0}]}]}}"#, r#"{"spec":{"containers":[{"ports":[{}]}]}}"#),
+        ];
+        for (json, left) in cases {
+            let found = find(json.as_bytes(), rows::PODS.schema());
+            assert_eq!(String::from_utf8(found.empty.cut(json.as_bytes())).unwrap(), left);
+        }
+        assert!(find(br#"{"spec":{"priority":0}}"#, rows::PODS.schema()).empty.is_none());
+    }
+
+    #[test]
+    fn odd_times_and_quantities_are_noticed() {
+        let cases = [
+            (r#"{"metadata":{"creationTimestamp":"2024-01-02T03:04:05Z"}}"#, false),
+            (r#"{"metadata":{"creationTimestamp":null}}"#, false),
+            (r#"{"metadata":{"creationTimestamp":"2024-01-02 03:04:05Z"}}"#, true),
+            (r#"{"spec":{"overhead":{"cpu":"1"},"containers":[{"resources":{"limits":{"cpu":"100m"}}}]}}"#, false),
+            (r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"1 "}}}]}}"#, true),
+        ];
+        for (json, odd) in cases {
+            assert_eq!(find(json.as_bytes(), rows::PODS.schema()).odd, odd, "{json}");
         }
     }
 
@@ -269,7 +389,7 @@ mod tests {
     fn of_a_kind_that_came_at_run_time_the_metadata_are_known() {
         let schema = Schema::custom(json!({"type": "object", "properties": {"spec": {"type": "object"}}}));
         let json = br#"{"apiVersion":"a/v1","metadata":{"name":"a","foo":{"bar":1}},"spec":{"size":1,"size":2},"more":[null]}"#;
-        let found = find(json, &schema);
-        assert_eq!((found.unknown, found.duplicate), (vec!["metadata.foo".into()], vec!["spec.size".into()]));
+        let words = find(json, &schema).words;
+        assert_eq!(words, ["unknown field \"metadata.foo\"", "duplicate field \"spec.size\""]);
     }
 }
