@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 pub use serde_json::Error;
 use serde_json::Value;
 
-use crate::{apps, coordination, core, discovery, meta};
+use crate::{apps, coordination, core, discovery, meta, rbac};
 
 /// A type that can be read from JSON.
 pub trait FromJson: Sized {
@@ -106,4 +106,5 @@ compile! {
     meta::LabelSelector,
     meta::ObjectMeta,
     meta::Status,
+    rbac::ClusterRole,
 }

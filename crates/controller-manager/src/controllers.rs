@@ -1,8 +1,8 @@
 //! The table of controllers.
 
 use crate::{
-    context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace, node_ipam, node_lifecycle,
-    pod_gc, replication, root_ca, service_account, taint_eviction,
+    cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace,
+    node_ipam, node_lifecycle, pod_gc, replication, root_ca, service_account, taint_eviction,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -47,6 +47,7 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("taint-eviction-controller", "", taint_eviction::start),
     Controller::new("serviceaccount-controller", "serviceaccount", service_account::start),
     Controller::new("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca::start),
+    Controller::new("clusterrole-aggregation-controller", "clusterrole-aggregation", cluster_role_aggregation::start),
     Controller::new("namespace-controller", "namespace", namespace::start),
     Controller::new("pod-garbage-collector-controller", "podgc", pod_gc::start),
     Controller::new("garbage-collector-controller", "garbagecollector", garbage_collector::start),

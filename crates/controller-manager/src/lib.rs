@@ -16,6 +16,7 @@
 use std::process::ExitCode;
 
 pub mod batch;
+mod cluster_role_aggregation;
 pub mod context;
 pub mod controllers;
 mod deployment;

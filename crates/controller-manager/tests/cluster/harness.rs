@@ -8,6 +8,7 @@ use api_types::{
     discovery::EndpointSlice,
     jiff::Timestamp,
     meta::Time,
+    rbac::ClusterRole,
 };
 use apiserver::testing::TestServer;
 use component::{
@@ -57,7 +58,7 @@ impl Cluster {
         let informers = Informers::new();
         let changed = Arc::new(Notify::new());
         watch!(informers, changed, Deployment, ReplicaSet, ReplicationController, Pod, Event);
-        watch!(informers, changed, Endpoints, EndpointSlice, Namespace, Node, ServiceAccount);
+        watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, ServiceAccount);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
         informers.synced().await;

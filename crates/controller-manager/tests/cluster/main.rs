@@ -5,4 +5,5 @@
 mod garbage;
 mod harness;
 mod nodes;
+mod roles;
 mod workloads;
