@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use component::auth::{Authorizer, Decision, Verdict};
+use api_types::{GroupResource, StatusError};
+use component::auth::{Attributes, Authorizer, Decision, Target, Verdict};
 use futures::future::BoxFuture;
 use http::StatusCode;
 
@@ -26,13 +27,39 @@ impl Authorize {
         let verdict = self.0.authorize(&attributes).await;
         note(request, &verdict);
         match verdict {
-            Verdict { decision: Decision::Allow, .. } => None,
+            Verdict { decision: Decision::Allow, .. } => self.refusal_to_create(attributes).await,
             Verdict { error, .. } if !error.is_empty() => {
                 tracing::error!(path = request.info.path, "authorization: {error}");
                 let text = format!("Internal Server Error: {:?}: {error}\n", request.info.path);
                 Some(respond::text(StatusCode::INTERNAL_SERVER_ERROR, text))
             }
             Verdict { reason, .. } => Some(respond::error(&attributes.forbidden(&reason))),
+        }
+    }
+}
+
+/// Connections into a pod, which are opened with GET where they go over WebSocket.
+const STREAMS: [&str; 3] = ["attach", "exec", "portforward"];
+
+impl Authorize {
+    /// Who opens a connection into a pod has to be allowed to create it, whatever the method is: a right to read is none
+    /// to run something.
+    async fn refusal_to_create(&self, mut attributes: Attributes<'_>) -> Option<Response> {
+        let Target::Resource(place) = &attributes.target else { return None };
+        let streams = place.group.is_empty() && place.resource == "pods" && STREAMS.contains(&&*place.subresource);
+        if !streams || attributes.verb == "create" {
+            return None;
+        }
+        attributes.verb = "create".into();
+        let verdict = self.0.authorize(&attributes).await;
+        let Target::Resource(place) = &attributes.target else { return None };
+        match verdict {
+            Verdict { decision: Decision::Allow, .. } => None,
+            Verdict { error, .. } if !error.is_empty() => Some(respond::error(&StatusError::internal(error))),
+            Verdict { reason, .. } => {
+                let pods = GroupResource::new(&place.group, &place.resource);
+                Some(respond::error(&StatusError::forbidden(pods, &place.name, &reason)))
+            }
         }
     }
 }

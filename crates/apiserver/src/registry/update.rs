@@ -8,6 +8,7 @@ use api_types::{
     validation::meta::{validate_object_meta, validate_object_meta_update},
 };
 use bytes::Bytes;
+use component::auth::{self, Attributes, Decision, ResourceAttributes, Verdict};
 
 use super::{
     Door, DryRun, Made, Operation, Registry, Rest, Review, Stored, Target, Write, Written, check_namespace,
@@ -148,7 +149,26 @@ impl Registry {
         }
         let new = change.create()?.ok_or_else(absent)?;
         check_name(&*new.object, target)?;
+        self.may_create(rest, write, target).await?;
         self.create(rest, write, target.namespace, new).await
+    }
+
+    /// Who may change an object may not create it for that.
+    async fn may_create(&self, rest: &Rest, write: &Write<'_>, target: Target<'_>) -> Result<(), StatusError> {
+        let place = ResourceAttributes {
+            group: (&*rest.row.group).into(),
+            version: (&*rest.row.version).into(),
+            namespace: target.namespace.into(),
+            resource: (&*rest.row.plural).into(),
+            name: target.name.into(),
+            ..ResourceAttributes::default()
+        };
+        let asked = Attributes { user: write.user, verb: "create".into(), target: auth::Target::Resource(place) };
+        match self.authorizer.authorize(&asked).await {
+            Verdict { decision: Decision::Allow, .. } => Ok(()),
+            Verdict { error, .. } if !error.is_empty() => Err(StatusError::internal(error)),
+            Verdict { reason, .. } => Err(StatusError::forbidden(rest.group_resource(), target.name, &reason)),
+        }
     }
 
     async fn attempt(&self, update: Update<'_>, item: &Item, change: &dyn Change) -> Result<Attempt, StatusError> {
