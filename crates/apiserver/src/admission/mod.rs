@@ -2,6 +2,7 @@
 
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+mod node_restriction;
 mod priority;
 mod role_escalation;
 mod service_account;
@@ -20,10 +21,15 @@ static LINES: &[Line] = &[
     ("NamespaceLifecycle", |registry| Box::new(namespace_lifecycle::NamespaceLifecycle { registry })),
     // Before plugins that look at what the pod asks for.
     ("ServiceAccount", |registry| Box::new(service_account::ServiceAccount { registry })),
+    // Behind what fills in the service account, which a kubelet's pods must not have.
+    ("NodeRestriction", |registry| Box::new(node_restriction::NodeRestriction { registry })),
     ("TaintNodesByCondition", |_| Box::new(taint_nodes_by_condition::TaintNodesByCondition)),
     ("Priority", |_| Box::new(priority::Priority)),
     ("DefaultTolerationSeconds", |_| Box::new(default_toleration_seconds::DefaultTolerationSeconds)),
 ];
+
+/// Plugins that run only when they are asked for.
+const OPTIONAL: &[&str] = &["NodeRestriction"];
 
 /// The names of all plugins, in their order.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -33,6 +39,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Which plugins run.
 #[derive(Default)]
 pub struct Settings {
+    /// These of the table run that do not by default.
+    pub enabled: Vec<String>,
     /// These of the table do not.
     pub disabled: Vec<String>,
     /// These run after those of the table: whoever embeds the server brings them.
@@ -43,7 +51,9 @@ impl Settings {
     /// Builds the plugins.
     #[must_use]
     pub fn build(self, registry: &Handle) -> Admission {
-        let enabled = LINES.iter().filter(|(name, _)| !self.disabled.iter().any(|disabled| disabled == name));
+        let has = |list: &[String], name: &str| list.iter().any(|own| own == name);
+        let wanted = |name: &str| !OPTIONAL.contains(&name) || has(&self.enabled, name);
+        let enabled = LINES.iter().filter(|(name, _)| wanted(name) && !has(&self.disabled, name));
         let own = enabled.map(|(_, make)| make(registry.clone()));
         let more = self.more.into_iter().map(|make| make(registry.clone()));
         // Last, and always: what is to be stored is looked at, whoever has changed it.

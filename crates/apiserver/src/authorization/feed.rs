@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use api_types::{Resource, StatusError};
+use api_types::StatusError;
 use component::{Daemon, backoff::Backoff};
 use tokio::sync::watch;
 
@@ -25,27 +25,35 @@ pub trait Mirror: Send + Sync + 'static {
     fn remove(&self, namespace: &str, name: &str);
 }
 
+/// Group, version and plural of a resource.
+pub type Gvr = (&'static str, &'static str, &'static str);
+
 /// A resource, and what is kept of it.
 pub struct Mirrored {
-    row: &'static Resource,
+    resource: Gvr,
     mirror: Arc<dyn Mirror>,
 }
 
 impl Mirrored {
-    /// Keeps this of the objects of a row.
+    /// Keeps this of the objects of a resource.
     #[must_use]
-    pub fn new(row: &'static Resource, mirror: Arc<dyn Mirror>) -> Self {
-        Self { row, mirror }
+    pub fn new(resource: Gvr, mirror: Arc<dyn Mirror>) -> Self {
+        Self { resource, mirror }
+    }
+
+    fn rest(&self, registry: &Registry) -> Option<Arc<Rest>> {
+        let (group, version, plural) = self.resource;
+        registry.find(group, version, plural)
     }
 }
 
 /// Keeps everything up to date as long as the daemon runs. What is given back becomes true when all is known that was
 /// there at the start.
 pub fn follow(mirrored: Vec<Mirrored>, registry: &Arc<Registry>, daemon: &Daemon) -> Vec<watch::Receiver<bool>> {
-    let start = |Mirrored { row, mirror }| {
+    let start = |mirrored: Mirrored| {
         let (synced, receiver) = watch::channel(false);
-        if let Some(rest) = registry.find(&row.group, &row.version, &row.plural) {
-            let following = Following { rest, mirror, known: HashSet::new(), synced };
+        if let Some(rest) = mirrored.rest(registry) {
+            let following = Following { rest, mirror: mirrored.mirror, known: HashSet::new(), synced };
             daemon.spawn_until_shutdown(following.run());
         } else {
             // What is not served is not there.
@@ -61,8 +69,8 @@ pub fn follow(mirrored: Vec<Mirrored>, registry: &Arc<Registry>, daemon: &Daemon
 /// # Errors
 /// The store's.
 pub async fn load(mirrored: &[Mirrored], registry: &Registry) -> Result<(), StatusError> {
-    for Mirrored { row, mirror } in mirrored {
-        let Some(rest) = registry.find(&row.group, &row.version, &row.plural) else { continue };
+    for mirrored in mirrored {
+        let Some(rest) = mirrored.rest(registry) else { continue };
         let all = ListRequest {
             scope: rest.scope(""),
             selector: None,
@@ -73,7 +81,7 @@ pub async fn load(mirrored: &[Mirrored], registry: &Registry) -> Result<(), Stat
         let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
         for entry in &listing.entries {
             let (namespace, name) = rest.names(entry.key());
-            mirror.put(namespace, name, entry.value());
+            mirrored.mirror.put(namespace, name, entry.value());
         }
     }
     Ok(())

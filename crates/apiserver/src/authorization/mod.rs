@@ -3,6 +3,7 @@
 mod feed;
 pub mod impersonation;
 mod modes;
+pub mod node;
 pub mod rbac;
 
 use std::{borrow::Cow, sync::Arc};

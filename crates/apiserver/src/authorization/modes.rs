@@ -5,7 +5,7 @@ use std::{future::ready, sync::Arc};
 use component::auth::{AlwaysAllow, Attributes, Authorizer, Rules, User, Verdict};
 use futures::future::BoxFuture;
 
-use super::{Authorization, rbac::Rbac};
+use super::{Authorization, node::Nodes, rbac::Rbac};
 
 /// A mode: its name, and what makes its authorizer.
 pub type Mode = (&'static str, fn() -> Authorization);
@@ -14,6 +14,10 @@ pub type Mode = (&'static str, fn() -> Authorization);
 pub const MODES: &[Mode] = &[
     (AlwaysAllow::NAME, || AlwaysAllow.into()),
     (AlwaysDeny::NAME, || AlwaysDeny.into()),
+    (Nodes::NAME, || {
+        let nodes = Arc::new(Nodes::default());
+        Authorization { mirrors: nodes.mirrors(), authorizer: nodes }
+    }),
     (Rbac::NAME, || {
         let rbac = Arc::new(Rbac::default());
         Authorization { mirrors: rbac.mirrors(), authorizer: rbac }

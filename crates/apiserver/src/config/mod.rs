@@ -305,7 +305,8 @@ fn admission(flags: &Flags) -> admission::Settings {
     for name in flags.enable_admission_plugins.iter().filter(|name| !known.contains(&name.as_str())) {
         tracing::warn!("admission plugin {name} is not known and left out");
     }
-    admission::Settings { disabled: flags.disable_admission_plugins.clone(), more: Vec::new() }
+    let (enabled, disabled) = (flags.enable_admission_plugins.clone(), flags.disable_admission_plugins.clone());
+    admission::Settings { enabled, disabled, more: Vec::new() }
 }
 
 fn kubelet(flags: &Flags, mistakes: &mut Mistakes) -> KubeletTls {

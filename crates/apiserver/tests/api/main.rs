@@ -15,6 +15,7 @@ mod lagging_cache;
 mod limits;
 mod lists;
 mod namespaces;
+mod nodes;
 mod paths;
 mod pods;
 mod protobuf;

@@ -12,30 +12,31 @@ const GROUP: &str = "/apis/rbac.authorization.k8s.io/v1";
 const RBAC: &[&str] = &["--authorization-mode=RBAC"];
 
 /// Somebody who is not in `system:masters`.
-struct Person<'a> {
-    api: &'a Api,
-    name: &'a str,
-    groups: &'a [&'a str],
+pub struct Person<'a> {
+    pub api: &'a Api,
+    pub name: &'a str,
+    pub groups: &'a [&'a str],
 }
 
 impl Person<'_> {
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Reply {
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Reply {
         let media_type = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         self.typed(method, path, media_type, body).await
     }
 
-    async fn typed(&self, method: Method, path: &str, media_type: &str, body: &Value) -> Reply {
+    pub async fn typed(&self, method: Method, path: &str, media_type: &str, body: &Value) -> Reply {
         let mut headers = vec![("impersonate-user", self.name), ("content-type", media_type)];
         headers.extend(self.groups.iter().map(|group| ("impersonate-group", *group)));
-        self.api.raw(method, path, &headers, body.to_string().into_bytes()).await
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.api.raw(method, path, &headers, body).await
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &Value::Null).await
     }
 
     /// What comes of it once what was granted or taken is known everywhere.
-    async fn code_becomes(&self, path: &str, code: u16) -> Reply {
+    pub async fn code_becomes(&self, path: &str, code: u16) -> Reply {
         for _ in 0..1000 {
             let reply = self.get(path).await;
             if reply.code == code {
@@ -239,4 +240,33 @@ async fn what_every_cluster_has_is_put_right() {
     assert!(api.get(&path("view")).await.ok()["aggregationRule"].is_object());
     assert_eq!(api.get(&bound).await.ok()["roleRef"]["name"], "system:basic-user");
     assert_eq!(api.get(&path("system:node")).await.ok(), untouched, "what is right is not written");
+}
+
+#[tokio::test]
+async fn who_changes_may_not_create_and_who_reads_may_not_run() {
+    let api = Api::start_with(RBAC).await;
+    let rules = json!([
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["update", "patch"]},
+        {"apiGroups": [""], "resources": ["pods/exec", "pods/log"], "verbs": ["get"]},
+    ]);
+    let path = format!("{GROUP}/namespaces/default");
+    api.post(&format!("{path}/roles"), &role("Role", "changer", &rules)).await.ok();
+    api.post(&format!("{path}/rolebindings"), &binding("RoleBinding", "b", ("Role", "changer"), &user("ann")))
+        .await
+        .ok();
+    let ann = person(&api, "ann");
+    ann.code_becomes("/api/v1/namespaces/default/pods/none/log", 404).await;
+
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}});
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l";
+    let refused = ann.send(Method::PUT, path, &lease).await.failure();
+    assert_eq!(refused, (403, "Forbidden".into(), r#"leases.coordination.k8s.io "l" is forbidden: "#.into()));
+    let apply = format!("{path}?fieldManager=m");
+    assert_eq!(ann.typed(Method::PATCH, &apply, "application/apply-patch+yaml", &lease).await.code, 403);
+    assert_eq!(ann.send(Method::PATCH, path, &json!({})).await.code, 404, "a patch creates nothing");
+    api.put(path, &lease).await.ok();
+    ann.typed(Method::PATCH, &apply, "application/apply-patch+yaml", &lease).await.ok();
+
+    let refused = ann.get("/api/v1/namespaces/default/pods/none/exec?command=id").await.failure();
+    assert_eq!(refused, (403, "Forbidden".into(), r#"pods "none" is forbidden: "#.into()));
 }

@@ -8,7 +8,7 @@ mod rule;
 use std::{future::ready, sync::Arc};
 
 use api_types::{
-    Resource,
+    Kind, Object, Resource,
     rbac::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef},
     rows,
 };
@@ -20,9 +20,11 @@ use futures::future::BoxFuture;
 use index::{Binding, Index};
 use parking_lot::RwLock;
 pub use rule::allows;
-use serde::de::DeserializeOwned;
+use serde::de::Error;
 
 use super::feed::{Mirror, Mirrored};
+
+const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Decides by roles and bindings.
 #[derive(Default)]
@@ -37,16 +39,16 @@ impl Rbac {
     /// What keeps it up to date.
     #[must_use]
     pub fn mirrors(self: &Arc<Self>) -> Vec<Mirrored> {
-        let mirrored = |row: &'static Resource, put, remove| {
-            Mirrored::new(row, Arc::new(Part { rbac: self.clone(), put, remove }))
+        let mirrored = |plural, put, remove| {
+            Mirrored::new((GROUP, "v1", plural), Arc::new(Part { rbac: self.clone(), put, remove }))
         };
         vec![
-            mirrored(&rows::CLUSTER_ROLES, put_cluster_role, |index, _, name| index.remove_cluster_role(name)),
-            mirrored(&rows::ROLES, put_role, Index::remove_role),
-            mirrored(&rows::CLUSTER_ROLE_BINDINGS, put_cluster_role_binding, |index, _, name| {
+            mirrored("clusterroles", put_cluster_role, |index, _, name| index.remove_cluster_role(name)),
+            mirrored("roles", put_role, Index::remove_role),
+            mirrored("clusterrolebindings", put_cluster_role_binding, |index, _, name| {
                 index.remove_binding("", name);
             }),
-            mirrored(&rows::ROLE_BINDINGS, put_role_binding, Index::remove_binding),
+            mirrored("rolebindings", put_role_binding, Index::remove_binding),
         ]
     }
 
@@ -140,8 +142,10 @@ struct Named<'a> {
 }
 
 impl Named<'_> {
-    fn decode<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_slice(self.json)
+    /// The object, by the decoder of its row: that is compiled already.
+    fn decode<T: Kind + Object>(&self, row: &Resource) -> serde_json::Result<T> {
+        let object = row.ops.decode_trusted(self.json)?;
+        object.downcast_ref::<T>().cloned().ok_or_else(|| serde_json::Error::custom("another kind"))
     }
 }
 
@@ -161,26 +165,26 @@ impl Mirror for Part {
 }
 
 fn put_cluster_role(index: &mut Index, object: Named<'_>) -> serde_json::Result<()> {
-    let role: ClusterRole = object.decode()?;
+    let role: ClusterRole = object.decode(&rows::CLUSTER_ROLES)?;
     index.put_cluster_role(object.name, role.rules.unwrap_or_default());
     Ok(())
 }
 
 fn put_role(index: &mut Index, object: Named<'_>) -> serde_json::Result<()> {
-    let role: Role = object.decode()?;
+    let role: Role = object.decode(&rows::ROLES)?;
     index.put_role(object.namespace, object.name, role.rules.unwrap_or_default());
     Ok(())
 }
 
 fn put_cluster_role_binding(index: &mut Index, object: Named<'_>) -> serde_json::Result<()> {
-    let binding: ClusterRoleBinding = object.decode()?;
+    let binding: ClusterRoleBinding = object.decode(&rows::CLUSTER_ROLE_BINDINGS)?;
     let subjects = binding.subjects.unwrap_or_default();
     index.put_binding(Binding { namespace: "".into(), name: object.name.into(), role: binding.role_ref, subjects });
     Ok(())
 }
 
 fn put_role_binding(index: &mut Index, object: Named<'_>) -> serde_json::Result<()> {
-    let binding: RoleBinding = object.decode()?;
+    let binding: RoleBinding = object.decode(&rows::ROLE_BINDINGS)?;
     let (namespace, subjects) = (object.namespace.into(), binding.subjects.unwrap_or_default());
     index.put_binding(Binding { namespace, name: object.name.into(), role: binding.role_ref, subjects });
     Ok(())
