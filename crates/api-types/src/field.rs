@@ -145,6 +145,11 @@ impl FieldError {
         Self::new(FieldErrorKind::Invalid, field, Some(value.into()), detail)
     }
 
+    /// Something that is wrong as a whole; no value is printed.
+    pub fn invalid_whole(field: &Path, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Invalid, field, None, detail)
+    }
+
     /// A missing value.
     pub fn required(field: &Path, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Required, field, None, detail)

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod codec;
+pub mod cron;
 pub mod dynamic;
 pub mod field;
 mod kinds;
@@ -24,8 +25,13 @@ pub mod yaml;
 pub use dynamic::Dynamic;
 pub use k8s_openapi;
 pub use k8s_openapi::jiff;
+pub use kinds::autoscaler::{
+    annotations::{OF_SPEC as AUTOSCALER_SPEC_ANNOTATIONS, OF_STATUS as AUTOSCALER_STATUS_ANNOTATIONS},
+    convert::{from_v1 as autoscaler_from_v1, to_v1 as autoscaler_to_v1},
+};
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
 pub use kinds::flow_control::bootstrap::{flow_schemas, priority_levels};
+pub use kinds::job::{Identity as JobIdentity, POD_LABELS as JOB_POD_LABELS, SELECTED_BY as JOB_SELECTED_BY};
 pub use kinds::priority_class::SYSTEM_PRIORITY_CLASSES;
 pub use object::{Kind, Object};
 pub use resource::{Resource, Scope, Subresource, WrongType};

@@ -3,8 +3,8 @@
 //! are stored and which subresources it has.
 
 use crate::{
-    apiextensions, apiregistration, apps, authentication, authorization, certificates, coordination, core, discovery,
-    events, networking, node, rbac,
+    apiextensions, apiregistration, apps, authentication, authorization, autoscaling, autoscaling_v2, batch,
+    certificates, coordination, core, discovery, events, networking, node, policy, rbac,
     resource::Resource,
     scheduling, storage,
     validation::{
@@ -125,11 +125,22 @@ pub static API_SERVICES: Resource = Resource::of::<apiregistration::APIService>(
     .cluster()
     .names(path_segment);
 /// `apps/v1`.
+pub static CONTROLLER_REVISIONS: Resource =
+    Resource::of::<apps::ControllerRevision>("controllerrevisions", "controllerrevision");
+/// `apps/v1`.
+pub static DAEMON_SETS: Resource =
+    Resource::of::<apps::DaemonSet>("daemonsets", "daemonset").short(&["ds"]).categories(&["all"]);
+/// `apps/v1`.
 pub static DEPLOYMENTS: Resource =
     Resource::of::<apps::Deployment>("deployments", "deployment").short(&["deploy"]).categories(&["all"]);
 /// `apps/v1`.
 pub static REPLICA_SETS: Resource =
     Resource::of::<apps::ReplicaSet>("replicasets", "replicaset").short(&["rs"]).categories(&["all"]);
+/// `apps/v1`.
+pub static STATEFUL_SETS: Resource = Resource::of::<apps::StatefulSet>("statefulsets", "statefulset")
+    .short(&["sts"])
+    .categories(&["all"])
+    .names(dns1123_label);
 /// `events.k8s.io/v1`.
 pub static EVENTS: Resource = Resource::of::<events::Event>("events", "event").short(&["ev"]);
 /// `authentication.k8s.io/v1`.
@@ -204,6 +215,24 @@ pub static NETWORK_POLICIES: Resource =
     Resource::of::<networking::NetworkPolicy>("networkpolicies", "networkpolicy").short(&["netpol"]);
 /// `networking.k8s.io/v1`.
 pub static SERVICE_CIDRS: Resource = Resource::of::<networking::ServiceCIDR>("servicecidrs", "servicecidr").cluster();
+/// `autoscaling/v2`.
+pub static AUTOSCALERS: Resource =
+    Resource::of::<autoscaling_v2::HorizontalPodAutoscaler>("horizontalpodautoscalers", "horizontalpodautoscaler")
+        .short(&["hpa"])
+        .categories(&["all"]);
+/// `autoscaling/v1`.
+pub static OLD_AUTOSCALERS: Resource =
+    Resource::of::<autoscaling::HorizontalPodAutoscaler>("horizontalpodautoscalers", "horizontalpodautoscaler")
+        .short(&["hpa"])
+        .categories(&["all"]);
+/// `batch/v1`.
+pub static CRON_JOBS: Resource =
+    Resource::of::<batch::CronJob>("cronjobs", "cronjob").short(&["cj"]).categories(&["all"]);
+/// `batch/v1`.
+pub static JOBS: Resource = Resource::of::<batch::Job>("jobs", "job").categories(&["all"]);
+/// `policy/v1`.
+pub static DISRUPTION_BUDGETS: Resource =
+    Resource::of::<policy::PodDisruptionBudget>("poddisruptionbudgets", "poddisruptionbudget").short(&["pdb"]);
 /// `storage.k8s.io/v1`.
 pub static STORAGE_CLASSES: Resource =
     Resource::of::<storage::StorageClass>("storageclasses", "storageclass").short(&["sc"]).cluster();

@@ -75,11 +75,8 @@ impl Kind for Deployment {
             ("unavailableReplicas", status.unavailable_replicas),
         ];
         let mut errors = template::non_negative(&path, &counts);
-        let before = old.status.as_ref().and_then(|status| status.collision_count).unwrap_or_default();
-        let now = status.collision_count.unwrap_or_default();
-        if now < before {
-            errors.push(FieldError::invalid(&path.child("collisionCount"), now, "cannot be decremented"));
-        }
+        let before = old.status.as_ref().and_then(|status| status.collision_count);
+        errors.extend(template::not_fewer(&path.child("collisionCount"), status.collision_count, before));
         errors
     }
 
@@ -127,25 +124,12 @@ fn rolling_update(path: &Path, rolling: &RollingUpdateDeployment) -> Vec<FieldEr
     let unavailable_path = path.child("maxUnavailable");
     let mut errors = template::count_or_percent(&unavailable_path, unavailable);
     errors.extend(template::count_or_percent(&path.child("maxSurge"), surge));
-    if is_zero(unavailable) && is_zero(surge) {
+    if template::is_zero(unavailable) && template::is_zero(surge) {
         let value = serde_json::to_value(unavailable).unwrap_or_default();
         errors.push(FieldError::invalid(&unavailable_path, value, "may not be 0 when `maxSurge` is 0"));
     }
-    if let Some(percent) = percent(unavailable).filter(|percent| *percent > 100) {
-        errors.push(FieldError::invalid(&unavailable_path, format!("{percent}%"), "must not be greater than 100%"));
-    }
+    errors.extend(template::at_most_all(&unavailable_path, unavailable));
     errors
-}
-
-fn percent(value: &IntOrString) -> Option<u64> {
-    match value {
-        IntOrString::Int(_) => None,
-        IntOrString::String(text) => text.strip_suffix('%')?.parse().ok(),
-    }
-}
-
-fn is_zero(value: &IntOrString) -> bool {
-    *value == IntOrString::Int(0) || percent(value) == Some(0)
 }
 
 fn progress_deadline(path: &Path, spec: &DeploymentSpec) -> Vec<FieldError> {

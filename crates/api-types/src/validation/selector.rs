@@ -6,6 +6,12 @@ use crate::{
     meta::{LabelSelector, LabelSelectorRequirement},
 };
 
+/// Whether a selector says nothing. One that is absent cannot be told from it where the field has to be there.
+pub(crate) fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
 /// A well-formed `LabelSelector`.
 pub(crate) fn validate(path: &Path, selector: &LabelSelector) -> Vec<FieldError> {
     let mut errors = Vec::new();

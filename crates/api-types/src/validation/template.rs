@@ -1,4 +1,4 @@
-//! Rules that deployments, replica sets and replication controllers share.
+//! Rules that workloads share.
 
 use crate::{
     IntOrString,
@@ -15,9 +15,7 @@ const ONLY_ALWAYS: &[&str] = &["Always"];
 /// The meaning of a workload's selector, which must be well-formed and not empty. An empty one
 /// cannot be told from an absent one here; it selects nothing, as an absent one does.
 pub(crate) fn required_selector(path: &Path, own: &LabelSelector, errors: &mut Vec<FieldError>) -> Selector {
-    let empty = own.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
-        && own.match_expressions.as_ref().is_none_or(Vec::is_empty);
-    if empty {
+    if selector::is_empty(own) {
         errors.push(FieldError::required(path, ""));
         return Selector::nothing();
     }
@@ -31,26 +29,43 @@ pub(crate) fn required_selector(path: &Path, own: &LabelSelector, errors: &mut V
 
 /// A template whose pods `selector` selects and that always restarts its containers.
 pub(crate) fn validate(path: &Path, template: &PodTemplateSpec, selector: &Selector) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
-    if !selector.is_everything() && !selector.matches(&labels) {
-        let value = serde_json::to_value(&labels).unwrap_or_default();
-        let path = path.child("metadata").child("labels");
-        errors.push(FieldError::invalid(&path, value, "`selector` does not match template `labels`"));
-    }
+    let mut errors: Vec<FieldError> = selected(path, template, selector).into_iter().collect();
     errors.extend(validate_template(path, template));
     let default = PodSpec::default();
-    let spec = template.spec.as_ref().unwrap_or(&default);
-    let path = path.child("spec");
-    let policy = spec.restart_policy.as_deref().unwrap_or_default();
+    let policy = template.spec.as_ref().unwrap_or(&default).restart_policy.as_deref().unwrap_or_default();
     if matches!(policy, "Never" | "OnFailure") {
-        errors.push(FieldError::not_supported(&path.child("restartPolicy"), policy, ONLY_ALWAYS));
+        errors.push(FieldError::not_supported(&path.child("spec").child("restartPolicy"), policy, ONLY_ALWAYS));
     }
-    if spec.active_deadline_seconds.is_some() {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.push(FieldError::forbidden(&path.child("activeDeadlineSeconds"), detail));
-    }
+    errors.extend(without_deadline(path, template, "ReplicaSet"));
     errors
+}
+
+/// A template whose pods `selector` selects.
+pub(crate) fn selected(path: &Path, template: &PodTemplateSpec, selector: &Selector) -> Option<FieldError> {
+    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
+    if selector.is_everything() || selector.matches(&labels) {
+        return None;
+    }
+    let value = serde_json::to_value(&labels).unwrap_or_default();
+    let path = path.child("metadata").child("labels");
+    Some(FieldError::invalid(&path, value, "`selector` does not match template `labels`"))
+}
+
+/// A template of pods that are restarted for ever; `kind` is whose template it is.
+pub(crate) fn always_restarted(path: &Path, template: &PodTemplateSpec, kind: &str) -> Vec<FieldError> {
+    let policy = template.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
+    let mut errors = Vec::new();
+    if policy != "Always" {
+        errors.push(FieldError::not_supported(&path.child("spec").child("restartPolicy"), policy, ONLY_ALWAYS));
+    }
+    errors.extend(without_deadline(path, template, kind));
+    errors
+}
+
+fn without_deadline(path: &Path, template: &PodTemplateSpec, kind: &str) -> Option<FieldError> {
+    template.spec.as_ref()?.active_deadline_seconds?;
+    let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
+    Some(FieldError::forbidden(&path.child("spec").child("activeDeadlineSeconds"), detail))
 }
 
 /// Counts that are not negative.
@@ -69,4 +84,28 @@ pub(crate) fn count_or_percent(path: &Path, value: &IntOrString) -> Vec<FieldErr
             names::percent(text).into_iter().map(error).collect()
         }
     }
+}
+
+/// Not a percentage of more than everything.
+pub(crate) fn at_most_all(path: &Path, value: &IntOrString) -> Option<FieldError> {
+    let own = serde_json::to_value(value).unwrap_or_default();
+    (percent(value)? > 100).then(|| FieldError::invalid(path, own, "must not be greater than 100%"))
+}
+
+/// Whether a count or a percentage is nothing.
+pub(crate) fn is_zero(value: &IntOrString) -> bool {
+    *value == IntOrString::Int(0) || percent(value) == Some(0)
+}
+
+fn percent(value: &IntOrString) -> Option<u64> {
+    match value {
+        IntOrString::Int(_) => None,
+        IntOrString::String(text) => text.strip_suffix('%')?.parse().ok(),
+    }
+}
+
+/// A counter that has not gone back.
+pub(crate) fn not_fewer(path: &Path, now: Option<i32>, before: Option<i32>) -> Option<FieldError> {
+    let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
+    (now < before).then(|| FieldError::invalid(path, now, "cannot be decremented"))
 }

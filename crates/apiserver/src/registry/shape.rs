@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use api_types::{
-    Kind, admissionregistration as admission, apiextensions, apiregistration, apps, certificates, core, flowcontrol,
-    meta::ObjectMeta, networking,
+    Kind, admissionregistration as admission, apiextensions, apiregistration, apps, autoscaling, autoscaling_v2, batch,
+    certificates, core, flowcontrol, meta::ObjectMeta, networking, policy,
 };
 
 use super::{
@@ -81,8 +81,14 @@ spec_status!(
     admission::ValidatingAdmissionPolicy,
     apiextensions::CustomResourceDefinition,
     apiregistration::APIService,
+    apps::DaemonSet,
     apps::Deployment,
     apps::ReplicaSet,
+    apps::StatefulSet,
+    autoscaling::HorizontalPodAutoscaler,
+    autoscaling_v2::HorizontalPodAutoscaler,
+    batch::CronJob,
+    batch::Job,
     certificates::CertificateSigningRequest,
     core::Namespace,
     core::Node,
@@ -95,6 +101,7 @@ spec_status!(
     flowcontrol::FlowSchema,
     flowcontrol::PriorityLevelConfiguration,
     networking::Ingress,
+    policy::PodDisruptionBudget,
 );
 
 /// A kind whose objects say in `spec` what is wanted, and nothing else.

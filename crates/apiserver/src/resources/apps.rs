@@ -1,7 +1,7 @@
-//! Deployments and replica sets.
+//! Daemon sets, deployments, replica sets and stateful sets.
 
 use api_types::{
-    apps::{Deployment, ReplicaSet},
+    apps::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     autoscaling::{Scale, ScaleSpec, ScaleStatus},
     meta::{LabelSelector, ObjectMeta},
     selector::label::Selector,
@@ -59,6 +59,60 @@ impl TypedStrategy for ReplicaSets {
             spec.replicas = Some(replicas);
         }
     }
+}
+
+pub(super) struct StatefulSets;
+
+impl TypedStrategy for StatefulSets {
+    type Kind = StatefulSet;
+    type Shape = Counted;
+
+    fn prepare_for_create(&self, new: &mut StatefulSet) {
+        new.status.get_or_insert_default().available_replicas = Some(0);
+    }
+
+    fn scale(&self, set: &StatefulSet) -> Option<Scale> {
+        let spec = set.spec.as_ref()?;
+        let replicas = set.status.as_ref().map(|status| status.replicas);
+        Some(scale(&set.metadata, spec.replicas, replicas, &spec.selector))
+    }
+
+    fn set_replicas(&self, set: &mut StatefulSet, replicas: i32) {
+        if let Some(spec) = &mut set.spec {
+            spec.replicas = Some(replicas);
+        }
+    }
+}
+
+/// How often a daemon set's template has changed; it was a field once.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+pub(super) struct DaemonSets;
+
+impl TypedStrategy for DaemonSets {
+    type Kind = DaemonSet;
+    type Shape = Counted;
+
+    fn prepare_for_create(&self, new: &mut DaemonSet) {
+        let own = template_generation(new).max(1);
+        set_template_generation(new, own);
+    }
+
+    fn prepare_for_update(&self, new: &mut DaemonSet, old: &DaemonSet) {
+        let template = |set: &DaemonSet| set.spec.as_ref().map(|spec| spec.template.clone());
+        let changes = i64::from(template(new) != template(old));
+        set_template_generation(new, template_generation(old).saturating_add(changes));
+    }
+}
+
+fn template_generation(set: &DaemonSet) -> i64 {
+    let own = set.metadata.annotations.as_ref().and_then(|own| own.get(TEMPLATE_GENERATION));
+    own.and_then(|own| own.parse().ok()).unwrap_or_default()
+}
+
+fn set_template_generation(set: &mut DaemonSet, generation: i64) {
+    let annotations = set.metadata.annotations.get_or_insert_default();
+    annotations.insert(TEMPLATE_GENERATION.to_owned(), generation.to_string());
 }
 
 fn scale(meta: &ObjectMeta, replicas: Option<i32>, running: Option<i32>, selector: &LabelSelector) -> Scale {

@@ -1,6 +1,8 @@
 //! The table of what is served: for each row of `api-types`, where it is stored and what its kind does differently.
 
 mod apps;
+mod autoscaling;
+mod batch;
 mod certificates;
 mod counted;
 mod events;
@@ -9,6 +11,7 @@ mod namespace;
 mod networking;
 mod plain;
 mod pod;
+mod policy;
 mod replication_controller;
 mod scheduling;
 pub mod service;
@@ -17,8 +20,8 @@ mod volumes;
 use std::sync::Arc;
 
 use api_types::{
-    Resource, Subresource, admissionregistration as webhooks, core, flowcontrol as flow, networking as net, node, rbac,
-    resource::STATUS_VERBS, rows, storage,
+    Resource, Subresource, admissionregistration as webhooks, apps as api_apps, core, flowcontrol as flow,
+    networking as net, node, rbac, resource::STATUS_VERBS, rows, storage,
 };
 
 use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
@@ -225,8 +228,13 @@ static LINES: &[Line] = &[
         .with(&[proxy("ServiceProxyOptions", |means| proxied(means, ProxyOf::Service)), STATUS]),
     stored(&rows::API_SERVICES, "apiregistration.k8s.io/apiservices", |_| Arc::new(extensions::ApiServices))
         .with(&[STATUS]),
+    stored(&rows::CONTROLLER_REVISIONS, "controllerrevisions", |_| {
+        Arc::new(Of::<api_apps::ControllerRevision>::default())
+    }),
+    stored(&rows::DAEMON_SETS, "daemonsets", |_| Arc::new(apps::DaemonSets)).with(&[STATUS]),
     stored(&rows::DEPLOYMENTS, "deployments", |_| Arc::new(apps::Deployments)).with(&[SCALE, STATUS]),
     stored(&rows::REPLICA_SETS, "replicasets", |_| Arc::new(apps::ReplicaSets)).with(&[SCALE, STATUS]),
+    stored(&rows::STATEFUL_SETS, "statefulsets", |_| Arc::new(apps::StatefulSets)).with(&[SCALE, STATUS]),
     Line {
         row: &rows::EVENTS,
         source: Source::Converted {
@@ -250,6 +258,18 @@ static LINES: &[Line] = &[
     stored(&rows::CLUSTER_ROLES, "clusterroles", |_| Arc::new(Of::<rbac::ClusterRole>::default())),
     stored(&rows::ROLE_BINDINGS, "rolebindings", |_| Arc::new(Of::<rbac::RoleBinding>::default())),
     stored(&rows::ROLES, "roles", |_| Arc::new(Of::<rbac::Role>::default())),
+    stored(&rows::AUTOSCALERS, "horizontalpodautoscalers", |_| Arc::new(autoscaling::Autoscalers)).with(&[STATUS]),
+    Line {
+        row: &rows::OLD_AUTOSCALERS,
+        source: Source::Converted {
+            stored: &rows::AUTOSCALERS,
+            conversion: || Arc::new(autoscaling::CONVERSION),
+            strategy: |_| Arc::new(autoscaling::OldAutoscalers),
+        },
+        subresources: &[STATUS],
+    },
+    stored(&rows::CRON_JOBS, "cronjobs", |_| Arc::new(batch::CronJobs)).with(&[STATUS]),
+    stored(&rows::JOBS, "jobs", |_| Arc::new(batch::Jobs)).with(&[STATUS]),
     stored(&rows::CERTIFICATE_SIGNING_REQUESTS, "certificatesigningrequests", |_| Arc::new(certificates::Requests))
         .with(&[part("approval", STATUS_VERBS, |_| Arc::new(OfPart(Part::Approval))), STATUS]),
     stored(&rows::INGRESS_CLASSES, "ingressclasses", |_| Arc::new(Of::<net::IngressClass, Revised>::default())),
@@ -257,6 +277,7 @@ static LINES: &[Line] = &[
     stored(&rows::IP_ADDRESSES, "ipaddresses", |_| Arc::new(Of::<net::IPAddress, Plain>::default())),
     stored(&rows::NETWORK_POLICIES, "networkpolicies", |_| Arc::new(Of::<net::NetworkPolicy, Revised>::default())),
     stored(&rows::SERVICE_CIDRS, "servicecidrs", |_| Arc::new(networking::ServiceCidrs)).with(&[STATUS]),
+    stored(&rows::DISRUPTION_BUDGETS, "poddisruptionbudgets", |_| Arc::new(policy::Budgets)).with(&[STATUS]),
     stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
     stored(&rows::MUTATING_ADMISSION_POLICIES, "mutatingadmissionpolicies", |_| {
         Arc::new(Insisting::<webhooks::MutatingAdmissionPolicy, Revised>::default())

@@ -80,6 +80,58 @@ fn classes() -> Vec<Case> {
     ]
 }
 
+fn workloads() -> Vec<Case> {
+    let selector = json!({"matchLabels": {"a": "b"}});
+    vec![
+        Case {
+            collection: "/apis/apps/v1/namespaces/default/daemonsets",
+            object: json!({"kind": "DaemonSet", "spec": {"selector": selector, "template": template("Always")}}),
+            columns: "Name,Desired,Current,Ready,Up-to-date,Available,Node Selector,Age,Containers+,Images+,Selector+",
+            cells: json!(["x", 0, 0, 0, 0, 0, "<none>", "c", "i", "a=b"]),
+        },
+        Case {
+            collection: "/apis/apps/v1/namespaces/default/statefulsets",
+            object: json!({"kind": "StatefulSet", "spec": {"selector": selector, "template": template("Always")}}),
+            columns: "Name,Ready,Age,Containers+,Images+",
+            cells: json!(["x", "0/1", "c", "i"]),
+        },
+        Case {
+            collection: "/apis/apps/v1/namespaces/default/controllerrevisions",
+            object: json!({"kind": "ControllerRevision", "revision": 3, "data": {"a": 1}}),
+            columns: "Name,Controller,Revision,Age",
+            cells: json!(["x", "<none>", 3]),
+        },
+        Case {
+            collection: "/apis/batch/v1/namespaces/default/cronjobs",
+            object: json!({"kind": "CronJob", "spec": {
+                "schedule": "@daily", "jobTemplate": {"spec": {"template": template("Never")}},
+            }}),
+            columns: "Name,Schedule,Timezone,Suspend,Active,Last Schedule,Age,Containers+,Images+,Selector+",
+            cells: json!(["x", "@daily", "<none>", "False", 0, "<none>", "c", "i", "<none>"]),
+        },
+        Case {
+            collection: "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+            object: json!({"kind": "PodDisruptionBudget", "spec": {"minAvailable": "50%", "selector": selector}}),
+            columns: "Name,Min Available,Max Unavailable,Allowed Disruptions,Age",
+            cells: json!(["x", "50%", "N/A", 0]),
+        },
+    ]
+}
+
+fn autoscalers() -> Vec<Case> {
+    let target = json!({"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"});
+    let columns = "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age";
+    let cells = json!(["x", "Deployment/d", "cpu: <unknown>/80%", "1", 3, 0]);
+    let spec = json!({"maxReplicas": 3, "scaleTargetRef": target});
+    let object = json!({"kind": "HorizontalPodAutoscaler", "spec": spec});
+    let (new, old) = (
+        "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+        "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers",
+    );
+    let case = |collection| Case { collection, object: object.clone(), columns, cells: cells.clone() };
+    vec![case(new), case(old)]
+}
+
 fn template(restart_policy: &str) -> Value {
     json!({
         "metadata": {"labels": {"a": "b"}},
@@ -90,7 +142,7 @@ fn template(restart_policy: &str) -> Value {
 #[tokio::test]
 async fn objects_of_every_kind_live() {
     let api = Api::start().await;
-    for case in core().into_iter().chain(classes()) {
+    for case in core().into_iter().chain(classes()).chain(workloads()).chain(autoscalers()) {
         case.check(&api).await;
     }
 }
@@ -163,4 +215,78 @@ async fn statuses_have_their_own_door() {
     assert_eq!((&counted["status"]["used"]["pods"], &counted["spec"]["hard"]["pods"]), (&json!("2"), &json!("4")));
     let wrong = api.merge(&path, &json!({"status": {"used": {"pods": "1.5"}}})).await.failure();
     assert!(wrong.2.contains("status.used[pods]: Invalid value: \"1500m\": must be an integer"), "{}", wrong.2);
+}
+
+#[tokio::test]
+async fn a_job_selects_its_own_pods() {
+    let api = Api::start().await;
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "j-"}, "spec": {"template": template("Never")},
+    });
+    let created = api.post(jobs, &job).await.ok();
+    let (uid, name) = (&created["metadata"]["uid"], created["metadata"]["name"].as_str().unwrap());
+    let selector = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    assert_eq!(created["spec"]["selector"], selector);
+    let labels = json!({
+        "a": "b", "controller-uid": uid, "job-name": name,
+        "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
+    });
+    assert_eq!(created["spec"]["template"]["metadata"]["labels"], labels);
+    assert_eq!(created["metadata"]["labels"], json!({"a": "b"}));
+    let path = format!("{jobs}/{name}");
+    api.merge(&path, &json!({"spec": {"parallelism": 3, "suspend": true}})).await.ok();
+    let refused = api.merge(&path, &json!({"spec": {"completions": 3}})).await.failure();
+    assert!(refused.2.ends_with("spec.completions: Invalid value: 3: field is immutable"), "{}", refused.2);
+    let status = json!({"status": {"succeeded": 1, "startTime": "2026-01-01T00:00:00Z"}});
+    api.merge(&format!("{path}/status"), &status).await.ok();
+    let found = api.get(&format!("{jobs}?fieldSelector=status.successful%3D1")).await.ok();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_autoscaler_is_the_same_in_both_versions() {
+    let api = Api::start().await;
+    let path = |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let object = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {
+            "maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+        },
+    });
+    api.post(&path("v1"), &object).await.ok();
+    let new = api.get(&format!("{}/h", path("v2"))).await.ok();
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}});
+    assert_eq!(new["spec"]["metrics"], json!([cpu]));
+    let memory = json!({"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}}});
+    api.merge(&format!("{}/h", path("v2")), &json!({"spec": {"metrics": [memory, cpu]}})).await.ok();
+    let status = json!({"status": {"desiredReplicas": 2, "conditions": [{"type": "AbleToScale", "status": "True"}]}});
+    api.merge(&format!("{}/h/status", path("v2")), &status).await.ok();
+    // A client of the old version that knows nothing of all this changes something else.
+    api.merge(&format!("{}/h", path("v1")), &json!({"spec": {"maxReplicas": 5}})).await.ok();
+    let new = api.get(&format!("{}/h", path("v2"))).await.ok();
+    assert_eq!((&new["spec"]["maxReplicas"], &new["spec"]["metrics"]), (&json!(5), &json!([memory, cpu])));
+    assert_eq!(new["status"]["conditions"][0]["type"], "AbleToScale");
+    assert!(new["metadata"]["annotations"].is_null(), "{new}");
+}
+
+#[tokio::test]
+async fn a_changed_template_of_a_daemon_set_is_counted() {
+    let api = Api::start().await;
+    let sets = "/apis/apps/v1/namespaces/default/daemonsets";
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template("Always")},
+    });
+    let generations = |set: &Value| {
+        let old = set["metadata"]["annotations"]["deprecated.daemonset.template.generation"].clone();
+        (set["metadata"]["generation"].clone(), old)
+    };
+    assert_eq!(generations(&api.post(sets, &set).await.ok()), (json!(1), json!("1")));
+    let path = format!("{sets}/d");
+    let later = api.merge(&path, &json!({"spec": {"minReadySeconds": 1}})).await.ok();
+    assert_eq!(generations(&later), (json!(2), json!("1")));
+    let template = json!({"spec": {"template": {"metadata": {"labels": {"c": "d"}}}}});
+    assert_eq!(generations(&api.merge(&path, &template).await.ok()), (json!(3), json!("2")));
 }
