@@ -55,7 +55,7 @@ impl StatusError {
         Self(Box::new(meta::Status {
             code: Some(code.into()),
             message: Some(message.into()),
-            reason: Some(reason.to_owned()),
+            reason: filled(reason),
             status: Some("Failure".to_owned()),
             ..meta::Status::default()
         }))
@@ -142,6 +142,28 @@ impl StatusError {
     pub fn not_acceptable(accepted: &[&str]) -> Self {
         let message = format!("only the following media types are accepted: {}", accepted.join(", "));
         Self::new(406, "NotAcceptable", message)
+    }
+
+    /// 406: the client names no media type that is produced here.
+    #[must_use]
+    pub fn nothing_acceptable(available: &[&str]) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
+        let mut error = Self::new(406, "NotAcceptable", message);
+        error.details();
+        error
+    }
+
+    /// 406: what is asked for has no such representation.
+    pub fn no_such_representation(message: impl Into<String>) -> Self {
+        Self::new(406, "NotAcceptable", message)
+    }
+
+    /// 410: as [`Self::expired`], with a token with which the rest of the list can be had as it is now.
+    #[must_use]
+    pub fn expired_with_continue(message: impl Into<String>, token: String) -> Self {
+        let mut error = Self::expired(message);
+        error.0.metadata = meta::ListMeta { continue_: Some(token), ..meta::ListMeta::default() };
+        error
     }
 
     /// 409: the name is taken.
@@ -245,9 +267,7 @@ impl StatusError {
 
     /// 500: an error for which upstream has no reason of its own.
     pub fn unexplained(message: impl Into<String>) -> Self {
-        let mut error = Self::new(500, "", message);
-        error.0.reason = None;
-        error
+        Self::new(500, "", message)
     }
 
     /// 500: something passing stood in the way; the client may try again.

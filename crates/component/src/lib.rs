@@ -33,7 +33,7 @@ pub use daemon::Daemon;
 pub use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The version of Kubernetes whose API this is, as `/version` and the Node report it.
-pub const KUBERNETES_VERSION: &str = "v1.36.0";
+pub const KUBERNETES_VERSION: &str = "v1.36.2";
 
 /// jemalloc: glibc keeps the memory of a large list for ever.
 #[global_allocator]

@@ -11,13 +11,10 @@ use api_types::Resource;
 pub use document::{Document, JSON, Reply, etag, hash};
 pub use groups::{Group, Version, group, priorities};
 use http::{HeaderMap, header};
-use serde_json::Value;
+use serde::Serialize;
 
-/// Media types of aggregated discovery, newest first, with the version of its group.
-const AGGREGATED: &[(&str, &str)] = &[
-    ("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
-    ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
-];
+/// Media type of aggregated discovery.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// All discovery documents for one set of rows. Build a new one when the rows change.
 #[derive(Debug)]
@@ -54,6 +51,18 @@ impl Discovery {
         Some(choose(forms, headers)?.reply(headers))
     }
 
+    /// Whether something is told about this path.
+    #[must_use]
+    pub fn knows(&self, path: &str) -> bool {
+        self.documents.contains_key(path)
+    }
+
+    /// Whether a document is the aggregated one, which clients may keep.
+    #[must_use]
+    pub fn is_aggregated(document: &Document) -> bool {
+        document.content_type == AGGREGATED
+    }
+
     /// Every path that [`Discovery::serve`] answers, in no order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.documents.keys().map(String::as_str)
@@ -61,14 +70,12 @@ impl Discovery {
 }
 
 /// The plain document and the aggregated ones over the same groups.
-fn forms(plain: &Value, groups: &[&Group<'_>]) -> Vec<Document> {
-    let aggregated =
-        AGGREGATED.iter().map(|(version, media)| json(media, &render::aggregated(groups.iter().copied(), version)));
-    std::iter::once(json(JSON, plain)).chain(aggregated).collect()
+fn forms(plain: &impl Serialize, groups: &[&Group<'_>]) -> Vec<Document> {
+    vec![json(JSON, plain), json(AGGREGATED, &render::aggregated(groups.iter().copied()))]
 }
 
-fn json(content_type: &'static str, value: &Value) -> Document {
-    Document::plain(content_type, value.to_string().into_bytes())
+fn json(content_type: &'static str, value: &impl Serialize) -> Document {
+    Document::plain(content_type, serde_json::to_vec(value).expect("discovery has string keys only"))
 }
 
 /// The first form that `Accept` names, else the plain one. Quality values are ignored, as upstream

@@ -25,7 +25,7 @@ fn core_version_lists_resources() {
     let (_, list) = get("/api/v1", "*/*");
     assert_eq!(
         list,
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": [{
+        json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [{
             "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod",
             "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
             "shortNames": ["po"], "categories": ["all"], "storageVersionHash": "xPOwRZ+Yhw8=",
@@ -61,7 +61,13 @@ fn aggregated_is_negotiated() {
     assert_eq!(content_type, v2);
     assert_eq!(list["items"][0]["metadata"]["name"], "apps");
     assert_eq!(list["items"][0]["versions"][0]["resources"][0]["subresources"][0]["responseKind"]["kind"], "Scale");
-    assert_eq!(get("/api", v2beta1).1["apiVersion"], "apidiscovery.k8s.io/v2beta1");
+    assert_eq!(get("/api", v2beta1).1["kind"], "APIVersions", "the version of old is not made any more");
+    let resource = &list["items"][0]["versions"][0]["resources"][0];
+    assert_eq!(resource["responseKind"], json!({"group": "", "version": "", "kind": "Deployment"}));
+    assert_eq!(
+        resource["subresources"][0]["responseKind"],
+        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+    );
     assert_eq!(get("/api", "application/json").1["kind"], "APIVersions");
     assert_eq!(get("/api/v1", v2).1["kind"], "APIResourceList");
 }
@@ -73,4 +79,15 @@ fn known_etag_is_not_sent_again() {
     assert_eq!(first.status, StatusCode::OK);
     let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, first.document.etag)]);
     assert_eq!(discovery.serve("/apis", &headers).unwrap().status, StatusCode::NOT_MODIFIED);
+}
+
+#[test]
+fn fields_are_in_upstreams_order() {
+    let reply = discovery().serve("/api/v1", &HeaderMap::new()).unwrap();
+    let text = String::from_utf8(reply.document.body.to_vec()).unwrap();
+    let (_, text) = text.split_once("\"resources\"").unwrap();
+    let names =
+        ["name", "singularName", "namespaced", "kind", "verbs", "shortNames", "categories", "storageVersionHash"];
+    let places: Vec<_> = names.iter().map(|name| text.find(&format!("\"{name}\":")).unwrap()).collect();
+    assert!(places.is_sorted(), "{text}");
 }

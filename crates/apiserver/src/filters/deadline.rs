@@ -1,8 +1,9 @@
-//! Requests that are not long-running end in time.
+//! Requests that are not long-running end in time: the server's, or a shorter one that the client gives.
 
 use std::time::Duration;
 
 use api_types::status::StatusError;
+use component::flags::duration;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -30,7 +31,16 @@ impl Filter for Deadline {
         if request.long_running() {
             return next.run(request);
         }
-        let end = Instant::now() + self.0;
+        let asked = request.query.get("timeout").map(duration).transpose();
+        let own = match asked {
+            Ok(own) => own.filter(|own| !own.is_zero() && *own < self.0),
+            Err(_) => {
+                let text = request.query.get("timeout").unwrap_or_default();
+                let why = format!("invalid timeout specified in the request URL - time: invalid duration {text:?}");
+                return Box::pin(async move { respond::error(&StatusError::bad_request(why)) });
+            }
+        };
+        let end = Instant::now() + own.unwrap_or(self.0);
         request.http.extensions_mut().insert(EndsAt(end));
         let answer = tokio::time::timeout_at(end, next.run(request));
         Box::pin(async move {

@@ -9,6 +9,7 @@ mod inflight;
 mod negotiation;
 mod observation;
 mod panics;
+mod presentation;
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,8 @@ impl Chain {
         let filters: Vec<Option<Box<dyn Filter>>> = vec![
             // Sees every answer, those of the other filters too.
             always(observation::Observation::new(settings.metrics)),
+            // Whatever is answered, by filters too, is laid out and compressed as the client wants it.
+            always(presentation::Present),
             // Whatever goes wrong behind it is told in the client's own encoding.
             always(negotiation::EncodeErrors),
             // A bug in one request must not end the connection that carries others.

@@ -7,7 +7,10 @@ use http::header;
 use super::{Filter, Next};
 use crate::{
     catalogue::Request,
-    request::{Accept, Encoding, Verb, accept::Producible},
+    request::{
+        Accept, Encoding, Verb,
+        accept::{Producible, is_routable},
+    },
     serving::{Response, respond},
 };
 
@@ -20,6 +23,10 @@ impl Filter for Negotiate {
             return next.run(request);
         }
         let producible = producible(&request);
+        if !is_routable(request.header(&header::ACCEPT), &producible.media_types()) {
+            let refusal = StatusError::nothing_acceptable(&producible.media_types());
+            return Box::pin(async move { respond::error(&refusal) });
+        }
         match Accept::negotiate(request.header(&header::ACCEPT), producible) {
             Ok(accept) if request.info.verb != Verb::Watch || accept.encoding.streams() => {
                 request.accept = accept;

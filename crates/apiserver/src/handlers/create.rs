@@ -12,11 +12,11 @@ use super::{Answer, Call, body, table, with_warnings, write};
 use crate::{
     catalogue::{Answered, Asked, Endpoint, Request},
     registry::{
-        Change, Changed, Door, Made, Operation, Part, Registry, Review, Stored, Target, Write, Written,
+        Change, Changed, Door, Made, Operation, Part, Registry, Rest, Review, Stored, Target, Write, Written,
         decode::{Sent, Wanted, decode, decode_kind},
         review::decode_as,
     },
-    request::{Accept, Encoding, Form},
+    request::{Encoding, Form},
     serving::{Response, respond},
 };
 
@@ -26,24 +26,27 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     let decoded = decode(&call.rest.row, &sent, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     let written = call.registry().create(call.rest, &write, call.target().namespace, decoded.object).await?;
-    written_answer(request.accept, &written, write.warnings.into_inner())
+    written_answer(call.rest, &request, &written, write.warnings.into_inner())
 }
 
 /// The answer to a write that led to an object.
-pub(super) fn written_answer(accept: Accept, written: &Written, warnings: Vec<String>) -> Answer {
+pub(super) fn written_answer(rest: &Rest, request: &Request, written: &Written, warnings: Vec<String>) -> Answer {
     let code = match written.made {
         Made::Created => StatusCode::CREATED,
         Made::Changed => StatusCode::OK,
     };
-    Ok(with_warnings(object_answer(accept, code, written)?, warnings))
+    Ok(with_warnings(object_answer(rest, request, code, written.json.clone())?, warnings))
 }
 
-fn object_answer(accept: Accept, code: StatusCode, written: &Written) -> Result<Response, StatusError> {
-    let json = match accept.form {
-        Form::Metadata | Form::MetadataList => table::metadata_of(&written.json)?.into(),
-        Form::Object | Form::Table => written.json.clone(),
+/// An object that was written, as the client wants to see it.
+pub(super) fn object_answer(rest: &Rest, request: &Request, code: StatusCode, json: Bytes) -> Answer {
+    let json = match request.accept.form {
+        Form::Object => json,
+        Form::Metadata => table::metadata_of(&json, request.accept.version)?.into(),
+        Form::MetadataList => return Err(table::not_a_list(&rest.row)),
+        Form::Table => table::of_written(rest, &json, table::Options::of(request)?)?,
     };
-    Ok(respond::object(code, accept.encoding, json))
+    Ok(respond::object(code, request.accept.encoding, json))
 }
 
 /// What a write answers that leads to no object of its own.

@@ -1,12 +1,14 @@
 //! DELETE of an object, DELETE of a collection, and eviction.
 
-use std::num::NonZeroUsize;
-
 use api_types::{Object, StatusError, meta::DeleteOptions, policy};
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use http::{StatusCode, header};
 
-use super::{Answer, Call, body, create, selection, with_warnings, write};
+use super::{
+    Answer, Call, body, create,
+    list_options::{ListOptions, Use},
+    selection, with_warnings, write,
+};
 use crate::{
     catalogue::{Endpoint, Request},
     registry::{
@@ -14,6 +16,7 @@ use crate::{
         decode::{BodyType, Header, Wanted, decode_kind, decode_options},
         deletion::DeleteRequest,
         review::decode_as,
+        strategy::DeleteAnswer,
     },
     request::Query,
     serving::respond,
@@ -26,11 +29,17 @@ pub(super) async fn one(call: &Call<'_>, mut request: Request) -> Answer {
     let wanted = DeleteRequest::new(options)?;
     let write = delete_write(&request, dry_run)?;
     let deleted = call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
-    let (code, json) = match deleted {
-        Deleted::Marked(json) if cascade => (StatusCode::ACCEPTED, json),
-        Deleted::Gone(json) | Deleted::Marked(json) => (StatusCode::OK, json),
+    let response = match deleted {
+        Deleted::Gone(json) if call.rest.strategy.delete_answer() == DeleteAnswer::Status => {
+            respond::object(StatusCode::OK, request.accept.encoding, json)
+        }
+        Deleted::Gone(json) => create::object_answer(call.rest, &request, StatusCode::OK, json)?,
+        Deleted::Marked(json) => {
+            let code = if cascade { StatusCode::ACCEPTED } else { StatusCode::OK };
+            create::object_answer(call.rest, &request, code, json)?
+        }
     };
-    Ok(with_warnings(respond::object(code, request.accept.encoding, json), write.warnings.into_inner()))
+    Ok(with_warnings(response, write.warnings.into_inner()))
 }
 
 fn delete_write(request: &Request, dry_run: DryRun) -> Result<Write<'_>, StatusError> {
@@ -84,14 +93,12 @@ const PARALLEL: usize = 8;
 pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer {
     let (options, dry_run) = options(&mut request).await?;
     let wanted = DeleteRequest::new(options)?;
-    let limit = selection::integer(&request.query, "limit")?;
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).and_then(NonZeroUsize::new);
-    selection::integer(&request.query, "timeoutSeconds")?;
+    let options = ListOptions::read(&request.query, Use::List)?;
     let all = ListRequest {
         scope: call.rest.scope(call.target().namespace),
         selector: selection::selector(call.rest, &request.query, call.target())?,
         start_after: None,
-        limit,
+        limit: options.limit,
         at: At::Newest(Freshness::Consistent),
     };
     let listing = call.rest.cache().list(&all).await.map_err(|error| call.rest.store_error("", &error))?;

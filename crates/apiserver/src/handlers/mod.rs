@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod list_options;
 mod nonresource;
 mod part;
 mod patch;
@@ -21,10 +22,10 @@ mod watch;
 
 use std::sync::Arc;
 
-use api_types::{Resource, StatusError, rows};
+use api_types::{Resource, StatusError, Subresource, rows};
 use component::Daemon;
 use futures::future::BoxFuture;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 pub use component_status::ComponentStatuses;
 pub use connect::{KubeletClient, KubeletTls, Log, Of, Proxy, Session, Stream};
@@ -87,11 +88,18 @@ impl Api {
         match request.destination.clone() {
             Destination::Forward(forward) => forward.server.forward(request).await,
             Destination::Route { route, subresource } => match request.info.resource.take() {
+                _ if subresource.is_none() && request.method() == Method::HEAD => {
+                    Err(StatusError::method_not_allowed())
+                }
                 Some(place) if is_in_scope(&route.row, &place) => {
+                    check_names(&place)?;
                     self.resource(&route, subresource, place, request).await
                 }
-                _ => Ok(respond::page_not_found()),
+                _ => Err(StatusError::path_not_found()),
             },
+            Destination::Elsewhere if self.non_resource.serves_version_of(&request) => {
+                Err(StatusError::path_not_found())
+            }
             Destination::Elsewhere if request.info.resource.is_some() => Ok(respond::page_not_found()),
             Destination::Elsewhere => self.non_resource.answer(&request).await,
         }
@@ -111,11 +119,11 @@ impl Api {
                 let call = Call { registry, rest, place, ended: route.ended() };
                 match subresource {
                     None if whole => object(call, request).await,
-                    None => Ok(respond::page_not_found()),
+                    None => Err(StatusError::path_not_found()),
                     Some(position) => self::subresource(route, position, call, request).await,
                 }
             }
-            Backend::Answered(_) if !place.subresource.is_empty() => Ok(respond::page_not_found()),
+            Backend::Answered(_) if !place.subresource.is_empty() => Err(StatusError::path_not_found()),
             Backend::Answered(answered) => {
                 let asked = Asked { registry, row: &route.row, place };
                 answered_without_storage(&**answered, asked, request).await
@@ -131,6 +139,20 @@ fn is_in_scope(row: &Resource, place: &ResourcePath) -> bool {
         true => in_namespace || place.name.is_empty(),
         false => !in_namespace || row.is(&rows::NAMESPACES),
     }
+}
+
+/// Names must be such that they make a step of a path.
+fn check_names(place: &ResourcePath) -> Result<(), StatusError> {
+    for (what, name) in [("Namespace", &place.namespace), ("Name", &place.name)] {
+        let why = match name.as_str() {
+            "." | ".." => format!("may not be '{name}'"),
+            name if name.contains('/') => "may not contain '/'".to_owned(),
+            name if name.contains('%') => "may not contain '%'".to_owned(),
+            _ => continue,
+        };
+        return Err(StatusError::bad_request(format!("{what} parameter invalid: {name:?}: {why}")));
+    }
+    Ok(())
 }
 
 /// Requests about objects and collections.
@@ -166,12 +188,17 @@ fn supports(call: &Call<'_>, verb: &str) -> bool {
 /// Requests about subresources; the row says which there are, what can be done with them, and what answers.
 async fn subresource(route: &Route, position: usize, call: Call<'_>, request: Request) -> Answer {
     match route.subresource(position) {
-        None => Ok(respond::page_not_found()),
-        Some((row, endpoint)) if row.supports(request.info.verb.as_str()) || endpoint.takes(request.method()) => {
+        None => Err(StatusError::path_not_found()),
+        Some((row, endpoint)) if reads_or_writes(row, &request) || endpoint.takes(request.method()) => {
             endpoint.answer(&call, request).await
         }
         Some(_) => Err(StatusError::method_not_allowed()),
     }
+}
+
+/// Whether the request is one that the row knows. Nobody asks for headers alone.
+fn reads_or_writes(row: &Subresource, request: &Request) -> bool {
+    row.supports(request.info.verb.as_str()) && request.method() != Method::HEAD
 }
 
 /// Requests about what is not stored.

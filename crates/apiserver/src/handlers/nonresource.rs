@@ -1,11 +1,13 @@
 //! Paths that are no resources: health, version, metrics, discovery.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
+use api_types::StatusError;
 use component::{CancellationToken, KUBERNETES_VERSION};
 use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry as Metrics;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -13,6 +15,8 @@ use super::Answer;
 use crate::{
     authentication::{Issuing, service_account::discovery},
     catalogue::{Request, Served},
+    discovery::{Discovery, JSON},
+    request::accept::is_routable,
     serving::{Body, Response, respond},
     storage::Store,
 };
@@ -37,11 +41,24 @@ pub struct NonResource {
     pub address: String,
 }
 
-/// What is checked, in this order.
-const CHECKS: &[&str] = &["ping", "etcd", "poststarthook/bootstrap", "poststarthook/rbac/bootstrap-roles", "shutdown"];
+/// A check: its name, and the endpoints that look at it.
+type Check = (&'static str, &'static [&'static str]);
 
-/// `/livez` looks at less: a server that waits for its store must not be restarted for it.
-const LIVENESS: &[&str] = &["ping"];
+const ALL: &[&str] = &["healthz", "livez", "readyz"];
+const READY: &[&str] = &["readyz"];
+
+/// What is checked, in this order; upstream's names where it has one for the same.
+const CHECKS: &[Check] = &[
+    ("ping", ALL),
+    ("log", ALL),
+    ("etcd", ALL),
+    ("etcd-readiness", READY),
+    ("informer-sync", READY),
+    ("poststarthook/start-system-namespaces-controller", ALL),
+    ("poststarthook/bootstrap-controller", ALL),
+    ("poststarthook/rbac/bootstrap-roles", ALL),
+    ("shutdown", READY),
+];
 
 impl NonResource {
     /// Answers a request.
@@ -49,20 +66,40 @@ impl NonResource {
     /// # Errors
     /// 405 for methods that make no sense.
     pub async fn answer(&self, request: &Request) -> Answer {
-        let path = request.info.path.trim_end_matches('/');
+        let path = request.info.path.as_str();
         let endpoint = path.split('/').nth(1).unwrap_or_default();
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(respond::page_not_found());
+        // What upstream's router answers knows methods; everything else does not look at them.
+        match (path, endpoint) {
+            ("/", _) => Ok(self.index()),
+            (_, "healthz" | "readyz" | "livez") => Ok(self.health(endpoint, path, request).await),
+            ("/metrics", _) => Ok(self.metrics()),
+            (path, "openid" | ".well-known") => {
+                reads(request)?;
+                Ok(self.openid(path).unwrap_or_else(respond::page_not_found))
+            }
+            ("/version" | "/version/", _) => {
+                reads(request)?;
+                let accept = request.header(&header::ACCEPT);
+                if !is_routable(accept, &[JSON]) {
+                    return Err(StatusError::nothing_acceptable(&[JSON]));
+                }
+                Ok(respond::json(StatusCode::OK, Body::from(version())))
+            }
+            ("/apis" | "/apis/", _) | (_, "openapi") => {
+                Ok(self.document(request).unwrap_or_else(respond::page_not_found))
+            }
+            _ => match self.document(request) {
+                Some(document) => reads(request).map(|()| document),
+                None => Ok(respond::page_not_found()),
+            },
         }
-        match endpoint {
-            "healthz" | "readyz" | "livez" => Ok(self.health(endpoint, path, request).await),
-            // Who may ask is decided by the whole path, so what is answered is, too.
-            "version" if request.info.path == "/version" => Ok(respond::json(StatusCode::OK, Body::from(version()))),
-            "metrics" if request.info.path == "/metrics" => Ok(self.metrics()),
-            "openid" | ".well-known" => Ok(self.openid(&request.info.path).unwrap_or_else(respond::page_not_found)),
-            "" => Ok(self.index()),
-            _ => Ok(self.document(request).unwrap_or_else(respond::page_not_found)),
-        }
+    }
+
+    /// Whether the path lies in a group version that is served, where errors are told in objects.
+    pub fn serves_version_of(&self, request: &Request) -> bool {
+        let Some(place) = &request.info.resource else { return false };
+        let root = if place.group.is_empty() { "api" } else { "apis" };
+        self.served.load().discovery().knows(&format!("/{root}/{}", place.api_version()))
     }
 
     fn document(&self, request: &Request) -> Option<Response> {
@@ -71,14 +108,16 @@ impl NonResource {
         let described = catalogue.discovery().serve(path, request.headers());
         let reply = described.or_else(|| catalogue.openapi().serve(path, request.headers()))?;
         let document = reply.document;
-        let body = if reply.status == StatusCode::OK { Body::Full(document.body) } else { Body::Empty };
+        let body = if reply.status == StatusCode::OK { Body::Full(document.body.clone()) } else { Body::Empty };
         let media_type = HeaderValue::from_static(document.content_type);
         let mut response = respond::with_type(reply.status, media_type, body);
         let headers = response.headers_mut();
-        headers.insert(header::ETAG, document.etag);
+        headers.insert(header::ETAG, document.etag.clone());
         headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        // Clients keep what they got, and ask whether it is still right.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        if Discovery::is_aggregated(&document) {
+            // Clients keep what they got, and ask whether it is still right.
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        }
         if let Some(encoding) = document.encoding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
@@ -116,44 +155,59 @@ impl NonResource {
     }
 
     async fn health(&self, endpoint: &str, path: &str, request: &Request) -> Response {
-        let one = path.strip_prefix('/').and_then(|path| path.strip_prefix(endpoint)).unwrap_or_default();
-        let checks = if endpoint == "livez" { LIVENESS } else { CHECKS };
-        if let Some(name) = one.strip_prefix('/') {
-            return match checks.contains(&name) {
+        let mut checks = CHECKS.iter().filter(|(_, endpoints)| endpoints.contains(&endpoint)).map(|(name, _)| *name);
+        let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(endpoint)).unwrap_or_default();
+        if let Some(name) = rest.strip_prefix('/').filter(|name| !name.is_empty()) {
+            return match checks.any(|check| check == name) {
                 true => verdict(self.check(name).await),
                 false => respond::page_not_found(),
             };
         }
-        let excluded: Vec<&str> = request.query.all("exclude").collect();
-        let (mut report, mut failed) = (String::new(), Vec::new());
-        for name in checks.iter().filter(|name| !excluded.contains(name)) {
+        let mut excluded: BTreeSet<&str> = request.query.all("exclude").collect();
+        let (mut report, mut failed) = (String::new(), false);
+        for name in checks {
+            if excluded.remove(name) {
+                report.push_str(&format!("[+]{name} excluded: ok\n"));
+                continue;
+            }
             match self.check(name).await {
                 Ok(()) => report.push_str(&format!("[+]{name} ok\n")),
                 Err(why) => {
                     tracing::info!(check = name, why, "health check failed");
                     report.push_str(&format!("[-]{name} failed: reason withheld\n"));
-                    failed.push(*name);
+                    failed = true;
                 }
             }
         }
-        match (failed.is_empty(), request.query.contains("verbose")) {
-            (true, false) => respond::text(StatusCode::OK, "ok"),
-            (true, true) => respond::text(StatusCode::OK, format!("{report}{endpoint} check passed\n")),
-            (false, _) => {
-                respond::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{endpoint} check failed\n"))
-            }
+        if !excluded.is_empty() {
+            let names: Vec<String> = excluded.iter().map(|name| format!("{name:?}")).collect();
+            let names = names.join(", ");
+            report.push_str(&format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
+        }
+        match (failed, request.query.contains("verbose")) {
+            (false, false) => respond::text(StatusCode::OK, "ok"),
+            (false, true) => respond::text(StatusCode::OK, format!("{report}{endpoint} check passed\n")),
+            (true, _) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{endpoint} check failed\n")),
         }
     }
 
     async fn check(&self, name: &str) -> Result<(), String> {
         match name {
-            "etcd" => self.store.current_revision().await.map(drop).map_err(|error| error.to_string()),
-            "shutdown" if self.shutdown.is_cancelled() => Err("the server is shutting down".into()),
-            "poststarthook/bootstrap" if !*self.started.borrow() => Err("not finished".into()),
+            "etcd" | "etcd-readiness" => {
+                self.store.current_revision().await.map(drop).map_err(|error| error.to_string())
+            }
+            "shutdown" if self.shutdown.is_cancelled() => Err("process is shutting down".into()),
+            "informer-sync" if !*self.started.borrow() => Err("informers not started yet".into()),
             "poststarthook/rbac/bootstrap-roles" if !*self.roles.borrow() => Err("not finished".into()),
+            name if name.starts_with("poststarthook/") && !*self.started.borrow() => Err("not finished".into()),
             _ => Ok(()),
         }
     }
+}
+
+/// What only reads.
+fn reads(request: &Request) -> Result<(), StatusError> {
+    if request.method() == Method::GET { Ok(()) } else { Err(StatusError::method_not_allowed()) }
 }
 
 fn verdict(result: Result<(), String>) -> Response {
@@ -163,22 +217,45 @@ fn verdict(result: Result<(), String>) -> Response {
     }
 }
 
-fn version() -> Vec<u8> {
-    let (major, minor) =
-        KUBERNETES_VERSION.trim_start_matches('v').split_once('.').unwrap_or((KUBERNETES_VERSION, "0"));
-    let minor = minor.split('.').next().unwrap_or_default();
-    let version = json!({
-        "major": major,
-        "minor": minor,
-        "gitVersion": KUBERNETES_VERSION,
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "",
-        "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
-    });
-    version.to_string().into_bytes()
+/// What `/version` tells, its fields in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    major: &'static str,
+    minor: &'static str,
+    emulation_major: &'static str,
+    emulation_minor: &'static str,
+    min_compatibility_major: &'static str,
+    min_compatibility_minor: String,
+    git_version: &'static str,
+    git_commit: &'static str,
+    git_tree_state: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    compiler: &'static str,
+    platform: String,
+}
+
+fn version() -> String {
+    let (major, rest) = KUBERNETES_VERSION.trim_start_matches('v').split_once('.').unwrap_or((KUBERNETES_VERSION, "0"));
+    let minor = rest.split('.').next().unwrap_or_default();
+    let before = minor.parse().map_or(0, |minor: u32| minor.saturating_sub(1));
+    let version = Version {
+        major,
+        minor,
+        emulation_major: major,
+        emulation_minor: minor,
+        min_compatibility_major: major,
+        min_compatibility_minor: before.to_string(),
+        git_version: KUBERNETES_VERSION,
+        git_commit: "",
+        git_tree_state: "clean",
+        build_date: "1970-01-01T00:00:00Z",
+        go_version: "",
+        compiler: "rustc",
+        platform: format!("{}/{}", std::env::consts::OS, architecture()),
+    };
+    serde_json::to_string_pretty(&version).unwrap_or_default()
 }
 
 /// Go's name for the machine's architecture, which clients expect.

@@ -3,18 +3,14 @@
 use std::num::{IntErrorKind, ParseIntError};
 
 use api_types::{
-    GroupResource, StatusError,
-    field::{FieldError, Path},
+    StatusError,
     selector::{self, Labels},
 };
 
 use crate::{
     registry::{Rest, Target},
     request::Query,
-    storage::{
-        Revision,
-        cache::{Entry, Freshness, Requirement, Selector},
-    },
+    storage::cache::{Entry, Requirement, Selector},
 };
 
 struct EntryLabels<'a>(&'a Entry);
@@ -112,35 +108,12 @@ fn source(rest: &Rest, field: &str) -> Source {
     }
 }
 
-/// How fresh a get, or a list without `resourceVersionMatch`, has to be.
-///
-/// # Errors
-/// 400 when the resource version is no number.
-pub(super) fn freshness(query: &Query) -> Result<Freshness, StatusError> {
-    Ok(match query.get("resourceVersion") {
-        None => Freshness::Consistent,
-        Some("0") => Freshness::Any,
-        Some(text) => Freshness::AtLeast(revision(text)?),
-    })
-}
-
-/// A resource version as the store counts.
-///
-/// # Errors
-/// 400 when it is no number.
-pub(super) fn revision(text: &str) -> Result<Revision, StatusError> {
-    text.parse().map(Revision).map_err(|_| {
-        let error = FieldError::invalid(&Path::new("resourceVersion"), text, "strconv.ParseUint: invalid syntax");
-        StatusError::bad_request(format!("invalid resource version: {error}"))
-    })
-}
-
 /// A number in the query, as Go reads it.
 ///
 /// # Errors
 /// 400 when it is no number, or one beyond 64 bits.
 pub(super) fn integer(query: &Query, name: &str) -> Result<Option<i64>, StatusError> {
-    query.get(name).map(number).transpose()
+    query.first(name).map(number).transpose()
 }
 
 /// A number in Go's words when it is none.
@@ -152,9 +125,4 @@ pub(super) fn number(text: &str) -> Result<i64, StatusError> {
         };
         StatusError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
     })
-}
-
-/// 422 about the options of a list or watch.
-pub(super) fn invalid_options(error: FieldError) -> StatusError {
-    StatusError::invalid(GroupResource::new("meta.k8s.io", "ListOptions"), "", &[error])
 }

@@ -1,41 +1,79 @@
 //! Tables, which `kubectl get` prints, and objects reduced to their metadata.
 
-use api_types::{StatusError, object::Column};
+use api_types::{
+    Resource, StatusError,
+    field::{FieldError, Path},
+    object::Column,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::list::ListMeta;
 use crate::{
+    catalogue::Request,
     registry::{Rest, Stored},
-    request::Query,
+    request::{Form, MetaVersion},
     storage::{
         Item, Revision,
-        cache::{Bookmark, Entry},
+        cache::{Bookmark, Entry, Mark},
     },
 };
 
 /// What a row carries besides its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IncludeObject {
+enum IncludeObject {
     None,
     Metadata,
     Object,
 }
 
-impl IncludeObject {
-    /// Reads `includeObject`.
+/// How a Table is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// What rows carry.
+    include: IncludeObject,
+    /// The version of tables, and of the bare metadata in rows.
+    pub version: MetaVersion,
+}
+
+impl Options {
+    /// Reads what a request says; nothing of it matters where no Table is wanted.
     ///
     /// # Errors
     /// 400 for a value that is not known.
-    pub(super) fn of(query: &Query) -> Result<Self, StatusError> {
-        match query.get("includeObject") {
-            None | Some("Metadata") => Ok(Self::Metadata),
-            Some("None") => Ok(Self::None),
-            Some("Object") => Ok(Self::Object),
-            Some(other) => Err(StatusError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
-        }
+    pub(super) fn of(request: &Request) -> Result<Self, StatusError> {
+        let version = request.accept.version;
+        let wanted = request.query.get("includeObject").filter(|_| request.accept.form == Form::Table);
+        let include = match wanted {
+            None | Some("Metadata") => IncludeObject::Metadata,
+            Some("None") => IncludeObject::None,
+            Some("Object") => IncludeObject::Object,
+            Some(other) => {
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = FieldError::invalid(&Path::new("includeObject"), other, why);
+                let message = format!("Unable to convert to Table as requested: {error}");
+                return Err(StatusError::bad_request(message));
+            }
+        };
+        Ok(Self { include, version })
     }
+}
+
+/// The name of a row's type in upstream's code, which some messages tell.
+pub(super) fn go_type(row: &Resource) -> String {
+    let package = match row.group.split('.').next() {
+        None | Some("" | "events") => "core",
+        Some(first) => first,
+    };
+    format!("*{package}.{}", row.kind)
+}
+
+/// That a single object has no list of metadata.
+pub(super) fn not_a_list(row: &Resource) -> StatusError {
+    let kind = go_type(row);
+    let why = format!("you requested PartialObjectMetadataList, but the requested object is not a list ({kind})");
+    StatusError::no_such_representation(why)
 }
 
 /// Whether a Table carries its columns.
@@ -49,7 +87,6 @@ pub(super) enum Heading {
 #[derive(Serialize)]
 pub(super) struct Row {
     cells: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<Box<RawValue>>,
 }
 
@@ -78,40 +115,42 @@ pub(super) fn columns(columns: &[Column]) -> Vec<Value> {
 }
 
 /// The rows of some objects, in their order; none for what cannot be shown.
-pub(super) async fn rows(
-    rest: &Rest,
-    items: &[&Item],
-    include: IncludeObject,
-) -> Result<Vec<Option<Row>>, StatusError> {
+pub(super) async fn rows(rest: &Rest, items: &[&Item], options: Options) -> Result<Vec<Option<Row>>, StatusError> {
     let mut rows = Vec::with_capacity(items.len());
     for batch in items.chunks(rest.batch()) {
         let stored = rest.read_each(batch).await?;
-        let shown = |(stored, item): (Option<Stored>, &&Item)| rest.shown(item, row(rest, &stored?, item, include));
+        let shown = |(stored, item): (Option<Stored>, &&Item)| rest.shown(item, row(rest, &stored?, item, options));
         rows.extend(stored.into_iter().zip(batch).map(shown));
     }
     Ok(rows)
 }
 
-fn row(rest: &Rest, stored: &Stored, item: &Item, include: IncludeObject) -> Result<Row, StatusError> {
+fn row(rest: &Rest, stored: &Stored, item: &Item, options: Options) -> Result<Row, StatusError> {
     let cells = rest.row.ops.cells(&*stored.object)?;
     let raw = |json: Vec<u8>| -> Result<Box<RawValue>, StatusError> {
         let text = String::from_utf8(json).map_err(StatusError::internal)?;
         RawValue::from_string(text).map_err(StatusError::internal)
     };
-    let object = match include {
+    let object = match options.include {
         IncludeObject::None => None,
-        IncludeObject::Metadata => Some(raw(metadata_of(&rest.show(stored, item)?)?)?),
+        IncludeObject::Metadata => Some(raw(metadata_of(&rest.show(stored, item)?, options.version)?)?),
         IncludeObject::Object => Some(raw(rest.show(stored, item)?.to_vec())?),
     };
     Ok(Row { cells, object })
 }
 
-fn encode(rest: &Rest, meta: &ListMeta, rows: Vec<Row>, heading: Heading) -> Result<Bytes, StatusError> {
+fn encode(
+    rest: &Rest,
+    meta: &ListMeta,
+    rows: Vec<Row>,
+    (options, heading): (Options, Heading),
+) -> Result<Bytes, StatusError> {
     let column_definitions = match heading {
         Heading::Due => columns(rest.row.ops.columns()),
         Heading::Sent => Vec::new(),
     };
-    let table = Table { kind: "Table", api_version: "meta.k8s.io/v1", metadata: meta, column_definitions, rows };
+    let table =
+        Table { kind: "Table", api_version: options.version.api_version(), metadata: meta, column_definitions, rows };
     serde_json::to_vec(&table).map(Bytes::from).map_err(StatusError::internal)
 }
 
@@ -120,28 +159,46 @@ pub(super) async fn of_list(
     rest: &Rest,
     items: &[&Item],
     meta: &ListMeta,
-    include: IncludeObject,
+    options: Options,
 ) -> Result<Bytes, StatusError> {
-    let rows = rows(rest, items, include).await?.into_iter().flatten().collect();
-    encode(rest, meta, rows, Heading::Due)
+    let rows = rows(rest, items, options).await?.into_iter().flatten().collect();
+    encode(rest, meta, rows, (options, Heading::Due))
 }
 
 /// A Table of one object.
-pub(super) async fn of_one(rest: &Rest, entry: &Entry, include: IncludeObject) -> Result<Bytes, StatusError> {
+pub(super) async fn of_one(rest: &Rest, entry: &Entry, options: Options) -> Result<Bytes, StatusError> {
     let stored = rest.read(entry.item()).await?;
-    let row = row(rest, &stored, entry.item(), include)?;
-    encode(rest, &ListMeta::at(entry.revision()), vec![row], Heading::Due)
+    let row = row(rest, &stored, entry.item(), options)?;
+    encode(rest, &ListMeta::at(entry.revision()), vec![row], (options, Heading::Due))
+}
+
+/// A Table of one object as it was written, in JSON.
+pub(super) fn of_written(rest: &Rest, json: &[u8], options: Options) -> Result<Bytes, StatusError> {
+    let object = rest.row.ops.decode_trusted(json).map_err(StatusError::internal)?;
+    let cells = rest.row.ops.cells(&*object)?;
+    let shown = match options.include {
+        IncludeObject::None => None,
+        IncludeObject::Metadata => Some(metadata_of(json, options.version)?),
+        IncludeObject::Object => Some(json.to_vec()),
+    };
+    let raw = |json: Vec<u8>| {
+        let text = String::from_utf8(json).map_err(StatusError::internal)?;
+        RawValue::from_string(text).map_err(StatusError::internal)
+    };
+    let row = Row { cells, object: shown.map(raw).transpose()? };
+    let version = object.meta().resource_version.as_deref().and_then(|version| version.parse().ok());
+    encode(rest, &ListMeta::at(Revision(version.unwrap_or(0))), vec![row], (options, Heading::Due))
 }
 
 /// A Table of one row that a watch tells of.
-pub(super) fn of_row(rest: &Rest, revision: Revision, row: Row, heading: Heading) -> Result<Bytes, StatusError> {
-    encode(rest, &ListMeta::at(revision), vec![row], heading)
+pub(super) fn of_row(rest: &Rest, revision: Revision, row: Row, how: (Options, Heading)) -> Result<Bytes, StatusError> {
+    encode(rest, &ListMeta::at(revision), vec![row], how)
 }
 
 /// A bookmark as a Table with one row that has metadata only.
-pub(super) fn bookmark(rest: &Rest, bookmark: &Bookmark, ends_initial_events: bool, heading: Heading) -> Bytes {
+pub(super) fn bookmark(rest: &Rest, bookmark: &Bookmark, options: Options, heading: Heading) -> Bytes {
     let mut metadata = json!({"resourceVersion": bookmark.revision.to_string()});
-    if ends_initial_events {
+    if bookmark.mark == Mark::InitialEventsEnd {
         metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
     let object = json!({"kind": rest.row.kind, "apiVersion": rest.row.api_version(), "metadata": metadata});
@@ -151,7 +208,7 @@ pub(super) fn bookmark(rest: &Rest, bookmark: &Bookmark, ends_initial_events: bo
     };
     let table = json!({
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": options.version.api_version(),
         "metadata": {"resourceVersion": bookmark.revision.to_string()},
         "columnDefinitions": column_definitions,
         "rows": [{"cells": [], "object": object}],
@@ -163,8 +220,8 @@ pub(super) fn bookmark(rest: &Rest, bookmark: &Bookmark, ends_initial_events: bo
 ///
 /// # Errors
 /// When the JSON has no metadata.
-pub(super) fn metadata_of(object: &[u8]) -> Result<Vec<u8>, StatusError> {
-    partial(object, "PartialObjectMetadata", "meta.k8s.io/v1")
+pub(super) fn metadata_of(object: &[u8], version: MetaVersion) -> Result<Vec<u8>, StatusError> {
+    partial(object, "PartialObjectMetadata", version.api_version())
 }
 
 /// An object in JSON, reduced to its metadata, under this kind.

@@ -2,39 +2,41 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use super::{Answer, Call, selection, table};
+use super::{
+    Answer, Call,
+    list_options::{ListOptions, Use, revision},
+    selection, table,
+};
 use crate::{
     catalogue::Request,
     protobuf::Encoder,
     registry::Rest,
-    request::{Encoding, Form, Query},
+    request::{Encoding, Form},
     serving::{Body, BodyError, Response, respond},
     storage::{
         Item, StoreError,
-        cache::{Bookmark, Bookmarks, Change, ChangeKind, Delivery, Freshness, Mark, Start, WatchRequest, Watcher},
+        cache::{Bookmark, Bookmarks, Change, ChangeKind, Delivery, Freshness, Start, WatchRequest, Watcher},
     },
 };
-use api_types::{
-    StatusError,
-    field::{FieldError, Path},
-};
+use api_types::StatusError;
 use bytes::{BufMut, Bytes, BytesMut};
 use component::CancellationToken;
 use futures::{StreamExt, stream};
 
 pub(super) async fn answer(call: &Call<'_>, request: &Request) -> Answer {
+    let options = ListOptions::read(&request.query, Use::Watch)?;
     let wanted = WatchRequest {
         scope: call.rest.scope(call.target().namespace),
         selector: selection::selector(call.rest, &request.query, call.target())?,
-        start: start(&request.query)?,
-        bookmarks: if request.query.flag("allowWatchBookmarks") { Bookmarks::Send } else { Bookmarks::Omit },
-        timeout: Some(timeout(&request.query)?),
+        start: start(&options)?,
+        bookmarks: if options.bookmarks { Bookmarks::Send } else { Bookmarks::Omit },
+        timeout: Some(timeout(&options)),
     };
     let encoding = request.accept.encoding;
     let frames = Frames {
         encoding,
         form: request.accept.form,
-        include: table::IncludeObject::of(&request.query)?,
+        options: table::Options::of(request)?,
         heading: table::Heading::Due,
         rest: call.rest.clone(),
     };
@@ -72,37 +74,15 @@ fn error_frame(error: &StatusError) -> Bytes {
     frame.freeze()
 }
 
-fn start(query: &Query) -> Result<Start, StatusError> {
-    let forbidden =
-        |field: &str, why: &str| Err(selection::invalid_options(FieldError::forbidden(&Path::new(field), why)));
-    let rule = query.get("resourceVersionMatch");
-    let initial_events = query.get("sendInitialEvents").map(|text| text == "true" || text == "1");
-    match (initial_events, rule) {
-        (None, Some(_)) => forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
-        (Some(_), None) => {
-            forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+/// Where a watch begins that has been checked.
+fn start(options: &ListOptions) -> Result<Start, StatusError> {
+    match options.initial_events {
+        Some(true) => {
+            let freshness = options.freshness()?;
+            Ok(if options.bookmarks { Start::StateThenBookmark(freshness) } else { Start::State(freshness) })
         }
-        (Some(_), Some(rule)) if rule != "NotOlderThan" => {
-            let path = Path::new("resourceVersionMatch");
-            Err(selection::invalid_options(FieldError::not_supported(&path, rule, &["NotOlderThan"])))
-        }
-        (Some(true), _) => {
-            let freshness = selection::freshness(query)?;
-            let marked = query.flag("allowWatchBookmarks");
-            Ok(if marked { Start::StateThenBookmark(freshness) } else { Start::State(freshness) })
-        }
-        (Some(false), _) => match query.get("resourceVersion") {
-            None | Some("0") => Ok(Start::Now(Freshness::Consistent)),
-            Some(text) => selection::revision(text).map(Start::After),
-        },
-        (None, None) => match query.get("resourceVersion") {
-            None => Ok(Start::State(Freshness::Consistent)),
-            Some("0") => Ok(Start::State(Freshness::Any)),
-            Some(text) => selection::revision(text).map(Start::After),
-        },
+        _ if matches!(&*options.version, "" | "0") => Ok(Start::Now(Freshness::Consistent)),
+        _ => revision(&options.version).map(Start::After),
     }
 }
 
@@ -110,11 +90,11 @@ fn start(query: &Query) -> Result<Start, StatusError> {
 const MIN_TIMEOUT: u64 = 1800;
 
 /// As long as the client asks; what is negative has ended already.
-fn timeout(query: &Query) -> Result<Duration, StatusError> {
-    let seconds = selection::integer(query, "timeoutSeconds")?.unwrap_or(0);
+fn timeout(options: &ListOptions) -> Duration {
+    let seconds = options.timeout.unwrap_or(0);
     // Spread, so that the clients of a restarted server do not come back all at once for ever.
     let spread = || MIN_TIMEOUT + rand::random_range(0..MIN_TIMEOUT);
-    Ok(Duration::from_secs(if seconds == 0 { spread() } else { u64::try_from(seconds).unwrap_or(0) }))
+    Duration::from_secs(if seconds == 0 { spread() } else { u64::try_from(seconds).unwrap_or(0) })
 }
 
 /// What turns deliveries into frames.
@@ -122,7 +102,7 @@ struct Frames {
     rest: Arc<Rest>,
     encoding: Encoding,
     form: Form,
-    include: table::IncludeObject,
+    options: table::Options,
     /// The first Table of a watch carries the columns.
     heading: table::Heading,
 }
@@ -182,7 +162,7 @@ impl Frames {
         let object = change.entry.json_at(change.revision);
         let partial = match self.form {
             Form::Object => table::partial(&object, &self.rest.row.kind, &self.rest.row.api_version()),
-            _ => table::metadata_of(&object),
+            _ => table::metadata_of(&object, self.options.version),
         };
         Some(change.line(&partial.ok()?))
     }
@@ -190,10 +170,12 @@ impl Frames {
     fn bookmark(&mut self, bookmark: &Bookmark) -> Bytes {
         match self.form {
             Form::Object => bookmark.frame(&self.rest.row.api_version(), &self.rest.row.kind),
-            Form::Metadata | Form::MetadataList => bookmark.frame("meta.k8s.io/v1", "PartialObjectMetadata"),
+            Form::Metadata | Form::MetadataList => {
+                bookmark.frame(self.options.version.api_version(), "PartialObjectMetadata")
+            }
             Form::Table => {
                 let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
-                table::bookmark(&self.rest, bookmark, bookmark.mark == Mark::InitialEventsEnd, heading)
+                table::bookmark(&self.rest, bookmark, self.options, heading)
             }
         }
     }
@@ -214,14 +196,14 @@ impl Frames {
 
     async fn show_batch(&self, items: &[&Item]) -> Result<Vec<Option<Shown>>, StatusError> {
         if self.form == Form::Table {
-            let rows = table::rows(&self.rest, items, self.include).await?;
+            let rows = table::rows(&self.rest, items, self.options).await?;
             return Ok(rows.into_iter().map(|row| row.map(Shown::Row)).collect());
         }
         let objects = self.rest.present_each(items).await?;
         let shown = |(object, item): (Option<Bytes>, &&Item)| match self.form {
             Form::Object | Form::Table => object.map(Shown::Json),
             Form::Metadata | Form::MetadataList => {
-                let partial = self.rest.shown(item, table::metadata_of(&object?))?;
+                let partial = self.rest.shown(item, table::metadata_of(&object?, self.options.version))?;
                 Some(Shown::Json(partial.into()))
             }
         };
@@ -234,7 +216,7 @@ impl Frames {
             Ok(Some(Shown::Json(json))) => Some(change.line(&json)),
             Ok(Some(Shown::Row(row))) => {
                 let heading = std::mem::replace(&mut self.heading, table::Heading::Sent);
-                let table = table::of_row(&self.rest, change.revision, row, heading);
+                let table = table::of_row(&self.rest, change.revision, row, (self.options, heading));
                 Some(table.map_or_else(|error| error_frame(&error), |table| change.line(&table)))
             }
             Ok(None) => self.last_words(change),

@@ -1,11 +1,13 @@
 //! JSON as text: finding, comparing and replacing parts of it without decoding it.
 
 mod cursor;
+mod indent;
 mod raw;
 mod syntax;
 mod unquote;
 
 pub use cursor::{Cursor, Malformed, Scalar};
+pub use indent::Indenter;
 pub use raw::Raw;
 pub use syntax::fault;
 

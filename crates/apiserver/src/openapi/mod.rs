@@ -41,7 +41,7 @@ pub struct OpenApi {
 }
 
 impl OpenApi {
-    /// Documents for these rows, of a server of this version (such as `v1.36.0`). Builds nothing yet.
+    /// Documents for these rows, of a server of this version (such as `v1.36.2`). Builds nothing yet.
     #[must_use]
     pub fn new(rows: Vec<Arc<Resource>>, version: &str) -> Self {
         Self {

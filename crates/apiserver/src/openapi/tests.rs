@@ -21,7 +21,7 @@ fn get(openapi: &OpenApi, path: &str) -> Value {
 }
 
 fn openapi() -> OpenApi {
-    OpenApi::new(crate::resources::rows(), "v1.36.0")
+    OpenApi::new(crate::resources::rows(), "v1.36.2")
 }
 
 /// Every reference in `value`.
@@ -166,7 +166,7 @@ fn a_kind_that_brings_its_schema_is_described() {
         ops: Ops::Owned(Arc::new(kind)),
         ..api_types::rows::CONFIG_MAPS.clone()
     };
-    let openapi = OpenApi::new(vec![Arc::new(row)], "v1.36.0");
+    let openapi = OpenApi::new(vec![Arc::new(row)], "v1.36.2");
     let document = get(&openapi, "/openapi/v3/apis/example.com/v1");
     let schemas = &document["components"]["schemas"];
     assert_eq!(schemas["com.example.v1.Widget"]["properties"]["spec"], json!({"type": "object"}));

@@ -18,6 +18,37 @@ pub enum Form {
     MetadataList,
 }
 
+/// The version of `meta.k8s.io` in which tables and bare metadata are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetaVersion {
+    /// `v1`.
+    #[default]
+    V1,
+    /// `v1beta1`, of old clients.
+    V1beta1,
+}
+
+impl MetaVersion {
+    /// Group and version, as `apiVersion` has them.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
+/// Whether JSON is laid out for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Without needless white space.
+    #[default]
+    Dense,
+    /// Indented.
+    Pretty,
+}
+
 /// How an answer is written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
@@ -80,6 +111,10 @@ impl Producible {
 pub struct Accept {
     /// The representation.
     pub form: Form,
+    /// The version of the representation, where that is not the object itself.
+    pub version: MetaVersion,
+    /// Whether JSON is indented because the media type says so.
+    pub layout: Layout,
     /// How it is written down.
     pub encoding: Encoding,
 }
@@ -108,12 +143,22 @@ impl Accept {
     }
 
     fn of_clause(clause: &Clause<'_>, producible: Producible) -> Option<Self> {
-        let form = clause.form()?;
+        let (form, version) = clause.form()?;
         let mut encodings = producible.encodings().iter().copied().filter(|encoding| clause.names(*encoding));
         // A Table has no protobuf.
         let encoding = encodings.find(|encoding| form != Form::Table || *encoding != Encoding::Protobuf)?;
-        Some(Self { form, encoding })
+        let layout = if clause.parameter("pretty") == Some("1") { Layout::Pretty } else { Layout::Dense };
+        Some(Self { form, version, layout, encoding })
     }
+}
+
+/// Whether a header names one of these media types at all, as upstream's router wants it before anything is settled: it
+/// knows no `application/*`.
+#[must_use]
+pub fn is_routable(header: Option<&str>, media_types: &[&str]) -> bool {
+    let Some(header) = header.filter(|header| !header.is_empty()) else { return true };
+    let mut named = header.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim_matches(' '));
+    named.any(|name| name == "*/*" || media_types.contains(&name))
 }
 
 /// One media type of the header.
@@ -153,20 +198,27 @@ impl<'a> Clause<'a> {
         }
     }
 
-    /// What representation it names; `None` when that cannot be produced.
-    fn form(&self) -> Option<Form> {
-        let find = |wanted| self.parameters.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-        if find("stream").is_some_and(|stream| stream != "watch") {
+    fn parameter(&self, wanted: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+    }
+
+    /// What representation it names, in which version; `None` when that cannot be produced.
+    fn form(&self) -> Option<(Form, MetaVersion)> {
+        if self.parameter("stream").is_some_and(|stream| stream != "watch") {
             return None;
         }
-        let form = match find("as") {
-            None => return Some(Form::Object),
+        let form = match self.parameter("as") {
+            None => return Some((Form::Object, MetaVersion::V1)),
             Some("Table") => Form::Table,
             Some("PartialObjectMetadata") => Form::Metadata,
             Some("PartialObjectMetadataList") => Form::MetadataList,
             Some(_) => return None,
         };
-        ((find("g"), find("v")) == (Some("meta.k8s.io"), Some("v1"))).then_some(form)
+        match (self.parameter("g"), self.parameter("v")) {
+            (Some("meta.k8s.io"), Some("v1")) => Some((form, MetaVersion::V1)),
+            (Some("meta.k8s.io"), Some("v1beta1")) => Some((form, MetaVersion::V1beta1)),
+            _ => None,
+        }
     }
 
     /// Upstream's order, which is none: a more specific type also goes before one that is wanted more.
@@ -196,9 +248,9 @@ mod tests {
 
     #[test]
     fn the_best_producible_type_wins() {
-        let object = |encoding| Ok(Accept { form: Form::Object, encoding });
-        let json = |form| Ok(Accept { form, encoding: Encoding::Json });
-        let protobuf = |form| Ok(Accept { form, encoding: Encoding::Protobuf });
+        let object = |encoding| Ok(Accept { encoding, ..Accept::default() });
+        let json = |form| Ok(Accept { form, ..Accept::default() });
+        let protobuf = |form| Ok(Accept { form, encoding: Encoding::Protobuf, ..Accept::default() });
         let cases = [
             ("", object(Encoding::Json)),
             ("*/*", object(Encoding::Json)),
@@ -213,7 +265,12 @@ mod tests {
             ("application/json;stream=other", Err(NotAcceptable)),
             ("application/yaml", object(Encoding::Yaml)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", json(Form::Table)),
-            ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", json(Form::Object)),
+            (
+                "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+                Ok(Accept { form: Form::Table, version: MetaVersion::V1beta1, ..Accept::default() }),
+            ),
+            ("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", json(Form::Object)),
+            ("application/json;pretty=1", Ok(Accept { layout: Layout::Pretty, ..Accept::default() })),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", json(Form::Object)),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(NotAcceptable)),
             (

@@ -4,7 +4,7 @@ pub mod accept;
 pub mod info;
 pub mod query;
 
-pub use accept::{Accept, Encoding, Form};
+pub use accept::{Accept, Encoding, Form, Layout, MetaVersion};
 pub use component::{
     auth::{User, user},
     serve::Peer,

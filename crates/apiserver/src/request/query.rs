@@ -16,14 +16,20 @@ pub enum Plus {
 }
 
 impl Query {
-    /// Reads the text after the `?`. Text that cannot be decoded is kept as it is.
+    /// Reads the text after the `?`. Parameters that cannot be decoded are passed over, as Go does.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty() && is_sound(pair)).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (percent_decode(name, Plus::Space), percent_decode(value, Plus::Space))
         });
         Self(pairs.collect())
+    }
+
+    /// The first value of a parameter, though it may be empty.
+    #[must_use]
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The first value of a parameter; `None` when it is absent or empty, which upstream does not tell apart.
@@ -46,9 +52,17 @@ impl Query {
     /// A boolean parameter as upstream reads it: absent, `0` and `false` are false, everything else is true.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
-        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+        self.first(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
+}
+
+/// Whether every `%` is followed by two hexadecimal digits. A semicolon separates nothing, and is not taken for a part.
+fn is_sound(pair: &str) -> bool {
+    let escapes = pair.split('%').skip(1).all(|rest| match rest.as_bytes() {
+        [high, low, ..] => hex(*high).is_some() && hex(*low).is_some(),
+        _ => false,
+    });
+    escapes && !pair.contains(';')
 }
 
 /// Decodes `%xx`; bytes that are no UTF-8 become U+FFFD.
@@ -89,11 +103,12 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let query = Query::parse("labelSelector=a%3Db%2Cc+in%20(d)&watch&container=x&container=y&bad=%zz&empty=");
+        let query =
+            Query::parse("labelSelector=a%3Db%2Cc+in%20(d)&watch&container=x&container=y&bad=%zz&two;three=4&empty=");
         assert_eq!(query.get("labelSelector"), Some("a=b,c in (d)"));
         assert!(query.flag("watch"));
         assert_eq!(query.all("container").collect::<Vec<_>>(), ["x", "y"]);
-        assert_eq!(query.get("bad"), Some("%zz"));
+        assert!(!query.contains("bad") && !query.contains("two;three"));
         assert_eq!(query.get("empty"), None);
         assert!(query.contains("empty"));
     }

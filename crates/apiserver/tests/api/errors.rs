@@ -30,7 +30,7 @@ async fn mistakes_have_upstreams_words() {
         (api.raw(Method::POST, MAPS, &[], vec![b' '; (3 << 20) + 1]).await, 413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),
         (api.raw(Method::POST, &format!("{MAPS}/a"), &[], b"{}".to_vec()).await, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
         (api.put(MAPS, &map("a")).await, 405, "MethodNotAllowed", "the server does not allow"),
-        (api.accept(&format!("{MAPS}/a"), "text/html").await, 406, "NotAcceptable", "only the following media types are accepted: application/json"),
+        (api.accept(&format!("{MAPS}/a"), "text/html").await, 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
         (api.get(&format!("{MAPS}?labelSelector=a%20b%20c")).await, 400, "BadRequest", ""),
         (api.get(&format!("{MAPS}?fieldSelector=spec.x=1")).await, 400, "BadRequest", "\"spec.x\" is not a known field selector"),
         (api.patch(&format!("{MAPS}/a"), "application/json", &json!({})).await, 415, "UnsupportedMediaType", ""),
@@ -59,15 +59,19 @@ async fn causes_name_the_fields() {
 #[tokio::test]
 async fn paths_that_lead_nowhere() {
     let api = Api::start().await;
+    for path in ["/nowhere", "/apis/apps/v2/deployments"] {
+        let reply = api.get(path).await;
+        assert_eq!((reply.code, reply.bytes.as_slice()), (404, &b"404 page not found\n"[..]), "{path}");
+    }
+    // Within a version that is served, errors are objects.
     for path in [
-        "/nowhere",
         "/api/v1/nothings",
-        "/apis/apps/v2/deployments",
         "/api/v1/pods/p",
         "/api/v1/namespaces/default/nodes",
         "/api/v1/namespaces/default/pods/p/nothing",
     ] {
-        let reply = api.get(path).await;
-        assert_eq!((reply.code, reply.bytes.as_slice()), (404, &b"404 page not found\n"[..]), "{path}");
+        let failure = api.get(path).await.failure();
+        let message = "the server could not find the requested resource";
+        assert_eq!(failure, (404, "NotFound".to_owned(), message.to_owned()), "{path}");
     }
 }

@@ -21,6 +21,7 @@ mod pods;
 mod protobuf;
 mod proxy;
 mod rbac;
+mod reading;
 mod registry;
 mod representations;
 mod reviews;

@@ -19,7 +19,7 @@ async fn health_is_told() {
 #[tokio::test]
 async fn discovery_version_schemas_and_metrics_are_served() {
     let api = Api::start().await;
-    assert_eq!(api.get("/version").await.ok()["gitVersion"], "v1.36.0");
+    assert_eq!(api.get("/version").await.ok()["gitVersion"], "v1.36.2");
     let resources = api.get("/api/v1").await.ok();
     assert_eq!(resources["kind"], "APIResourceList");
     let groups = api.get("/apis").await.ok();
