@@ -205,6 +205,14 @@ impl Column {
         Self::of(name, ["boolean", ""], description)
     }
 
+    /// The same column, as one of names.
+    #[must_use]
+    pub const fn named(mut self) -> Self {
+        // Nothing can be dropped in a constant, and the constant format before need not be.
+        mem::forget(mem::replace(&mut self.format, Cow::Borrowed("name")));
+        self
+    }
+
     /// The same column, shown with `-o wide` only.
     #[must_use]
     pub const fn wide(mut self) -> Self {

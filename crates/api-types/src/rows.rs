@@ -234,6 +234,22 @@ pub static JOBS: Resource = Resource::of::<batch::Job>("jobs", "job").categories
 pub static DISRUPTION_BUDGETS: Resource =
     Resource::of::<policy::PodDisruptionBudget>("poddisruptionbudgets", "poddisruptionbudget").short(&["pdb"]);
 /// `storage.k8s.io/v1`.
+pub static CSI_DRIVERS: Resource =
+    Resource::of::<storage::CSIDriver>("csidrivers", "csidriver").cluster().names(path_segment);
+/// `storage.k8s.io/v1`.
+pub static CSI_NODES: Resource = Resource::of::<storage::CSINode>("csinodes", "csinode").cluster();
+/// `storage.k8s.io/v1`.
+pub static CSI_STORAGE_CAPACITIES: Resource =
+    Resource::of::<storage::CSIStorageCapacity>("csistoragecapacities", "csistoragecapacity");
+/// `storage.k8s.io/v1`.
+pub static VOLUME_ATTACHMENTS: Resource =
+    Resource::of::<storage::VolumeAttachment>("volumeattachments", "volumeattachment").cluster();
+/// `storage.k8s.io/v1`.
+pub static VOLUME_ATTRIBUTES_CLASSES: Resource =
+    Resource::of::<storage::VolumeAttributesClass>("volumeattributesclasses", "volumeattributesclass")
+        .short(&["vac"])
+        .cluster();
+/// `storage.k8s.io/v1`.
 pub static STORAGE_CLASSES: Resource =
     Resource::of::<storage::StorageClass>("storageclasses", "storageclass").short(&["sc"]).cluster();
 /// `scheduling.k8s.io/v1`.

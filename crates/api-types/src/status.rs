@@ -258,6 +258,13 @@ impl StatusError {
         Self::new(429, "TooManyRequests", message).retry_after(retry_after)
     }
 
+    /// 429: a disruption budget does not let a pod go; upstream's words, and the reason.
+    #[must_use]
+    pub fn disruption_budget(why: &str, retry_after: u32) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        Self::too_many_requests(message, retry_after).cause("DisruptionBudget", why, "")
+    }
+
     /// 500: a bug or a broken disk.
     #[must_use]
     pub fn internal(error: impl fmt::Display) -> Self {

@@ -20,6 +20,17 @@ pub(crate) fn positive(path: &Path, wire: &Wire) -> Option<FieldError> {
     }
 }
 
+/// Nothing or more.
+pub(crate) fn not_negative(path: &Path, wire: &Wire) -> Option<FieldError> {
+    match parse(path, wire) {
+        Ok(amount) if amount.is_negative() => {
+            Some(FieldError::invalid(path, amount.to_string(), "must be greater than or equal to 0"))
+        }
+        Ok(_) => None,
+        Err(error) => Some(error),
+    }
+}
+
 /// Nothing or more, told as a number.
 pub(crate) fn basic(path: &Path, wire: &Wire) -> Option<FieldError> {
     match parse(path, wire) {
@@ -37,10 +48,7 @@ pub(crate) fn of_resource(path: &Path, name: &str, wire: &Wire) -> Vec<FieldErro
         Ok(amount) => amount,
         Err(error) => return vec![error],
     };
-    let mut errors = Vec::new();
-    if amount.is_negative() {
-        errors.push(FieldError::invalid(path, amount.to_string(), "must be greater than or equal to 0"));
-    }
+    let mut errors: Vec<FieldError> = not_negative(path, wire).into_iter().collect();
     if resource_names::is_counted(name) && !amount.is_whole() {
         errors.push(FieldError::invalid(path, amount.to_string(), "must be an integer"));
     }

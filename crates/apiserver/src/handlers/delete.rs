@@ -1,21 +1,20 @@
-//! DELETE of an object, DELETE of a collection, and eviction.
+//! DELETE of an object, and DELETE of a collection.
 
-use api_types::{Object, StatusError, meta::DeleteOptions, policy};
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use api_types::{StatusError, meta::DeleteOptions};
+use futures::{StreamExt, TryStreamExt, stream};
 use http::{StatusCode, header};
 
 use super::{
     Answer, Call, body, create,
     list_options::{ListOptions, Use},
-    selection, with_warnings, write,
+    selection, with_warnings,
 };
 use crate::{
-    catalogue::{Endpoint, Request},
+    catalogue::Request,
     registry::{
-        Deleted, Door, DryRun, Operation, Review, Target, Write, WriteOptions,
-        decode::{BodyType, Header, Wanted, decode_kind, decode_options},
+        Deleted, DryRun, Target, Write, WriteOptions,
+        decode::{BodyType, Header, decode_options},
         deletion::DeleteRequest,
-        review::decode_as,
         strategy::DeleteAnswer,
     },
     request::Query,
@@ -62,7 +61,7 @@ async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), Statu
     Ok((options, dry_run))
 }
 
-fn dry_run(options: Option<&DeleteOptions>) -> Result<DryRun, StatusError> {
+pub(super) fn dry_run(options: Option<&DeleteOptions>) -> Result<DryRun, StatusError> {
     let values = options.and_then(|options| options.dry_run.as_ref()).into_iter().flatten();
     DryRun::parse(values.map(String::as_str), "DeleteOptions")
 }
@@ -114,41 +113,4 @@ pub(super) async fn collection(call: &Call<'_>, mut request: Request) -> Answer 
     });
     deletions.buffer_unordered(PARALLEL).try_collect::<()>().await?;
     super::list::render(call.rest, &request, &call.rest.scope(call.target().namespace), listing).await
-}
-
-/// `/eviction` of a pod: a deletion that a disruption budget may refuse; there are none yet.
-pub struct Eviction;
-
-impl Endpoint for Eviction {
-    fn answer<'a>(&'a self, call: &'a Call<'a>, request: Request) -> BoxFuture<'a, Answer> {
-        Box::pin(evict(call, request))
-    }
-}
-
-async fn evict(call: &Call<'_>, mut request: Request) -> Answer {
-    let sent = body::read_json(&mut request).await?;
-    let mut write = write(&request, "CreateOptions")?;
-    let wanted = Wanted::kind("policy", "v1", "Eviction");
-    let decoded = decode_kind::<policy::Eviction>(&wanted, &sent, write.options.field_validation)?;
-    decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
-    let eviction = decoded.object;
-    if dry_run(eviction.delete_options.as_ref())? == DryRun::All {
-        write.options.dry_run = DryRun::All;
-    }
-    let registry = call.registry();
-    let door =
-        Door { operation: Operation::Create, row: &call.rest.row, subresource: "eviction", target: call.target() };
-    let mut object: Box<dyn Object> = Box::new(eviction);
-    registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<policy::Eviction>)).await?;
-    let named = object.meta().name.as_deref().unwrap_or_default();
-    if named != call.place.name {
-        return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    // Whether the pod is there is told first, as upstream has it.
-    registry.get_cached(call.rest, call.target()).await?;
-    registry.validate(&Review::other(door, &write, &mut object, decode_as::<policy::Eviction>)).await?;
-    let eviction: &policy::Eviction = object.expect_ref("Eviction")?;
-    let wanted = DeleteRequest::new(eviction.delete_options.clone().unwrap_or_default())?;
-    registry.delete(call.rest, &write.reviewed(), call.target(), &wanted).await?;
-    Ok(create::done(request.accept.encoding))
 }

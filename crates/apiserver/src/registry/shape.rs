@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use api_types::{
     Kind, admissionregistration as admission, apiextensions, apiregistration, apps, autoscaling, autoscaling_v2, batch,
-    certificates, core, flowcontrol, meta::ObjectMeta, networking, policy,
+    certificates, core, flowcontrol, meta::ObjectMeta, networking, policy, storage,
 };
 
 use super::{
@@ -102,6 +102,7 @@ spec_status!(
     flowcontrol::PriorityLevelConfiguration,
     networking::Ingress,
     policy::PodDisruptionBudget,
+    storage::VolumeAttachment,
 );
 
 /// A kind whose objects say in `spec` what is wanted, and nothing else.
@@ -133,6 +134,7 @@ specified!(
     admission::ValidatingAdmissionPolicyBinding,
     networking::IngressClass,
     networking::NetworkPolicy,
+    storage::CSIDriver,
 );
 
 /// Webhooks are all that their configurations want.

@@ -24,6 +24,10 @@ pub enum Part {
     Binding,
     /// `/approval` of a certificate signing request.
     Approval,
+    /// `/ephemeralcontainers` of a pod.
+    EphemeralContainers,
+    /// `/resize` of a pod.
+    Resize,
 }
 
 impl Part {
@@ -37,6 +41,8 @@ impl Part {
             Self::Finalize => "finalize",
             Self::Binding => "binding",
             Self::Approval => "approval",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
         }
     }
 
@@ -272,7 +278,9 @@ impl<S: TypedStrategy> Strategy for S {
                 S::Shape::keep_spec(new, old);
                 self.prepare_for_part_update(part, new, old);
             }
-            Part::Finalize | Part::Binding | Part::Approval => self.prepare_for_part_update(part, new, old),
+            Part::Finalize | Part::Binding | Part::Approval | Part::EphemeralContainers | Part::Resize => {
+                self.prepare_for_part_update(part, new, old);
+            }
         }
         Ok(())
     }

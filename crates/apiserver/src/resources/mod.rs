@@ -196,7 +196,7 @@ static LINES: &[Line] = &[
         },
         subresources: &[],
     },
-    stored(&rows::LIMIT_RANGES, "limitranges", |_| Arc::new(Of::<core::LimitRange>::default())),
+    stored(&rows::LIMIT_RANGES, "limitranges", |_| Arc::new(plain::LimitRanges)),
     stored(&rows::NAMESPACES, "namespaces", |_| Arc::new(namespace::Namespaces))
         .with(&[part("finalize", &["update"], |_| Arc::new(OfPart(Part::Finalize))), STATUS]),
     stored(&rows::NODES, "minions", |_| Arc::new(Of::<core::Node, Split>::default()))
@@ -206,11 +206,13 @@ static LINES: &[Line] = &[
     stored(&rows::PODS, "pods", |_| Arc::new(pod::Pods)).with(&[
         stream("attach", "PodAttachOptions", |means| session(means, Session::Attach)),
         posted("binding", ("", "v1", "Binding"), |_| Arc::new(Binding)),
+        part("ephemeralcontainers", STATUS_VERBS, |_| Arc::new(OfPart(Part::EphemeralContainers))),
         posted("eviction", ("policy", "v1", "Eviction"), |_| Arc::new(Eviction)),
         stream("exec", "PodExecOptions", |means| session(means, Session::Exec)),
         LOG,
         stream("portforward", "PodPortForwardOptions", |means| session(means, Session::PortForward)),
         proxy("PodProxyOptions", |means| proxied(means, ProxyOf::Pod)),
+        part("resize", STATUS_VERBS, |_| Arc::new(OfPart(Part::Resize))),
         STATUS,
     ]),
     stored(&rows::POD_TEMPLATES, "podtemplates", |_| Arc::new(counted::PodTemplates)),
@@ -278,6 +280,11 @@ static LINES: &[Line] = &[
     stored(&rows::NETWORK_POLICIES, "networkpolicies", |_| Arc::new(Of::<net::NetworkPolicy, Revised>::default())),
     stored(&rows::SERVICE_CIDRS, "servicecidrs", |_| Arc::new(networking::ServiceCidrs)).with(&[STATUS]),
     stored(&rows::DISRUPTION_BUDGETS, "poddisruptionbudgets", |_| Arc::new(policy::Budgets)).with(&[STATUS]),
+    stored(&rows::CSI_DRIVERS, "csidrivers", |_| Arc::new(volumes::CsiDrivers)),
+    stored(&rows::CSI_NODES, "csinodes", |_| Arc::new(volumes::CsiNodes)),
+    stored(&rows::CSI_STORAGE_CAPACITIES, "csistoragecapacities", |_| {
+        Arc::new(Insisting::<storage::CSIStorageCapacity>::default())
+    }),
     stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
     stored(&rows::MUTATING_ADMISSION_POLICIES, "mutatingadmissionpolicies", |_| {
         Arc::new(Insisting::<webhooks::MutatingAdmissionPolicy, Revised>::default())
@@ -302,9 +309,13 @@ static LINES: &[Line] = &[
         Arc::new(extensions::CustomResourceDefinitions)
     })
     .with(&[STATUS]),
+    stored(&rows::VOLUME_ATTACHMENTS, "volumeattachments", |_| Arc::new(volumes::Attachments)).with(&[STATUS]),
+    stored(&rows::VOLUME_ATTRIBUTES_CLASSES, "volumeattributesclasses", |_| {
+        Arc::new(Shown::<storage::VolumeAttributesClass>::default())
+    }),
     stored(&rows::PRIORITY_CLASSES, "priorityclasses", |_| Arc::new(scheduling::PriorityClasses)),
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
-    stored(&rows::RUNTIME_CLASSES, "runtimeclasses", |_| Arc::new(Of::<node::RuntimeClass>::default())),
+    stored(&rows::RUNTIME_CLASSES, "runtimeclasses", |_| Arc::new(Insisting::<node::RuntimeClass>::default())),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
     stored(&rows::FLOW_SCHEMAS, "flowschemas", |_| Arc::new(Insisting::<flow::FlowSchema, Counted>::default()))
         .with(&[STATUS]),

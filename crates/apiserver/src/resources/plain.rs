@@ -25,6 +25,20 @@ impl TypedStrategy for ServiceAccounts {
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 }
 
+pub(super) struct LimitRanges;
+
+impl TypedStrategy for LimitRanges {
+    type Kind = core::LimitRange;
+    type Shape = Plain;
+    const ABSENT_UPDATE: AbsentUpdate = AbsentUpdate::Creates;
+
+    fn prepare_for_create(&self, new: &mut core::LimitRange) {
+        if new.metadata.name.as_ref().is_none_or(String::is_empty) {
+            new.metadata.name = Some(uuid::Uuid::new_v4().to_string());
+        }
+    }
+}
+
 pub(super) struct Leases;
 
 impl TypedStrategy for Leases {

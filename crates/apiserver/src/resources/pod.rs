@@ -1,13 +1,14 @@
 //! Pods: a deletion is confirmed by the kubelet.
 
 use api_types::{
-    core::{Pod, PodCondition, PodStatus},
+    core::{Pod, PodCondition, PodSpec, PodStatus},
     pod::{label_keys, qos::QosClass},
 };
 
 use crate::registry::{
     Part, TypedStrategy,
-    shape::Counted,
+    metadata::keep_all,
+    shape::{Counted, Shape},
     strategy::{DeleteAnswer, Grace},
 };
 
@@ -29,8 +30,11 @@ impl TypedStrategy for Pods {
     }
 
     fn prepare_for_part_update(&self, part: Part, new: &mut Pod, old: &Pod) {
-        if part == Part::Binding {
-            return;
+        match part {
+            Part::Binding => return,
+            Part::EphemeralContainers => return write_only(new, old, take_ephemeral_containers),
+            Part::Resize => return write_only(new, old, take_resources),
+            _ => {}
         }
         new.metadata.deletion_timestamp.clone_from(&old.metadata.deletion_timestamp);
         new.metadata.owner_references.clone_from(&old.metadata.owner_references);
@@ -50,6 +54,31 @@ impl TypedStrategy for Pods {
         // Negative periods are read as one second, as upstream has it.
         let seconds = if seconds < 0 { 1 } else { seconds };
         Grace::Seconds(if !scheduled || ended { 0 } else { seconds })
+    }
+}
+
+/// Takes over this of the spec and nothing else.
+fn write_only(new: &mut Pod, old: &Pod, take: fn(&mut PodSpec, PodSpec)) {
+    let wanted = new.spec.take().unwrap_or_default();
+    keep_all(&mut new.metadata, &old.metadata);
+    new.spec.clone_from(&old.spec);
+    new.status.clone_from(&old.status);
+    take(new.spec.get_or_insert_default(), wanted);
+    Counted::count(new, old);
+}
+
+fn take_ephemeral_containers(spec: &mut PodSpec, wanted: PodSpec) {
+    spec.ephemeral_containers = wanted.ephemeral_containers;
+}
+
+/// Containers stay where they are; validation finds those that are no longer there.
+fn take_resources(spec: &mut PodSpec, wanted: PodSpec) {
+    let init = spec.init_containers.iter_mut().flatten().zip(wanted.init_containers.into_iter().flatten());
+    for (own, wanted) in spec.containers.iter_mut().zip(wanted.containers).chain(init) {
+        if own.name == wanted.name {
+            own.resources = wanted.resources;
+            own.resize_policy = wanted.resize_policy;
+        }
     }
 }
 

@@ -22,7 +22,7 @@ namespaces ns v1 false Namespace create,delete,get,list,patch,update,watch - fin
 nodes no v1 false Node ALL - proxy:NodeProxyOptions:create+delete+get+patch+update,status:Node:get+patch+update
 persistentvolumeclaims pvc v1 true PersistentVolumeClaim ALL - status:PersistentVolumeClaim:get+patch+update
 persistentvolumes pv v1 false PersistentVolume ALL - status:PersistentVolume:get+patch+update
-pods po v1 true Pod ALL all attach:PodAttachOptions:create+get,binding:Binding:create,eviction:policy/v1.Eviction:create,exec:PodExecOptions:create+get,log:Pod:get,portforward:PodPortForwardOptions:create+get,proxy:PodProxyOptions:create+delete+get+patch+update,status:Pod:get+patch+update
+pods po v1 true Pod ALL all attach:PodAttachOptions:create+get,binding:Binding:create,ephemeralcontainers:Pod:get+patch+update,eviction:policy/v1.Eviction:create,exec:PodExecOptions:create+get,log:Pod:get,portforward:PodPortForwardOptions:create+get,proxy:PodProxyOptions:create+delete+get+patch+update,resize:Pod:get+patch+update,status:Pod:get+patch+update
 podtemplates - v1 true PodTemplate ALL - -
 replicationcontrollers rc v1 true ReplicationController ALL all scale:autoscaling/v1.Scale:get+patch+update,status:ReplicationController:get+patch+update
 resourcequotas quota v1 true ResourceQuota ALL - status:ResourceQuota:get+patch+update
@@ -57,6 +57,9 @@ ipaddresses ip networking.k8s.io/v1 false IPAddress ALL - -
 networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy ALL - -
 servicecidrs - networking.k8s.io/v1 false ServiceCIDR ALL - status:ServiceCIDR:get+patch+update
 poddisruptionbudgets pdb policy/v1 true PodDisruptionBudget ALL - status:PodDisruptionBudget:get+patch+update
+csidrivers - storage.k8s.io/v1 false CSIDriver ALL - -
+csinodes - storage.k8s.io/v1 false CSINode ALL - -
+csistoragecapacities - storage.k8s.io/v1 true CSIStorageCapacity ALL - -
 storageclasses sc storage.k8s.io/v1 false StorageClass ALL - -
 mutatingadmissionpolicies - admissionregistration.k8s.io/v1 false MutatingAdmissionPolicy ALL api-extensions -
 mutatingadmissionpolicybindings - admissionregistration.k8s.io/v1 false MutatingAdmissionPolicyBinding ALL api-extensions -
@@ -65,6 +68,8 @@ validatingadmissionpolicies - admissionregistration.k8s.io/v1 false ValidatingAd
 validatingadmissionpolicybindings - admissionregistration.k8s.io/v1 false ValidatingAdmissionPolicyBinding ALL api-extensions -
 validatingwebhookconfigurations - admissionregistration.k8s.io/v1 false ValidatingWebhookConfiguration ALL api-extensions -
 customresourcedefinitions crd,crds apiextensions.k8s.io/v1 false CustomResourceDefinition ALL api-extensions status:CustomResourceDefinition:get+patch+update
+volumeattachments - storage.k8s.io/v1 false VolumeAttachment ALL - status:VolumeAttachment:get+patch+update
+volumeattributesclasses vac storage.k8s.io/v1 false VolumeAttributesClass ALL - -
 priorityclasses pc scheduling.k8s.io/v1 false PriorityClass ALL - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
 runtimeclasses - node.k8s.io/v1 false RuntimeClass ALL - -

@@ -1,4 +1,4 @@
-//! Persistent volumes and claims.
+//! Persistent volumes and claims, and what CSI drivers tell.
 
 use api_types::{
     core::{
@@ -6,12 +6,14 @@ use api_types::{
         TypedObjectReference,
     },
     meta::Time,
+    storage::{CSIDriver, CSINode, VolumeAttachment},
 };
 
 use crate::registry::{
     Part, TypedStrategy,
-    shape::Fresh,
-    strategy::{DeleteAnswer, now},
+    metadata::keep_all,
+    shape::{Fresh, Plain, Revised},
+    strategy::{BlindUpdate, DeleteAnswer, now},
 };
 
 const PENDING: &str = "Pending";
@@ -65,5 +67,36 @@ fn both_sources(spec: &mut PersistentVolumeClaimSpec) {
             spec.data_source = Some(TypedLocalObjectReference { api_group, kind, name });
         }
         _ => {}
+    }
+}
+
+pub(super) struct CsiDrivers;
+
+impl TypedStrategy for CsiDrivers {
+    type Kind = CSIDriver;
+    type Shape = Revised;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+    const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
+}
+
+pub(super) struct CsiNodes;
+
+impl TypedStrategy for CsiNodes {
+    type Kind = CSINode;
+    type Shape = Plain;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+    const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
+}
+
+pub(super) struct Attachments;
+
+impl TypedStrategy for Attachments {
+    type Kind = VolumeAttachment;
+    type Shape = Fresh;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+    const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
+
+    fn prepare_for_part_update(&self, _part: Part, new: &mut VolumeAttachment, old: &VolumeAttachment) {
+        keep_all(&mut new.metadata, &old.metadata);
     }
 }

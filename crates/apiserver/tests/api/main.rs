@@ -10,6 +10,7 @@ mod decoding;
 mod deletion;
 mod errors;
 mod events;
+mod evictions;
 mod kinds;
 mod lagging_cache;
 mod limits;

@@ -118,6 +118,43 @@ fn workloads() -> Vec<Case> {
     ]
 }
 
+fn csi() -> Vec<Case> {
+    vec![
+        Case {
+            collection: "/apis/storage.k8s.io/v1/csidrivers",
+            object: json!({"kind": "CSIDriver", "spec": {"tokenRequests": [{"audience": "a"}]}}),
+            columns: "Name,AttachRequired,PodInfoOnMount,StorageCapacity,TokenRequests,RequiresRepublish,Modes,Age",
+            cells: json!(["x", true, false, false, "a", false, "Persistent"]),
+        },
+        Case {
+            collection: "/apis/storage.k8s.io/v1/csinodes",
+            object: json!({"kind": "CSINode", "spec": {"drivers": [{"name": "d", "nodeID": "n"}]}}),
+            columns: "Name,Drivers,Age",
+            cells: json!(["x", 1]),
+        },
+        Case {
+            collection: "/apis/storage.k8s.io/v1/namespaces/default/csistoragecapacities",
+            object: json!({"kind": "CSIStorageCapacity", "storageClassName": "s", "capacity": "1024Mi"}),
+            columns: "Name,StorageClassName,Capacity",
+            cells: json!(["x", "s", "1Gi"]),
+        },
+        Case {
+            collection: "/apis/storage.k8s.io/v1/volumeattachments",
+            object: json!({"kind": "VolumeAttachment", "spec": {
+                "attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"},
+            }}),
+            columns: "Name,Attacher,PV,Node,Attached,Age",
+            cells: json!(["x", "a", "v", "n", false]),
+        },
+        Case {
+            collection: "/apis/storage.k8s.io/v1/volumeattributesclasses",
+            object: json!({"kind": "VolumeAttributesClass", "driverName": "d", "parameters": {"a": "b"}}),
+            columns: "Name,DriverName,Age",
+            cells: json!(["x", "d"]),
+        },
+    ]
+}
+
 fn autoscalers() -> Vec<Case> {
     let target = json!({"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"});
     let columns = "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age";
@@ -142,7 +179,7 @@ fn template(restart_policy: &str) -> Value {
 #[tokio::test]
 async fn objects_of_every_kind_live() {
     let api = Api::start().await;
-    for case in core().into_iter().chain(classes()).chain(workloads()).chain(autoscalers()) {
+    for case in core().into_iter().chain(classes()).chain(workloads()).chain(autoscalers()).chain(csi()) {
         case.check(&api).await;
     }
 }

@@ -96,6 +96,43 @@ impl Kind for PersistentVolume {
     }
 }
 
+/// What no volume has that an attachment brings along, and what it has to have.
+const INLINE: &str = "may not be specified in the context of inline volumes";
+
+/// A volume that only an attachment knows: one of a CSI driver, without what concerns claims.
+pub(super) fn validate_inline(path: &Path, spec: &PersistentVolumeSpec) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut forbid = |field: &str, present: bool| {
+        if present {
+            errors.push(FieldError::forbidden(&path.child(field), INLINE));
+        }
+    };
+    forbid("claimRef", spec.claim_ref.is_some());
+    forbid("capacity", spec.capacity.as_ref().is_some_and(|own| !own.is_empty()));
+    if spec.csi.is_none() {
+        errors.push(FieldError::required(&path.child("csi"), "has to be specified in the context of inline volumes"));
+    }
+    let modes = spec.access_modes.as_deref().unwrap_or_default();
+    if modes.is_empty() {
+        errors.push(FieldError::required(&path.child("accessModes"), ""));
+    }
+    errors.extend(volume::access_modes(&path.child("accessModes"), modes));
+    let mut forbid = |field: &str, text: Option<&String>| {
+        if text.is_some_and(|text| !text.is_empty()) {
+            errors.push(FieldError::forbidden(&path.child(field), INLINE));
+        }
+    };
+    forbid("persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy.as_ref());
+    forbid("storageClassName", spec.storage_class_name.as_ref());
+    forbid("volumeMode", spec.volume_mode.as_ref());
+    forbid("volumeAttributesClassName", spec.volume_attributes_class_name.as_ref());
+    if spec.node_affinity.is_some() {
+        errors.push(FieldError::forbidden(&path.child("nodeAffinity"), INLINE));
+    }
+    errors.extend(sources::validate(path, spec));
+    errors
+}
+
 fn validate_spec(path: &Path, spec: &PersistentVolumeSpec) -> Vec<FieldError> {
     let modes = spec.access_modes.as_deref().unwrap_or_default();
     let mut errors = Vec::new();

@@ -1,6 +1,8 @@
 //! `v1.Pod`.
 
 mod columns;
+mod ephemeral;
+mod resize;
 mod update;
 
 use serde_json::Value;
@@ -33,11 +35,17 @@ impl Kind for Pod {
     }
 
     fn validate(&self) -> Vec<FieldError> {
-        let path = Path::new("spec");
-        match &self.spec {
-            Some(spec) => validate::validate(&path, spec),
-            None => validate::validate(&path, &PodSpec::default()),
+        let mut errors = well_formed(self);
+        let ephemeral = self.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref());
+        if ephemeral.is_some_and(|containers| !containers.is_empty()) {
+            let path = Path::new("spec").child("ephemeralContainers");
+            errors.push(FieldError::forbidden(&path, "cannot be set on create"));
         }
+        errors
+    }
+
+    fn revalidate(&self, _old: &Self) -> Vec<FieldError> {
+        well_formed(self)
     }
 
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
@@ -48,7 +56,31 @@ impl Kind for Pod {
         update::validate_status(self, old)
     }
 
+    fn validate_part_update(&self, old: &Self, subresource: &str) -> Vec<FieldError> {
+        match subresource {
+            "ephemeralcontainers" => ephemeral::validate(self, old),
+            "resize" => resize::validate(self, old),
+            _ => self.validate_status_update(old),
+        }
+    }
+
     fn cells(&self) -> Vec<Value> {
         columns::cells(self)
     }
+}
+
+fn well_formed(pod: &Pod) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    match &pod.spec {
+        Some(spec) => validate::validate(&path, spec),
+        None => validate::validate(&path, &PodSpec::default()),
+    }
+}
+
+/// Set on what the kubelet made of a manifest of its own.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// The pod of a manifest can only be changed there.
+fn is_static(pod: &Pod) -> bool {
+    pod.metadata.annotations.as_ref().is_some_and(|own| own.contains_key(MIRROR))
 }

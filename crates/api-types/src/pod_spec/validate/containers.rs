@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{environment, probes, resources, security};
+use super::{environment, ephemeral, probes, resources, security};
 use crate::{
     core::{Container, ContainerPort, PodSpec, VolumeDevice, VolumeMount},
     field::{FieldError, Path},
@@ -19,6 +19,7 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     if spec.containers.is_empty() {
         errors.push(FieldError::required(&containers_path, ""));
     }
+    let debugging: Vec<Container> = spec.ephemeral_containers.iter().flatten().map(ephemeral::as_container).collect();
     let mut taken = BTreeSet::new();
     for (i, container) in spec.containers.iter().enumerate() {
         let path = containers_path.index(i);
@@ -36,10 +37,10 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
             errors.extend(only_for_sidecars(&path, container));
         }
     }
-    for (i, container) in spec.ephemeral_containers.iter().flatten().enumerate() {
+    for (i, own) in spec.ephemeral_containers.iter().flatten().enumerate() {
         let path = path.child("ephemeralContainers").index(i);
-        errors.extend(name(&path.child("name"), &container.name, &mut taken));
-        errors.extend(image(&path.child("image"), container.image.as_deref()));
+        errors.extend(validate_container(&path, &debugging[i], spec, &mut taken));
+        errors.extend(ephemeral::validate(&path, own, spec));
     }
     errors.extend(host_ports(&containers_path, spec));
     errors

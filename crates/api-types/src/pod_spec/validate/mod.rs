@@ -2,6 +2,7 @@
 
 mod containers;
 mod environment;
+mod ephemeral;
 mod probes;
 mod resources;
 mod scheduling;
