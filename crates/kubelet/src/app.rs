@@ -168,6 +168,7 @@ impl Parts {
             node: config.node.name.clone(),
             runtime: Arc::clone(&self.context.runtime),
             pods: Arc::new(Directory::new(self.workers.clone())),
+            daemon: daemon.clone(),
         };
         let access = config.access.build(&config.node.name, self.api.as_ref().map(|api| &api.client))?;
         let router = server::router(Arc::new(state), health, access);

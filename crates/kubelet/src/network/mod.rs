@@ -3,6 +3,7 @@
 //! A [`PodNetwork`] wires the network namespace of a sandbox that the runtime has just started, and takes back what it
 //! gave when the sandbox goes. Pods in the node's own network never come here.
 
+pub mod dial;
 pub mod docker;
 pub mod error;
 pub mod kubenet;

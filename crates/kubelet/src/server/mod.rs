@@ -1,4 +1,4 @@
-//! The kubelet's own API on port 10250: what the API server's `logs`, `exec` and `attach` end at.
+//! The kubelet's own API on port 10250: what the API server's `logs`, `exec`, `attach` and `portforward` end at.
 //!
 //! [`router`] is the whole API over two seams, the [`Runtime`] and a [`PodDirectory`]; [`listen`] serves it over TLS.
 
@@ -17,6 +17,7 @@ use api_types::core::Pod;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{any, get};
+use component::Daemon;
 use component::serve::health::Health;
 
 use self::access::Access;
@@ -50,6 +51,8 @@ pub struct ServerState {
     pub runtime: Arc<dyn Runtime>,
     /// Which pods there are.
     pub pods: Arc<dyn PodDirectory>,
+    /// Sessions are its tasks.
+    pub daemon: Daemon,
 }
 
 /// The API. `health` brings `/healthz` and `/metrics`. Nothing is answered that `access` does not let through.
@@ -65,10 +68,14 @@ pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Route
         .route("/exec/{namespace}/{pod}/{uid}/{container}", any(streams::exec_with_uid))
         .route("/attach/{namespace}/{pod}/{container}", any(streams::attach))
         .route("/attach/{namespace}/{pod}/{uid}/{container}", any(streams::attach_with_uid))
+        .route("/portForward/{namespace}/{pod}", any(streams::port_forward))
+        .route("/portForward/{namespace}/{pod}/{uid}", any(streams::port_forward_with_uid))
         .with_state(state)
         .merge(health.router())
         .layer(middleware::from_fn(move |request, next| access::guard(Arc::clone(&access), request, next)))
 }
 
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod tests;

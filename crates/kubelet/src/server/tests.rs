@@ -25,7 +25,7 @@ impl PodDirectory for OnePod {
     }
 }
 
-async fn app(anonymous: Anonymous) -> Router {
+pub(super) async fn app(anonymous: Anonymous) -> Router {
     let runtime = FakeRuntime::default();
     runtime.add_image("image");
     let pod = PodIdentity { uid: "u".into(), namespace: "ns".into(), name: "web".into() };
@@ -48,7 +48,12 @@ async fn app(anonymous: Anonymous) -> Router {
         }]},
     });
     let entry = PodEntry { pod: Arc::new(serde_json::from_value(pod).unwrap()), runtime_uid: "u".into() };
-    let state = ServerState { node: "node".into(), runtime: Arc::new(runtime), pods: Arc::new(OnePod(entry)) };
+    let state = ServerState {
+        node: "node".into(),
+        runtime: Arc::new(runtime),
+        pods: Arc::new(OnePod(entry)),
+        daemon: Daemon::new(),
+    };
     let authenticator = Arc::new(Authenticators::new(Vec::new(), anonymous));
     let access = Access { node: "node".into(), authenticator, authorizer: Arc::new(AlwaysAllow) };
     router(Arc::new(state), &Health::new(), access)
@@ -84,11 +89,7 @@ async fn answers_are_upstreams() {
             400,
             "unable to upgrade connection: the request asks for no protocol known here",
         ),
-        (
-            "/exec/ns/web/waiting?command=true&stdout=1",
-            404,
-            "unable to upgrade connection: container not found (\"waiting\")",
-        ),
+        ("/exec/ns/web/waiting?command=true&stdout=1", 500, "container not found (\"waiting\")"),
     ] {
         assert_eq!(get(&app, path).await, (StatusCode::from_u16(code).unwrap(), text.to_owned()), "{path}");
     }

@@ -87,7 +87,8 @@ impl State {
             attempt: config.attempt,
             state: SandboxState::Ready,
             created_at: Timestamp::now(),
-            pid: Some(self.next_id),
+            // Its pods live in the network of the process that they are part of.
+            pid: Some(std::process::id()),
             host_network: config.namespaces.network == NamespaceMode::Node,
             runtime_ip: None,
             labels: config.labels.clone(),

@@ -14,7 +14,7 @@ use super::super::reply::Refusal;
 use super::super::select::has_container;
 use super::TRANSPORTS;
 use super::session::converse;
-use super::transport::{Transport, negotiate};
+use super::transport::{Terms, Transport, Wanted, negotiate};
 use crate::runtime::{AttachRequest, ContainerId, ExecRequest, Result, Session};
 
 type Server = State<Arc<ServerState>>;
@@ -23,7 +23,7 @@ type PlaceWithUid = Path<(String, String, String, String)>;
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// What is left of a request for a transport to look at.
-pub(in super::super) struct Upgrade(Parts);
+pub(in super::super) struct Upgrade(pub(super) Parts);
 
 impl<S: Sync> FromRequestParts<S> for Upgrade {
     type Rejection = std::convert::Infallible;
@@ -51,7 +51,9 @@ pub(in super::super) async fn exec(
     }
     let (id, transport) = (target(&server, &place).await?, upgrade.transport()?);
     let State(server) = server;
-    Ok(respond(transport, async move { server.runtime.exec(&id, &request).await }))
+    let ExecRequest { tty, stdin, stdout, stderr, .. } = request;
+    let terms = Terms { wanted: Wanted { tty, stdin, stdout, stderr }, daemon: server.daemon.clone() };
+    Ok(respond(transport, terms, async move { server.runtime.exec(&id, &request).await }))
 }
 
 pub(in super::super) async fn attach(
@@ -60,10 +62,11 @@ pub(in super::super) async fn attach(
     query: Parameters,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let Streams { stdin, stdout, stderr, .. } = Streams::parse(query)?;
+    let Streams { tty, stdin, stdout, stderr, .. } = Streams::parse(query)?;
     let (id, transport) = (target(&server, &place).await?, upgrade.transport()?);
     let State(server) = server;
-    Ok(respond(transport, async move {
+    let terms = Terms { wanted: Wanted { tty, stdin, stdout, stderr }, daemon: server.daemon.clone() };
+    Ok(respond(transport, terms, async move {
         // Whether there is a terminal is the container's affair, not the request's.
         let tty = server.runtime.container_status(&id).await?.tty;
         server.runtime.attach(&id, &AttachRequest { tty, stdin, stdout, stderr }).await
@@ -94,15 +97,22 @@ impl Upgrade {
     }
 }
 
-fn respond(transport: Box<dyn Transport>, open: impl Future<Output = Result<Session>> + Send + 'static) -> Response {
-    transport.upgrade(Box::new(move |connection| {
-        async move {
-            if let Err(error) = converse(connection, open).await {
-                tracing::debug!("a session with a container: {error}");
+fn respond(
+    transport: Box<dyn Transport>,
+    terms: Terms,
+    open: impl Future<Output = Result<Session>> + Send + 'static,
+) -> Response {
+    transport.upgrade(
+        terms,
+        Box::new(move |connection| {
+            async move {
+                if let Err(error) = converse(connection, open).await {
+                    tracing::debug!("a session with a container: {error}");
+                }
             }
-        }
-        .boxed()
-    }))
+            .boxed()
+        }),
+    )
 }
 
 /// What a request asks for.
@@ -149,7 +159,7 @@ impl From<Streams> for ExecRequest {
 /// The running container that the path names.
 async fn target(State(server): &Server, Path((namespace, pod, container)): &Place) -> Result<ContainerId, Refusal> {
     let entry = server.pods.pod(namespace, pod).ok_or_else(|| Refusal::not_found("pod does not exist"))?;
-    let missing = || Refusal::not_found(format!("unable to upgrade connection: container not found ({container:?})"));
+    let missing = || Refusal::internal(format!("container not found ({container:?})"));
     if !has_container(&entry.pod, container) {
         return Err(missing());
     }

@@ -7,14 +7,14 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::status;
+use super::status::End;
 use super::transport::{Channel, Connection, Lost, Received, Sender};
 use crate::runtime::{OutputChunk, Result, Session, SessionControl, StdStream, TerminalSize};
 
 /// The whole conversation: it ends when the process has ended or the client is gone.
 pub(super) async fn converse(connection: Connection, open: impl Future<Output = Result<Session>>) -> Result<(), Lost> {
-    let Connection { mut sender, received } = connection;
-    let status = match open.await {
+    let Connection { mut sender, received, form } = connection;
+    let end = match open.await {
         Ok(session) => {
             // Tells the client, as upstream does, that the streams are there.
             sender.send(Channel::Stdout, Bytes::new()).await?;
@@ -24,22 +24,24 @@ pub(super) async fn converse(connection: Connection, open: impl Future<Output = 
                 () = read_input(received, stdin, control.as_ref()) => return Ok(()),
             }
         }
-        Err(error) => status::of_error(&format!("error executing command in container: {error}")),
+        Err(error) => End::Error(format!("error executing command in container: {error}")),
     };
-    sender.send(Channel::Error, status.into()).await?;
+    if let Some(told) = end.written(form) {
+        sender.send(Channel::Error, told.into()).await?;
+    }
     sender.close().await
 }
 
-/// Sends the process's output, and then gives the `Status` it ended with.
+/// Sends the process's output, and then tells how it ended.
 async fn write_output(
     sender: &mut dyn Sender,
     mut output: BoxStream<'static, Result<OutputChunk>>,
     control: &dyn SessionControl,
-) -> Result<String, Lost> {
+) -> Result<End, Lost> {
     while let Some(chunk) = output.next().await {
         let OutputChunk { stream, data } = match chunk {
             Ok(chunk) => chunk,
-            Err(error) => return Ok(status::of_error(&error.to_string())),
+            Err(error) => return Ok(End::Error(error.to_string())),
         };
         let channel = match stream {
             StdStream::Stdout => Channel::Stdout,
@@ -48,8 +50,8 @@ async fn write_output(
         sender.send(channel, data).await?;
     }
     Ok(match control.exit_code().await {
-        Ok(code) => status::of_exit(code),
-        Err(error) => status::of_error(&error.to_string()),
+        Ok(code) => End::Exit(code),
+        Err(error) => End::Error(error.to_string()),
     })
 }
 
@@ -110,6 +112,7 @@ mod tests {
     use futures::FutureExt;
     use tokio::sync::mpsc;
 
+    use super::super::status::Form;
     use super::*;
     use crate::runtime::fake::FakeRuntime;
     use crate::runtime::{ContainerConfig, ExecRequest, PodIdentity, Runtime, RuntimeError, SandboxConfig};
@@ -132,7 +135,7 @@ mod tests {
     async fn talk(open: impl Future<Output = Result<Session>>, says: Vec<Received>) -> Vec<String> {
         let (sender, mut sent) = mpsc::unbounded_channel();
         let received = futures::stream::iter(says).chain(futures::stream::pending()).boxed();
-        converse(Connection { sender: Box::new(Wire(sender)), received }, open).await.unwrap();
+        converse(Connection { sender: Box::new(Wire(sender)), received, form: Form::Json }, open).await.unwrap();
         let mut words = Vec::new();
         while let Some(Some(message)) = sent.recv().now_or_never() {
             words.push(match message {

@@ -1,33 +1,63 @@
-//! The `Status` objects with which sessions end.
+//! How sessions end, in the two forms in which clients are told.
 
 use serde_json::json;
 
-/// That of a command that ended with this code.
-pub(super) fn of_exit(code: i32) -> String {
-    if code == 0 {
-        return json!({"metadata": {}, "status": "Success"}).to_string();
-    }
-    json!({
-        "metadata": {},
-        "status": "Failure",
-        "message": format!("command terminated with non-zero exit code: exit status {code}"),
-        "reason": "NonZeroExitCode",
-        "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
-    })
-    .to_string()
+/// How a client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As a `Status` object, whatever the end.
+    Json,
+    /// In words, and only of failures: before the fourth version of the protocol.
+    Text,
 }
 
-/// That of a command that could not be run or watched to its end.
-pub(super) fn of_error(message: &str) -> String {
-    json!({
-        "metadata": {},
-        "status": "Failure",
-        "message": format!("Internal error occurred: {message}"),
-        "reason": "InternalError",
-        "details": {"causes": [{"message": message}]},
-        "code": 500,
-    })
-    .to_string()
+/// How a session has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The command has, with this code.
+    Exit(i32),
+    /// The command could not be run or watched to its end.
+    Error(String),
+}
+
+impl End {
+    /// What the client is told, if anything.
+    pub(super) fn written(&self, form: Form) -> Option<String> {
+        match (form, self) {
+            (Form::Json, _) => Some(self.json()),
+            (Form::Text, Self::Exit(0)) => None,
+            (Form::Text, _) => Some(self.message()),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Exit(code) => format!("command terminated with non-zero exit code: exit status {code}"),
+            Self::Error(why) => format!("Internal error occurred: {why}"),
+        }
+    }
+
+    fn json(&self) -> String {
+        let status = match self {
+            Self::Exit(0) => json!({"metadata": {}, "status": "Success"}),
+            Self::Exit(code) => json!({
+                "metadata": {},
+                "status": "Failure",
+                "message": self.message(),
+                "reason": "NonZeroExitCode",
+                "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+            }),
+            Self::Error(why) => json!({
+                "metadata": {},
+                "status": "Failure",
+                "message": self.message(),
+                "reason": "InternalError",
+                "details": {"causes": [{"message": why}]},
+                "code": 500,
+            }),
+        };
+        status.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -36,8 +66,12 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_told() {
-        assert!(of_exit(0).contains(r#""status":"Success""#));
-        assert!(of_exit(3).contains(r#"{"message":"3","reason":"ExitCode"}"#));
-        assert!(of_error("x").contains(r#""reason":"InternalError""#));
+        let json = |end: End| end.written(Form::Json).unwrap();
+        assert!(json(End::Exit(0)).contains(r#""status":"Success""#));
+        assert!(json(End::Exit(3)).contains(r#"{"message":"3","reason":"ExitCode"}"#));
+        assert!(json(End::Error("x".into())).contains(r#""reason":"InternalError""#));
+        assert_eq!(End::Exit(0).written(Form::Text), None);
+        let text = End::Exit(3).written(Form::Text).unwrap();
+        assert_eq!(text, "command terminated with non-zero exit code: exit status 3");
     }
 }

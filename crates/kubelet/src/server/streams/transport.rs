@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
+use component::Daemon;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use super::super::reply::Refusal;
+use super::status::Form;
 
 /// Where bytes belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,25 @@ pub(super) trait Sender: Send {
 pub(super) struct Connection {
     pub(super) sender: Box<dyn Sender>,
     pub(super) received: BoxStream<'static, Received>,
+    /// How the client wants to be told of the end.
+    pub(super) form: Form,
+}
+
+/// Channels of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) tty: bool,
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+/// What a transport has to know.
+pub(super) struct Terms {
+    /// Channels of which a client has to say that they are there.
+    pub(super) wanted: Wanted,
+    /// Connections are its tasks.
+    pub(super) daemon: Daemon,
 }
 
 /// Holds a conversation.
@@ -60,7 +81,7 @@ pub(super) type Serve = Box<dyn FnOnce(Connection) -> BoxFuture<'static, ()> + S
 /// A request that one transport has recognised.
 pub(super) trait Transport: Send {
     /// The answer that turns the request into a connection, on which `serve` is then called.
-    fn upgrade(self: Box<Self>, serve: Serve) -> Response;
+    fn upgrade(self: Box<Self>, terms: Terms, serve: Serve) -> Response;
 }
 
 /// Looks whether a request is for this transport: `None` when it is not.

@@ -15,10 +15,14 @@ use futures::stream::SplitSink;
 use futures::{FutureExt, SinkExt, StreamExt};
 
 use super::super::reply::Refusal;
-use super::transport::{Channel, Connection, Lost, Received, Sender, Serve, Transport};
+use super::status::Form;
+use super::transport::{Channel, Connection, Lost, Received, Sender, Serve, Terms, Transport};
 
-/// Subprotocols, the best first.
-const PROTOCOLS: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
+/// Subprotocols, the best first. A client that names none speaks the first version, in bytes.
+const PROTOCOLS: [&str; 5] =
+    ["v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"];
+/// The longest message that is taken, in bytes.
+const MESSAGE_MAX: usize = 16 << 20;
 
 /// Channels by their numbers.
 const CHANNELS: [Channel; 5] = [Channel::Stdin, Channel::Stdout, Channel::Stderr, Channel::Error, Channel::Resize];
@@ -27,7 +31,7 @@ const CLOSE: u8 = 255;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
     /// Bytes.
     Binary,
     /// Base64 text.
@@ -38,17 +42,28 @@ enum Coding {
 struct Handshake {
     upgrade: WebSocketUpgrade,
     coding: Coding,
+    form: Form,
 }
 
 /// Takes requests for a WebSocket with one of the known subprotocols.
 pub(super) fn accept(parts: &mut Parts) -> Option<Result<Box<dyn Transport>, Refusal>> {
+    is_asked(parts).then(|| handshake(parts).map(|handshake| Box::new(handshake) as _))
+}
+
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_asked(parts: &Parts) -> bool {
     // Of HTTP/2 the method tells.
     let asked =
         parts.headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    (asked || parts.method == http::Method::CONNECT).then(|| handshake(parts).map(|handshake| Box::new(handshake) as _))
+    asked || parts.method == http::Method::CONNECT
 }
 
-fn handshake(parts: &mut Parts) -> Result<Handshake, Refusal> {
+/// The handshake with one of these subprotocols, and which; `None` when the client names none.
+pub(super) fn agree(
+    parts: &mut Parts,
+    known: &[&'static str],
+) -> Result<(WebSocketUpgrade, Option<&'static str>), Refusal> {
+    let named = parts.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
     // Reading the handshake off the headers waits for nothing.
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).now_or_never();
     let upgrade = upgrade.ok_or_else(|| Refusal::internal("unable to upgrade connection"))?;
@@ -56,31 +71,40 @@ fn handshake(parts: &mut Parts) -> Result<Handshake, Refusal> {
         code: error.status(),
         text: format!("unable to upgrade connection: {}", error.body_text()),
     })?;
-    let upgrade = upgrade.protocols(PROTOCOLS);
-    let Some(protocol) = upgrade.selected_protocol() else {
-        let known = PROTOCOLS.join(", ");
+    let upgrade = upgrade.max_message_size(MESSAGE_MAX).protocols(known.iter().copied());
+    let chosen = upgrade.selected_protocol().map(http::HeaderValue::as_bytes);
+    let chosen = known.iter().copied().find(|known| chosen == Some(known.as_bytes()));
+    if named && chosen.is_none() {
+        let known = known.join(", ");
         return Err(Refusal::bad_request(format!(
             "unable to upgrade connection: the subprotocol must be one of {known}"
         )));
-    };
-    let base64 = protocol.as_bytes().windows(6).any(|part| part == b"base64");
-    Ok(Handshake { coding: if base64 { Coding::Base64 } else { Coding::Binary }, upgrade })
+    }
+    Ok((upgrade, chosen))
+}
+
+fn handshake(parts: &mut Parts) -> Result<Handshake, Refusal> {
+    let (upgrade, protocol) = agree(parts, &PROTOCOLS)?;
+    let protocol = protocol.unwrap_or_default();
+    let coding = Coding::of(protocol);
+    let form = if protocol.starts_with('v') { Form::Json } else { Form::Text };
+    Ok(Handshake { upgrade, coding, form })
 }
 
 impl Transport for Handshake {
-    fn upgrade(self: Box<Self>, serve: Serve) -> Response {
-        let coding = self.coding;
-        self.upgrade.on_upgrade(move |socket| serve(connection(socket, coding)))
+    fn upgrade(self: Box<Self>, _: Terms, serve: Serve) -> Response {
+        let Self { upgrade, coding, form } = *self;
+        upgrade.on_upgrade(move |socket| serve(connection(socket, coding, form)))
     }
 }
 
-fn connection(socket: WebSocket, coding: Coding) -> Connection {
+fn connection(socket: WebSocket, coding: Coding, form: Form) -> Connection {
     let (sink, messages) = socket.split();
     let until_closed =
         messages.take_while(|message| futures::future::ready(!matches!(message, Err(_) | Ok(Message::Close(_)))));
     let received = until_closed
         .filter_map(move |message| futures::future::ready(message.ok().and_then(|message| coding.read(message))));
-    Connection { sender: Box::new(Writer { sink, coding }), received: received.boxed() }
+    Connection { sender: Box::new(Writer { sink, coding }), received: received.boxed(), form }
 }
 
 struct Writer {
@@ -103,29 +127,42 @@ impl Sender for Writer {
 }
 
 impl Coding {
+    /// That of a subprotocol.
+    pub(super) fn of(protocol: &str) -> Self {
+        if protocol.contains("base64") { Self::Base64 } else { Self::Binary }
+    }
+
     fn write(self, channel: Channel, data: &[u8]) -> Message {
         // Every channel has a number.
         let number = CHANNELS.iter().position(|known| *known == channel).and_then(|at| u8::try_from(at).ok());
-        let number = number.unwrap_or_default();
+        self.pack(number.unwrap_or_default(), data)
+    }
+
+    /// Data of the channel of this number.
+    pub(super) fn pack(self, number: u8, data: &[u8]) -> Message {
         match self {
             Self::Binary => Message::Binary(Bytes::from([&[number], data].concat())),
-            Self::Base64 => Message::Text(format!("{number}{}", STANDARD.encode(data)).into()),
+            Self::Base64 => Message::Text(format!("{}{}", char::from(b'0' + number), STANDARD.encode(data)).into()),
+        }
+    }
+
+    /// A channel's number, and its data; `None` for what means nothing to us.
+    pub(super) fn unpack(self, message: Message) -> Option<(u8, Bytes)> {
+        match (self, message) {
+            (Self::Binary, Message::Binary(bytes)) => Some((*bytes.first()?, bytes.slice(1..))),
+            (Self::Base64, Message::Text(text)) => {
+                let number = text.as_bytes().first()?.checked_sub(b'0')?;
+                Some((number, STANDARD.decode(text.get(1..)?).ok()?.into()))
+            }
+            _ => None,
         }
     }
 
     /// What the client says; `None` for what means nothing to us.
     fn read(self, message: Message) -> Option<Received> {
-        let (number, data) = match (self, message) {
-            (Self::Binary, Message::Binary(bytes)) => (*bytes.first()?, bytes.slice(1..)),
-            (Self::Base64, Message::Text(text)) => {
-                let number = text.as_bytes().first()?.checked_sub(b'0')?;
-                (number, STANDARD.decode(text.get(1..)?).ok()?.into())
-            }
-            _ => return None,
-        };
-        match number {
-            CLOSE => channel(*data.first()?).map(Received::Closed),
-            number => channel(number).map(|channel| Received::Data(channel, data)),
+        match self.unpack(message)? {
+            (CLOSE, data) => channel(*data.first()?).map(Received::Closed),
+            (number, data) => channel(number).map(|channel| Received::Data(channel, data)),
         }
     }
 }
