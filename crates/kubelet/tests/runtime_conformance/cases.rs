@@ -200,6 +200,31 @@ pub fn logs_are_cut_as_asked(h: &Harness) -> Case<'_> {
     .boxed()
 }
 
+/// Docker keeps a long line in pieces.
+pub fn a_long_line_is_one_line(h: &Harness) -> Case<'_> {
+    async {
+        let sandbox = h.sandbox().await;
+        let long = "x".repeat(40_000);
+        let script = format!("echo first; echo {long}; echo last >&2; echo end");
+        let id = h.started(&sandbox, "main", &["sh", "-c", &script]).await;
+        h.ended(&id).await;
+        let lengths = |text: &str| text.lines().map(str::len).collect::<Vec<_>>();
+        let mut all = lengths(&log_text(&*h.runtime, &id, LogOptions::default()).await);
+        all.sort_unstable();
+        assert_eq!(all, [3, 4, 5, 40_000]);
+        let options = LogOptions { timestamps: true, stream: Some(StdStream::Stdout), ..LogOptions::default() };
+        let stamped = log_text(&*h.runtime, &id, options).await;
+        let lines: Vec<(&str, &str)> = stamped.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        assert!(lines.iter().all(|(time, _)| time.parse::<jiff::Timestamp>().is_ok()));
+        assert_eq!(lines.iter().map(|(_, text)| text.len()).collect::<Vec<_>>(), [5, 40_000, 3]);
+        for (tail, expected) in [(1, vec![3]), (2, vec![40_000, 3]), (3, vec![5, 40_000, 3]), (9, vec![5, 40_000, 3])] {
+            let options = LogOptions { tail: Some(tail), stream: Some(StdStream::Stdout), ..LogOptions::default() };
+            assert_eq!(lengths(&log_text(&*h.runtime, &id, options).await), expected, "{tail}");
+        }
+    }
+    .boxed()
+}
+
 pub fn a_followed_log_ends_with_its_container(h: &Harness) -> Case<'_> {
     async {
         let sandbox = h.sandbox().await;

@@ -47,6 +47,7 @@ conformance!(
     a_failed_start_is_told_and_remembered,
     a_missing_image_is_told_apart,
     logs_are_cut_as_asked,
+    a_long_line_is_one_line,
     a_followed_log_ends_with_its_container,
     a_command_gives_its_output_and_exit_code,
     a_command_that_hangs_is_timed_out,

@@ -5,8 +5,16 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Result, RuntimeError};
+use crate::runtime::error::Source;
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_ENDPOINT: &str = "unix:///var/run/docker.sock";
@@ -45,6 +53,73 @@ impl Client {
         let total = self.timeout.saturating_add(extra);
         Ok(self.docker()?.with_timeout(total))
     }
+
+    /// GET of an answer that is read by hand: what the library makes of logs is neither bounded nor what Docker said.
+    pub(super) async fn get(&self, path: &str, what: &str) -> Result<Answer> {
+        let unreachable = |error: std::io::Error| RuntimeError::Unreachable(error.into());
+        let exchanged = match self.endpoint.split_once("://") {
+            Some(("tcp" | "http", address)) => {
+                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+                tokio::time::timeout(self.timeout, exchange(TokioIo::new(stream), path)).await
+            }
+            _ => {
+                let path_of_socket = self.endpoint.strip_prefix("unix://").unwrap_or(&self.endpoint);
+                let stream = UnixStream::connect(path_of_socket).await.map_err(unreachable)?;
+                tokio::time::timeout(self.timeout, exchange(TokioIo::new(stream), path)).await
+            }
+        };
+        let exchanged = exchanged.unwrap_or_else(|_| Err("it does not answer".into()));
+        let (answer, code) = exchanged.map_err(RuntimeError::Unreachable)?;
+        match code.as_u16() {
+            200 => Ok(answer),
+            404 => Err(RuntimeError::NotFound(what.to_owned())),
+            _ => Err(RuntimeError::Refused { operation: "read log", message: answer.message().await }),
+        }
+    }
+}
+
+/// An answer, and the connection on which it comes.
+pub(super) struct Answer {
+    body: Incoming,
+    _connection: AbortOnDropHandle<()>,
+}
+
+/// The longest message that is read of an error, in bytes.
+const MESSAGE_MAX: usize = 64 << 10;
+
+#[derive(serde::Deserialize)]
+struct Failure {
+    message: String,
+}
+
+impl Answer {
+    /// Its body.
+    pub(super) fn body(&mut self) -> &mut Incoming {
+        &mut self.body
+    }
+
+    async fn message(self) -> String {
+        let body = Limited::new(self.body, MESSAGE_MAX).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let failure: Option<Failure> = serde_json::from_slice(&body).ok();
+        failure.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |failure| failure.message)
+    }
+}
+
+async fn exchange<I>(stream: TokioIo<I>, path: &str) -> Result<(Answer, StatusCode), Source>
+where
+    TokioIo<I>: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!("connection to Docker: {error}");
+        }
+    }));
+    let request = Request::get(path).header(header::HOST, "docker").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let code = response.status();
+    Ok((Answer { body: response.into_body(), _connection: connection }, code))
 }
 
 /// The status code of Docker's answer, if the error is one.

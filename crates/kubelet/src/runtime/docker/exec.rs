@@ -157,7 +157,7 @@ fn exec_error(operation: &'static str, id: &ContainerId, error: Error) -> Runtim
 }
 
 /// Docker's frames as chunks; a terminal's output has no frames and is all standard output.
-pub(super) fn chunks(
+fn chunks(
     output: impl Stream<Item = Result<LogOutput, Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<OutputChunk>> + Send + 'static {
     output.map(|frame| {
