@@ -234,7 +234,7 @@ mod tests {
             ("oA obb obb obb oB", 1, "bbbbbbb\n"),
             ("oA obb obb obb oB oC", 2, "bbbbbbb\nc\n"),
             ("oA oB oc oc", 2, "b\ncc"),
-            ("oA ob eX oB eY", 2, "b\ny\n"),
+            ("oA ob eX oB eY", 2, "x\ny\n"),
             ("oA ob eX oB eY", 3, "bx\nb\ny\n"),
             ("oaa oaa oaa oaa", 1, "aaaaaaaa"),
             ("oA eb oC oD eB oE", 2, "d\ne\n"),
