@@ -2,7 +2,7 @@
 
 use crate::{
     cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace,
-    node_ipam, node_lifecycle, pod_gc, replication, root_ca, service_account, taint_eviction,
+    node_ipam, node_lifecycle, pod_gc, replication, root_ca, service_account, service_account_token, taint_eviction,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -46,6 +46,7 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("node-lifecycle-controller", "nodelifecycle", node_lifecycle::start),
     Controller::new("taint-eviction-controller", "", taint_eviction::start),
     Controller::new("serviceaccount-controller", "serviceaccount", service_account::start),
+    Controller::new("serviceaccount-token-controller", "serviceaccount-token", service_account_token::start),
     Controller::new("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca::start),
     Controller::new("clusterrole-aggregation-controller", "clusterrole-aggregation", cluster_role_aggregation::start),
     Controller::new("namespace-controller", "namespace", namespace::start),

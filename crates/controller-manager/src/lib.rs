@@ -38,6 +38,7 @@ pub mod pod_template;
 mod replication;
 mod root_ca;
 mod service_account;
+mod service_account_token;
 pub mod service_endpoints;
 pub mod slim;
 mod step;

@@ -1,10 +1,11 @@
 //! Flags, and the configuration they make.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Parser;
 use component::{
     flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags, duration},
+    jwt::SigningKey,
     serve::guard::GuardFlags,
 };
 use ipnet::IpNet;
@@ -98,7 +99,7 @@ pub struct Flags {
     /// PEM bundle published as kube-root-ca.crt in every namespace
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,
-    /// Accepted; API servers sign service account tokens
+    /// Key that signs the tokens in secrets of service accounts; without it these stay empty
     #[arg(long, value_name = "FILE")]
     pub service_account_private_key_file: Option<PathBuf>,
     /// Accepted; one set of credentials is used
@@ -172,6 +173,8 @@ pub struct Config {
     pub enabled: BTreeSet<&'static str>,
     /// The PEM bundle of `--root-ca-file`.
     pub root_ca: Option<String>,
+    /// The key of `--service-account-private-key-file`.
+    pub service_account_key: Option<Arc<SigningKey>>,
 }
 
 impl Config {
@@ -192,7 +195,12 @@ impl Config {
                 None
             }
         });
-        if mistakes.is_empty() { Ok(Self { flags, enabled, root_ca }) } else { Err(InvalidFlags(mistakes)) }
+        let service_account_key = signing_key(&flags, &mut mistakes);
+        if mistakes.is_empty() {
+            Ok(Self { flags, enabled, root_ca, service_account_key })
+        } else {
+            Err(InvalidFlags(mistakes))
+        }
     }
 
     /// Where HTTPS is served, if it is.
@@ -215,6 +223,16 @@ impl Config {
             IpNet::V6(_) => self.flags.node_cidr_mask_size_ipv6,
         }
     }
+}
+
+fn signing_key(flags: &Flags, mistakes: &mut Vec<String>) -> Option<Arc<SigningKey>> {
+    let path = flags.service_account_private_key_file.as_ref()?;
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let key = read.and_then(|pem| SigningKey::parse(&pem).map_err(|error| error.to_string()));
+    let noted = key.map_err(|error| {
+        mistakes.push(format!("--service-account-private-key-file {}: {error}", path.display()));
+    });
+    noted.ok().map(Arc::new)
 }
 
 fn check_ranges(flags: &Flags, mistakes: &mut Vec<String>) {

@@ -24,9 +24,11 @@ pub struct TokenManager {
     known: Mutex<HashMap<(PodUid, TokenKey), Known>>,
 }
 
+#[derive(Clone)]
 struct Known {
     token: String,
     renew_at: Timestamp,
+    ends_at: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -51,24 +53,27 @@ impl TokenManager {
     /// A token that is good for a while.
     ///
     /// # Errors
-    /// Why there is none, in words for an event. One that is due but cannot be renewed is still given.
+    /// Why there is none, in words for an event. One that is due but cannot be renewed is given as long as it is good.
     pub async fn get(&self, pod: &Pod, key: &TokenKey) -> Result<String, String> {
         let id = (pod.uid(), key.clone());
-        let old = self.known.lock().get(&id).map(|known| (known.token.clone(), known.renew_at));
-        if let Some((token, renew_at)) = &old
-            && Timestamp::now() < *renew_at
-        {
-            return Ok(token.clone());
+        let old = self.known.lock().get(&id).cloned();
+        if let Some(known) = old.as_ref().filter(|known| Timestamp::now() < known.renew_at) {
+            return Ok(known.token.clone());
         }
         match self.request(pod, key).await {
             Ok(status) => {
                 let now = Timestamp::now();
                 let life = Duration::try_from(status.expiration_timestamp.duration_since(now)).unwrap_or_default();
                 let renew_at = now.checked_add(life.mul_f64(RENEW_AFTER).min(LONGEST)).unwrap_or(now);
-                self.known.lock().insert(id, Known { token: status.token.clone(), renew_at });
+                let known = Known { token: status.token.clone(), renew_at, ends_at: status.expiration_timestamp };
+                self.known.lock().insert(id, known);
                 Ok(status.token)
             }
-            Err(error) => old.map(|(token, _)| token).ok_or(error),
+            Err(error) => {
+                let good = old.filter(|known| Timestamp::now() < known.ends_at).ok_or_else(|| error.clone())?;
+                tracing::warn!(pod = %pod.key(), "a token cannot be renewed: {error}");
+                Ok(good.token)
+            }
         }
     }
 

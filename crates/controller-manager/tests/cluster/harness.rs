@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt::Debug, sync::Arc, time::Duration};
 
 use api_types::{
     apps::{Deployment, ReplicaSet},
-    core::{Endpoints, Event, Namespace, Node, Pod, ReplicationController, ServiceAccount},
+    core::{Endpoints, Event, Namespace, Node, Pod, ReplicationController, Secret, ServiceAccount},
     discovery::EndpointSlice,
     jiff::Timestamp,
     meta::Time,
@@ -53,12 +53,17 @@ macro_rules! watch {
 impl Cluster {
     /// Starts everything; `flags` are the controller manager's.
     pub async fn start(flags: &str) -> Self {
-        let server = TestServer::start().await;
+        Self::start_beside(&[], flags).await
+    }
+
+    /// The same, with flags for the API server.
+    pub async fn start_beside(server: &[&str], flags: &str) -> Self {
+        let server = TestServer::start_with(server).await;
         let (client, daemon) = (server.client(), Daemon::new());
         let informers = Informers::new();
         let changed = Arc::new(Notify::new());
         watch!(informers, changed, Deployment, ReplicaSet, ReplicationController, Pod, Event);
-        watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, ServiceAccount);
+        watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, Secret, ServiceAccount);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
         informers.synced().await;

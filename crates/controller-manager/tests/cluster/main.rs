@@ -2,6 +2,7 @@
 //! statuses.
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod garbage;
 mod harness;
 mod nodes;

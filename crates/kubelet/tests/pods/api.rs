@@ -1,6 +1,6 @@
 //! Pods from the API server.
 
-use api_types::core::{ConfigMap, Event, Namespace, Node, Pod};
+use api_types::core::{ConfigMap, Event, Namespace, Node, Pod, ServiceAccount};
 use apiserver::testing::TestServer;
 use component::Daemon;
 use component::informer::ObjectKey;
@@ -201,11 +201,16 @@ async fn a_pod_says_which_volume_it_waits_for() {
         };
         cluster.pods.until(&key, "the status to say so", told).await;
     }
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), "default");
+    let account = serde_json::from_value(json!({"metadata": {"name": "absent"}})).unwrap();
+    accounts.create(&PostParams::default(), &account).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "default");
     let map = serde_json::from_value(json!({"metadata": {"name": "no"}, "data": {"k": "v"}})).unwrap();
     maps.create(&PostParams::default(), &map).await.unwrap();
-    let key = ObjectKey::new("default", "map");
-    cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    for name in ["map", "token"] {
+        let key = ObjectKey::new("default", name);
+        cluster.pods.until(&key, "the pod to run", |pod| pod.is_some_and(|pod| phase(pod) == "Running")).await;
+    }
     cluster.stop().await;
 }
 
