@@ -58,12 +58,16 @@ start_daemon() {
         --tls-cert-file "$PKI/apiserver.crt" --tls-private-key-file "$PKI/apiserver.key" --client-ca-file "$PKI/ca.crt" \
         --kubelet-client-certificate "$PKI/apiserver-kubelet-client.crt" \
         --kubelet-client-key "$PKI/apiserver-kubelet-client.key" --kubelet-certificate-authority "$PKI/ca.crt" \
+        --service-account-issuer "https://kubernetes.default.svc.$CLUSTER_DOMAIN" \
+        --service-account-key-file "$PKI/service-account.pub" \
+        --service-account-signing-key-file "$PKI/service-account.key" \
         --authorization-mode AlwaysAllow
       ;;
     kube-controller-manager)
       start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
         --leader-elect=false --allocate-node-cidrs=true --cluster-cidr $POD_CIDR --service-cluster-ip-range $SERVICE_CIDR \
-        --root-ca-file "$PKI/ca.crt" --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
+        --root-ca-file "$PKI/ca.crt" --service-account-private-key-file "$PKI/service-account.key" \
+        --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
     kube-scheduler)
       start kube-scheduler "$BIN/kube-scheduler" --kubeconfig "$PKI/scheduler.kubeconfig" \

@@ -1,4 +1,4 @@
-# One authority; a certificate for every part; kubeconfigs made from them.
+# One authority; a certificate for every part; kubeconfigs made from them; the key of service accounts' tokens.
 
 # `certificate NAME SUBJECT USAGE [SUBJECT-ALTERNATIVE-NAMES]`
 certificate() {
@@ -52,6 +52,8 @@ make_pki() {
   certificate proxy /CN=system:kube-proxy clientAuth
   certificate dns /CN=system:kube-dns clientAuth
   certificate kubelet "/O=system:nodes/CN=system:node:$NODE_NAME" clientAuth,serverAuth "DNS:$NODE_NAME,IP:127.0.0.1,IP:$ip"
+  openssl genrsa -out "$PKI/service-account.key" 2048 2>/dev/null
+  openssl rsa -in "$PKI/service-account.key" -pubout -out "$PKI/service-account.pub" 2>/dev/null
   local part
   for part in controller-manager scheduler proxy dns kubelet; do
     kubeconfig "$PKI/$part.kubeconfig" "$part"

@@ -132,11 +132,27 @@ fn look_inside(client: &Client, websocket: bool) {
     assert!(inside.contains("v1"), "{inside}");
     let failed = client.try_run(&format!("exec {pod} -- false"));
     assert!(!failed.status.success());
+    assert!(in_shell(client, pod, "echo from-inside-$((6*7))").contains("from-inside-42"));
+    as_service_account(client, pod);
+}
+
+/// What a script says that a shell in a pod runs.
+fn in_shell(client: &Client, pod: &str, script: &str) -> String {
     let mut shell = client.command(&format!("exec -i {pod} -- sh"));
     let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    shell.stdin.take().unwrap().write_all(b"echo from-inside-$((6*7))\nexit\n").unwrap();
+    shell.stdin.take().unwrap().write_all(format!("{script}\nexit\n").as_bytes()).unwrap();
     let output = shell.wait_with_output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("from-inside-42"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Without having asked for anything a pod has what a client in it needs, and the server knows whose pod asks.
+fn as_service_account(client: &Client, pod: &str) {
+    let script = "cd /var/run/secrets/kubernetes.io/serviceaccount; cat namespace ca.crt; echo
+        wget -qO- --no-check-certificate --header \"Authorization: Bearer $(cat token)\" https://kubernetes.default.svc/api";
+    let said = in_shell(client, pod, script);
+    for words in ["default", "BEGIN CERTIFICATE", "APIVersions"] {
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 /// The value of a field of an object, from its JSON.
