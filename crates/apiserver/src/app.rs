@@ -19,6 +19,7 @@ use crate::{
     authorization::{self, Authorization, Mirrored},
     bootstrap::{
         self,
+        authentication_trust::{self, Trust},
         kubernetes_service::{self, Advertised},
     },
     catalogue::{ChangeError, Request, Served},
@@ -35,6 +36,7 @@ use crate::{
     storage::{
         Prefix, Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
+        encryption::Encrypted,
         etcd::EtcdStore,
     },
 };
@@ -76,6 +78,7 @@ pub struct App {
     /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
     advertised: Option<Advertised>,
     rbac: RbacStart,
+    trust: Trust,
     started: watch::Sender<bool>,
 }
 
@@ -108,10 +111,16 @@ impl App {
             None => None,
         };
         let secure = match config.secure {
-            Some(secure) => Some((bind(secure.address).await?, serve::tls::server_config(secure.certificate)?)),
+            Some(secure) => {
+                Some((bind(secure.address).await?, serve::tls::server_config_following(secure.certificate)?))
+            }
             None => None,
         };
         let store = open(&config.store).await?;
+        let store = match config.encryption {
+            None => store,
+            Some(keys) => Arc::new(Encrypted::new(store, keys, resources::folders(&config.resources))),
+        };
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         store.unreadable().register(&mut metrics);
@@ -127,6 +136,7 @@ impl App {
         let registry =
             Registry::new(store.clone(), served.clone(), authorizer.clone(), |handle| config.admission.build(handle));
         let issuing = config.authentication.issuing.clone();
+        let naming = config.authentication.front_proxy.as_ref().map(|proxy| proxy.headers.clone());
         let authenticator = config.authentication.build(&registry.handle());
         let reviewer = Reviewer { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
         let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer, issuing: issuing.clone() };
@@ -144,6 +154,7 @@ impl App {
         let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
         let settings = Settings {
             authenticator,
+            naming,
             authorizer,
             audit: config.audit,
             limits: config.limits,
@@ -152,7 +163,19 @@ impl App {
         };
         let service = Service { chain: Arc::new(Chain::new(settings, api)), served: served.clone() };
         let rbac = RbacStart { defaults: config.rbac_defaults, mirrors, ready: roles };
-        Ok(Self { daemon, service, secure, insecure, registry, served, pools, advertised, rbac, started })
+        Ok(Self {
+            daemon,
+            service,
+            secure,
+            insecure,
+            registry,
+            served,
+            pools,
+            advertised,
+            rbac,
+            trust: config.trust,
+            started,
+        })
     }
 
     /// Where the server listens.
@@ -195,6 +218,7 @@ impl App {
             pools: self.pools,
             advertised: self.advertised,
             rbac: self.rbac,
+            trust: self.trust,
             started: self.started,
         };
         let daemon = self.daemon.clone();
@@ -208,6 +232,7 @@ struct Startup {
     pools: Pools,
     advertised: Option<Advertised>,
     rbac: RbacStart,
+    trust: Trust,
     started: watch::Sender<bool>,
 }
 
@@ -231,6 +256,8 @@ impl Startup {
         }
         self.started.send_replace(true);
         daemon.ready();
+        let (registry, trust) = (self.registry.clone(), self.trust);
+        daemon.spawn_until_shutdown(async move { authentication_trust::keep(&registry, &trust).await });
         let (registry, pools) = (self.registry.clone(), self.pools.clone());
         daemon.spawn_until_shutdown(async move { repair::keep(&registry, &pools).await });
         if let Some(advertised) = &self.advertised {

@@ -52,6 +52,15 @@ impl<T> FromFiles<T> {
         Ok(Self { what: what.into(), paths, make: Box::new(make), value, seen: Mutex::new(seen) })
     }
 
+    /// A value that no file can change.
+    #[must_use]
+    pub fn constant(value: T) -> Self {
+        let seen = Seen { when: Instant::now(), marks: Vec::new() };
+        let make: Make<T> = Box::new(|| anyhow::bail!("it is made of no file"));
+        let value = ArcSwap::from_pointee(value);
+        Self { what: String::new(), paths: Vec::new(), make, value, seen: Mutex::new(seen) }
+    }
+
     /// The value. When the files have changed into something unusable, it stays what it was.
     pub fn get(&self) -> Arc<T> {
         if let Some(mut seen) = self.seen.try_lock()

@@ -1,6 +1,10 @@
 //! Who clients are: what recognises them, besides what all daemons share.
 
 mod audience;
+mod basic;
+mod bootstrap_token;
+mod constant_time;
+pub mod front_proxy;
 mod plain_port;
 mod remembered;
 pub mod service_account;
@@ -12,10 +16,13 @@ use component::auth::{Anonymous, Authenticator, Authenticators, Bearer, Certific
 
 pub use self::{
     audience::{ForThisServer, OfThisServer},
+    basic::{Basic, Passwords, parse as passwords},
+    bootstrap_token::BootstrapTokens,
+    front_proxy::FrontProxy,
     plain_port::PlainPort,
     remembered::Remembered,
     service_account::Issuing,
-    token_file::{TokenFile, TokenFileError},
+    token_file::{TokenFile, TokenFileError, Tokens},
 };
 use crate::registry::admission::Handle;
 
@@ -23,23 +30,39 @@ use crate::registry::admission::Handle;
 pub struct Settings {
     /// Who this server is to tokens.
     pub audiences: Vec<String>,
+    /// A proxy that says for whom it asks, if there is one.
+    pub front_proxy: Option<FrontProxy>,
     /// Client certificates, if they are taken.
     pub certificates: Option<Certificates>,
+    /// Passwords, if they are taken.
+    pub basic: Option<Basic>,
     /// Static tokens, if there are any.
     pub token_file: Option<TokenFile>,
+    /// Whether nodes may introduce themselves.
+    pub bootstrap_tokens: Option<NewNodes>,
     /// Tokens of service accounts.
     pub issuing: Arc<Issuing>,
     /// What becomes of requests that present nothing.
     pub anonymous: Anonymous,
 }
 
+/// Nodes may introduce themselves by the tokens of secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct NewNodes;
+
 impl Settings {
     /// The authenticators in upstream's order.
     #[must_use]
     pub fn build(self, registry: &Handle) -> Arc<dyn Authenticator> {
         let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort)];
+        if let Some(front_proxy) = self.front_proxy {
+            members.push(Arc::new(front_proxy));
+        }
         if let Some(certificates) = self.certificates {
             members.push(Arc::new(certificates));
+        }
+        if let Some(basic) = self.basic {
+            members.push(Arc::new(basic));
         }
         let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
         if let Some(file) = self.token_file {
@@ -47,6 +70,10 @@ impl Settings {
         }
         tokens.push(Arc::new(service_account::Legacy::new(self.issuing.clone(), registry.clone())));
         tokens.push(Arc::new(service_account::Bound::new(self.issuing, registry.clone())));
+        if let Some(NewNodes) = self.bootstrap_tokens {
+            let members = BootstrapTokens { registry: registry.clone() };
+            tokens.push(Arc::new(OfThisServer::new(self.audiences.clone(), members)));
+        }
         let tokens = tokens.into_iter().map(|member| Arc::new(Remembered::new(member)) as Arc<dyn TokenAuthenticator>);
         members.push(Arc::new(Bearer::new(tokens.collect())));
         let all = Authenticators::new(members, self.anonymous);

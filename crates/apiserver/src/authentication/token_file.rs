@@ -1,13 +1,24 @@
 //! Static tokens, each for one user.
 
-use std::{collections::HashMap, future::ready, path::Path};
+use std::{collections::HashMap, future::ready, path::Path, sync::Arc};
 
-use component::auth::{Found, TokenAuthenticator, User};
+use component::{
+    auth::{Found, TokenAuthenticator, User},
+    files::FromFiles,
+};
 use futures::future::BoxFuture;
+use sha2::{Digest, Sha256};
 
-/// The tokens of `--token-auth-file`.
+/// The tokens of `--token-auth-file`, which is read again when it changes.
+pub struct TokenFile(pub Arc<FromFiles<Tokens>>);
+
+/// Users by the hashes of their tokens: how long a look-up takes tells nothing of a token.
 #[derive(Debug, Default)]
-pub struct TokenFile(HashMap<String, User>);
+pub struct Tokens(HashMap<[u8; 32], User>);
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
 
 /// Why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +36,7 @@ pub enum TokenFileError {
     },
 }
 
-impl TokenFile {
+impl Tokens {
     /// Reads a file of lines `token,user,uid,"group1,group2"`.
     ///
     /// # Errors
@@ -48,7 +59,7 @@ impl TokenFile {
             let groups = groups.first().map(String::as_str).unwrap_or_default();
             let groups =
                 groups.split(',').map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned).collect();
-            tokens.insert(token.clone(), User::authenticated(name, uid, groups));
+            tokens.insert(hash(token), User::authenticated(name, uid, groups));
         }
         Ok(Self(tokens))
     }
@@ -57,12 +68,13 @@ impl TokenFile {
 impl TokenAuthenticator for TokenFile {
     /// Its tokens are made for this server only: who asks for other audiences does not mean them.
     fn find<'a>(&'a self, token: &'a str, audiences: &'a [String]) -> BoxFuture<'a, Found> {
-        let user = self.0.get(token).filter(|_| audiences.is_empty());
+        let tokens = self.0.get();
+        let user = tokens.0.get(&hash(token)).filter(|_| audiences.is_empty());
         Box::pin(ready(Ok(user.cloned().map(Into::into))))
     }
 }
 
-fn csv_columns(line: &str) -> Vec<String> {
+pub(super) fn csv_columns(line: &str) -> Vec<String> {
     let mut columns = vec![String::new()];
     let mut quoted = false;
     for c in line.chars() {
@@ -85,11 +97,11 @@ mod tests {
 
     #[test]
     fn token_files_are_read() {
-        let file = TokenFile::parse("t1,admin,1,\"system:masters,ops\"\n\nt2,bob,2\n,eve,3\n").unwrap();
-        assert_eq!(file.0["t1"].groups, ["system:masters", "ops", "system:authenticated"]);
-        assert_eq!(file.0["t2"].name, "bob");
+        let file = Tokens::parse("t1,admin,1,\"system:masters,ops\"\n\nt2,bob,2\n,eve,3\n").unwrap();
+        assert_eq!(file.0[&hash("t1")].groups, ["system:masters", "ops", "system:authenticated"]);
+        assert_eq!(file.0[&hash("t2")].name, "bob");
         assert_eq!(file.0.len(), 2, "an empty token is nobody's");
-        let error = TokenFile::parse("t1,admin\n").unwrap_err().to_string();
+        let error = Tokens::parse("t1,admin\n").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("found 2"), "{error}");
     }
 }

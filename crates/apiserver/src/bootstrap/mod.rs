@@ -2,6 +2,7 @@
 //! has, what tells which groups it serves, the range of cluster IPs, and the service by which pods reach it.
 
 pub mod api_services;
+pub mod authentication_trust;
 pub mod flow_control;
 pub mod kubernetes_service;
 pub mod rbac;

@@ -27,6 +27,12 @@ pub struct Flags {
     /// Directory of the embedded store
     #[arg(long, default_value = "/var/lib/ferrokube", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// How resources are encrypted where they are stored
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// Read that file again when it changes
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub encryption_provider_config_automatic_reload: bool,
     /// Address of --secure-port
     #[arg(long, alias = "public-address-override", default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -58,6 +64,30 @@ pub struct Flags {
     /// Bearer tokens: lines of token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+    /// Passwords: lines of password,user,uid,"group1,group2"; not for use: they never change
+    #[arg(long, value_name = "FILE")]
+    pub basic_auth_file: Option<PathBuf>,
+    /// Let nodes introduce themselves by the tokens of secrets in kube-system
+    #[arg(long, alias = "experimental-bootstrap-token-auth", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub enable_bootstrap_token_auth: bool,
+    /// Certificates that may have signed those of proxies, which name users in headers
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names of proxies' certificates; without any all are proxies
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers in which proxies name users
+    #[arg(long, value_delimiter = ',', value_name = "HEADERS")]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers in which proxies tell uids
+    #[arg(long, value_delimiter = ',', value_name = "HEADERS")]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers in which proxies tell groups
+    #[arg(long, value_delimiter = ',', value_name = "HEADERS")]
+    pub requestheader_group_headers: Vec<String>,
+    /// What headers begin with in which proxies tell what else they know
+    #[arg(long, value_delimiter = ',', value_name = "PREFIXES")]
+    pub requestheader_extra_headers_prefix: Vec<String>,
     /// Who issues service account tokens; tokens of all that are named are believed, the first is who issues new ones
     #[arg(long, value_name = "URL")]
     pub service_account_issuer: Vec<String>,
@@ -155,19 +185,12 @@ pub const RETIRED: RetiredFlags = &[
     ("endpoint-reconciler-type", "endpoints are kept by each server for itself"),
     ("cors-allowed-origins", "not supported"),
     ("enable-swagger-ui", "not supported"),
-    ("experimental-bootstrap-token-auth", "not supported yet"),
-    ("enable-bootstrap-token-auth", "not supported yet"),
     ("repair-malformed-updates", "not needed"),
     ("watch-cache", "the watch cache cannot be turned off"),
     ("watch-cache-sizes", "watch caches have one size"),
     ("default-watch-cache-size", "watch caches have one size"),
     ("target-ram-mb", "not needed"),
     ("min-request-timeout", "not supported"),
-    ("requestheader-client-ca-file", "not supported yet"),
-    ("requestheader-allowed-names", "not supported yet"),
-    ("requestheader-extra-headers-prefix", "not supported yet"),
-    ("requestheader-group-headers", "not supported yet"),
-    ("requestheader-username-headers", "not supported yet"),
     ("proxy-client-cert-file", "not supported yet"),
     ("proxy-client-key-file", "not supported yet"),
     ("enable-aggregator-routing", "not supported yet"),

@@ -1,9 +1,11 @@
 //! Flags made into a configuration, with every mistake reported at once.
 
+mod authentication;
 mod flags;
 mod network;
 mod service_accounts;
 
+use rustls::sign::CertifiedKey;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -13,24 +15,24 @@ use std::{
 };
 
 use component::{
-    auth::{AlwaysAllow, Anonymous, Authorizer, Authorizers, Certificates, Masters},
-    serve::{
-        certificates::{self, KeyedCertificate},
-        tls::ClientAuthority,
-    },
+    auth::{AlwaysAllow, Anonymous, Authorizer, Authorizers, Masters},
+    files::FromFiles,
+    serve::{certificates, tls::serving},
 };
 pub use flags::{Flags, RETIRED};
 
 use crate::{
     admission,
     audit::{Audit, Log, PolicyFile},
-    authentication::{self, TokenFile},
+    authentication::Settings as Authentication,
     authorization::{Authorization, MODES},
+    bootstrap::authentication_trust::Trust,
     filters::Limits,
     handlers::KubeletTls,
     resources::{self, service::ServiceNetwork},
     storage::{
         Ttl,
+        encryption::EncryptionConfig,
         etcd::{EtcdOptions, EtcdTls},
     },
 };
@@ -49,7 +51,7 @@ pub struct Secure {
     /// Where.
     pub address: SocketAddr,
     /// The certificate.
-    pub certificate: KeyedCertificate,
+    pub certificate: FromFiles<CertifiedKey>,
 }
 
 /// Whether an API server keeps the roles and bindings that every cluster has. Tests to which they do not matter are
@@ -66,6 +68,8 @@ pub enum RbacDefaults {
 pub struct Config {
     /// Where objects are stored.
     pub store: StoreConfig,
+    /// How objects are encrypted there, if they are.
+    pub encryption: Option<FromFiles<EncryptionConfig>>,
     /// HTTPS, if it is served.
     pub secure: Option<Secure>,
     /// Plain HTTP, if it is served.
@@ -73,7 +77,9 @@ pub struct Config {
     /// Under which address others reach the server.
     pub advertise: IpAddr,
     /// Who clients are.
-    pub authentication: authentication::Settings,
+    pub authentication: Authentication,
+    /// What others are told of that.
+    pub trust: Trust,
     /// What they may do.
     pub authorization: Authorization,
     /// Whether the default roles and bindings are kept.
@@ -125,14 +131,16 @@ impl Config {
         let services = services(&flags, &mut mistakes);
         let advertise = advertise(&flags, &mut mistakes);
         // What cannot be done without is a mistake when it is missing.
-        let Some(authentication) = authentication(&flags, &mut mistakes) else { return Err(mistakes) };
+        let Some(authentication) = authentication::settings(&flags, &mut mistakes) else { return Err(mistakes) };
         let config = Self {
             store: store(&flags, &mut mistakes),
+            encryption: encryption(&flags, &mut mistakes),
             secure: secure(&flags, advertise, services, &mut mistakes),
             insecure: (flags.insecure_port != 0)
                 .then(|| SocketAddr::new(flags.insecure_bind_address, flags.insecure_port)),
             advertise,
             authentication,
+            trust: authentication::trust(&flags),
             authorization: authorization(&flags, &mut mistakes),
             rbac_defaults: RbacDefaults::Kept,
             audit: audit(&flags, &mut mistakes),
@@ -174,6 +182,13 @@ fn store(flags: &Flags, mistakes: &mut Mistakes) -> StoreConfig {
     StoreConfig::Etcd(options)
 }
 
+fn encryption(flags: &Flags, mistakes: &mut Mistakes) -> Option<FromFiles<EncryptionConfig>> {
+    let path = flags.encryption_provider_config.clone()?;
+    let watched = if flags.encryption_provider_config_automatic_reload { vec![path.clone()] } else { Vec::new() };
+    let read = FromFiles::new("--encryption-provider-config", watched, move || EncryptionConfig::read(&path));
+    mistakes.take("encryption-provider-config", read.map_err(|error| format!("{error:#}")))
+}
+
 fn services(flags: &Flags, mistakes: &mut Mistakes) -> ServiceNetwork {
     let addresses = mistakes.take("service-cluster-ip-range", network::service_range(&flags.service_cluster_ip_range));
     let ports = mistakes.take("service-node-port-range", flags.service_node_port_range.parse());
@@ -198,12 +213,14 @@ fn secure(flags: &Flags, advertise: IpAddr, services: ServiceNetwork, mistakes: 
     }
     let certificate = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
         (Some(certificate), Some(key)) => {
-            mistakes.take("tls-cert-file", certificates::read_pair(certificate, key).map_err(|e| chain(&e)))
+            mistakes.take("tls-cert-file", serving(certificate, key).map_err(|error| format!("{error:#}")))
         }
         (None, None) => {
             let hosts = certificate_hosts(advertise, services);
-            let made = certificates::read_or_make(&flags.cert_dir, "apiserver", &hosts);
-            mistakes.take("cert-dir", made.map_err(|error| chain(&error)))
+            let made = certificates::read_or_make(&flags.cert_dir, "apiserver", &hosts).map_err(Into::into);
+            let file = |kind: &str| flags.cert_dir.join(format!("apiserver.{kind}"));
+            let made = made.and_then(|_| serving(&file("crt"), &file("key")));
+            mistakes.take("cert-dir", made.map_err(|error| format!("{error:#}")))
         }
         _ => {
             mistakes.0.push("--tls-cert-file and --tls-private-key-file belong together".into());
@@ -228,26 +245,6 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
     hosts.push(advertise.to_string());
     hosts.extend(services.addresses.hosts().next().map(|first| first.to_string()));
     hosts
-}
-
-/// What authenticators are made of; `None` when it cannot be said what that is.
-fn authentication(flags: &Flags, mistakes: &mut Mistakes) -> Option<authentication::Settings> {
-    let authority = flags.client_ca_file.as_ref().and_then(|path| {
-        let read = certificates::read_chain(path).map_err(|error| chain(&error));
-        let authority = read.and_then(|chain| ClientAuthority::new(chain).map_err(|error| format!("{error:#}")));
-        mistakes.take("client-ca-file", authority)
-    });
-    let tokens = flags.token_auth_file.as_ref();
-    let token_file = tokens.and_then(|path| mistakes.take("token-auth-file", TokenFile::read(path)));
-    let issuing = service_accounts::issuing(flags, mistakes);
-    let issuing = Arc::new(issuing?);
-    Some(authentication::Settings {
-        audiences: issuing.audiences.clone(),
-        certificates: authority.map(Certificates::new),
-        token_file,
-        issuing,
-        anonymous: anonymous(flags),
-    })
 }
 
 /// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.

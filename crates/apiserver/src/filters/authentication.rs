@@ -10,6 +10,7 @@ use http::header;
 use super::{Filter, Next};
 use crate::{
     audit::{Audit, Record, ResponseStatus, Stage},
+    authentication::front_proxy::Headers,
     authorization::attributes,
     catalogue::Request,
     serving::{Response, respond},
@@ -18,11 +19,14 @@ use crate::{
 pub(super) struct Authenticate {
     authenticator: Arc<dyn Authenticator>,
     audit: Option<Audit>,
+    /// What names users, besides tokens: nobody behind needs it, and a request that is passed on must not carry it.
+    naming: Vec<Headers>,
 }
 
 impl Authenticate {
-    pub(super) fn new(authenticator: Arc<dyn Authenticator>, audit: Option<Audit>) -> Self {
-        Self { authenticator, audit }
+    pub(super) fn new(authenticator: Arc<dyn Authenticator>, naming: Option<Headers>, audit: Option<Audit>) -> Self {
+        let naming = naming.into_iter().chain([Headers::usual()]).collect();
+        Self { authenticator, audit, naming }
     }
 
     fn refuse(&self, request: &Request) -> Response {
@@ -63,6 +67,7 @@ impl Filter for Authenticate {
                 Ok(Some(identity)) => {
                     request.user = identity.user;
                     remove_tokens(request.http.headers_mut());
+                    self.naming.iter().for_each(|headers| headers.remove(request.http.headers_mut()));
                     next.run(request).await
                 }
                 Ok(None) => self.refuse(&request),

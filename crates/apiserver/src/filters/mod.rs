@@ -20,7 +20,7 @@ pub use deadline::EndsAt;
 pub use inflight::{Limits, Place};
 pub use observation::Metrics;
 
-use crate::{audit::Audit, catalogue::Request, serving::Response};
+use crate::{audit::Audit, authentication::front_proxy::Headers, catalogue::Request, serving::Response};
 
 /// One step that every request takes. It may answer by itself, or change the request on its way in or the response on
 /// its way out.
@@ -63,6 +63,8 @@ pub struct Chain {
 pub struct Settings {
     /// Who clients are.
     pub authenticator: Arc<dyn Authenticator>,
+    /// In which headers a proxy names users, if there is one.
+    pub naming: Option<Headers>,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
     /// What is recorded of what they do, if anything is.
@@ -88,7 +90,7 @@ impl Chain {
             // A bug in one request must not end the connection that carries others.
             always(panics::CatchPanics),
             // Before anything that costs time.
-            always(authentication::Authenticate::new(settings.authenticator, settings.audit.clone())),
+            always(authentication::Authenticate::new(settings.authenticator, settings.naming, settings.audit.clone())),
             // Needs to know who it is; sees what becomes of everything after it.
             settings.audit.map(|audit| -> Box<dyn Filter> { Box::new(audit::Auditing::new(audit)) }),
             // After authentication, so that strangers cannot use up the places of others.

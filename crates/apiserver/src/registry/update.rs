@@ -240,6 +240,12 @@ impl Registry {
         self.validate(&review.with_old(&before)).await
     }
 
+    /// Whether an object that stays as it is has to be written all the same: with the newest key, for example. When that
+    /// cannot be found out, it can wait.
+    async fn is_outdated(&self, item: &Item) -> bool {
+        self.store.needs_rewrite(&item.key).await.unwrap_or(false)
+    }
+
     async fn store_changed(
         &self,
         update: Update<'_>,
@@ -263,7 +269,7 @@ impl Registry {
                 return Err(error);
             }
         };
-        if same || write.options.dry_run == DryRun::All {
+        if write.options.dry_run == DryRun::All || (same && !self.is_outdated(item).await) {
             reservation.cancel().await;
             return written(rest, &Item { value, ..item.clone() }).await.map(Attempt::Unchanged);
         }

@@ -37,7 +37,7 @@ use crate::{
         shape::{Counted, Fresh, Insisting, Of, Plain, Revised, Shown, Split},
     },
     reviews::Reviewer,
-    storage::{Key, Prefix, Store, Ttl},
+    storage::{Key, Prefix, Store, Ttl, encryption::Folder},
 };
 
 /// One line of the table: a row, where its objects are, and which subresources it has.
@@ -367,6 +367,19 @@ pub fn serve(draft: &mut Draft, store: &Arc<dyn Store>, settings: &Settings, mea
         draft.put(route)?;
     }
     Ok(())
+}
+
+/// Where the objects of each resource are stored.
+pub fn folders(settings: &Settings) -> Vec<Folder> {
+    let folder = |line: &Line| match &line.source {
+        Source::Stored { folder, .. } => Some(Folder {
+            prefix: Prefix::new(&format!("{}/{folder}", settings.prefix)),
+            group: line.row.group.clone().into_owned(),
+            plural: line.row.plural.clone().into_owned(),
+        }),
+        Source::Converted { .. } | Source::Answered(_) => None,
+    };
+    LINES.iter().filter_map(folder).collect()
 }
 
 /// The pools of cluster IPs and node ports, where upstream has them.

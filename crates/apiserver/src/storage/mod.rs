@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod embedded;
+pub mod encryption;
 pub mod error;
 pub mod etcd;
 pub mod feed;
@@ -87,6 +88,15 @@ pub trait Store: Send + Sync + 'static {
     /// The same, when it can be told without asking anybody.
     fn revision_at_hand(&self) -> Option<Revision> {
         None
+    }
+
+    /// Whether the value at a key would be stored in another way if it were written now, although it is the same.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn needs_rewrite<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<bool>> {
+        let _ = key;
+        Box::pin(async { Ok(false) })
     }
 
     /// Where whatever is passed over is named, here and by those who read from this store.

@@ -4,10 +4,12 @@
 mod admission;
 mod applying;
 mod audit;
+mod authentication;
 mod client;
 mod connect;
 mod decoding;
 mod deletion;
+mod encryption;
 mod errors;
 mod events;
 mod evictions;

@@ -8,10 +8,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::client::Api;
 
-struct Authority(Issuer<'static, KeyPair>, String);
+pub struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -20,8 +20,13 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
+    /// Its certificate.
+    pub fn pem(&self) -> &str {
+        &self.1
+    }
+
     /// A client of this name and group: its certificate and key, as a kubeconfig has them.
-    fn client(&self, name: &str, group: &str) -> AuthInfo {
+    pub fn client(&self, name: &str, group: &str) -> AuthInfo {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.distinguished_name.push(DnType::OrganizationName, group);

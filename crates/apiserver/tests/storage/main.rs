@@ -5,6 +5,7 @@ mod cache;
 mod conformance;
 mod crash;
 mod embedded;
+mod encryption;
 mod etcd;
 mod etcd_server;
 mod restart;

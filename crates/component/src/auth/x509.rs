@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,9 +11,12 @@ use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
 use super::{Authenticator, Found, Presented, User, user::CREDENTIAL_ID};
-use crate::serve::{
-    Peer,
-    tls::{ClientAuthority, Subject},
+use crate::{
+    files::FromFiles,
+    serve::{
+        Peer,
+        tls::{ClientAuthority, Subject},
+    },
 };
 
 /// How long a verified certificate is taken for good: a signature is checked once a minute, not once a request.
@@ -22,38 +26,61 @@ const REMEMBERED: usize = 4096;
 
 /// Recognises clients by certificates of certain authorities: CN is the name, O are the groups.
 pub struct Certificates {
-    authority: ClientAuthority,
-    /// Certificates that were found good, and when.
-    verified: Mutex<HashMap<CertificateDer<'static>, (Instant, User)>>,
+    authority: Arc<FromFiles<ClientAuthority>>,
+    verified: Mutex<Verified>,
+}
+
+/// Certificates that were found good, and when; by which authorities.
+#[derive(Default)]
+struct Verified {
+    users: HashMap<CertificateDer<'static>, (Instant, User)>,
+    by: Option<Arc<ClientAuthority>>,
+}
+
+impl Verified {
+    /// Other authorities judge anew.
+    fn judged_by(&mut self, authority: &Arc<ClientAuthority>) {
+        if !self.by.as_ref().is_some_and(|by| Arc::ptr_eq(by, authority)) {
+            self.users.clear();
+            self.by = Some(Arc::clone(authority));
+        }
+    }
 }
 
 impl Certificates {
     /// Certificates of these authorities.
     #[must_use]
-    pub fn new(authority: ClientAuthority) -> Self {
+    pub fn new(authority: Arc<FromFiles<ClientAuthority>>) -> Self {
         Self { authority, verified: Mutex::default() }
     }
 
     fn find(&self, peer: &Peer) -> anyhow::Result<Option<User>> {
         let Some(leaf) = peer.certificates.first() else { return Ok(None) };
-        if let Some((when, user)) = self.verified.lock().get(leaf)
-            && when.elapsed() < VERIFIED_FOR
-        {
-            return Ok(Some(user.clone()));
+        let authority = self.authority.get();
+        if let Some(user) = self.known(&authority, leaf) {
+            return Ok(Some(user));
         }
-        let user = self.authority.verify(peer)?.and_then(user);
+        let user = authority.verify(peer)?.and_then(user);
         if let Some(user) = &user {
-            self.remember(leaf.clone(), user.clone());
+            self.remember(&authority, leaf.clone(), user.clone());
         }
         Ok(user)
     }
 
-    fn remember(&self, leaf: CertificateDer<'static>, user: User) {
+    fn known(&self, authority: &Arc<ClientAuthority>, leaf: &CertificateDer<'static>) -> Option<User> {
         let mut verified = self.verified.lock();
-        if verified.len() >= REMEMBERED {
-            verified.clear();
+        verified.judged_by(authority);
+        let (when, user) = verified.users.get(leaf)?;
+        (when.elapsed() < VERIFIED_FOR).then(|| user.clone())
+    }
+
+    fn remember(&self, authority: &Arc<ClientAuthority>, leaf: CertificateDer<'static>, user: User) {
+        let mut verified = self.verified.lock();
+        verified.judged_by(authority);
+        if verified.users.len() >= REMEMBERED {
+            verified.users.clear();
         }
-        verified.insert(leaf, (Instant::now(), user));
+        verified.users.insert(leaf, (Instant::now(), user));
     }
 }
 

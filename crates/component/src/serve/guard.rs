@@ -13,7 +13,7 @@ use axum::{
 use clap::Args;
 use futures::future::BoxFuture;
 
-use super::{Peer, certificates, tls::ClientAuthority};
+use super::{Peer, tls::ClientAuthority};
 use crate::{
     auth::{
         Anonymous, Attributes, Authenticator, Authenticators, Authorizer, Authorizers, Bearer, Certificates, Decision,
@@ -66,8 +66,8 @@ impl Guard {
     pub async fn new(flags: &GuardFlags) -> anyhow::Result<Self> {
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
         if let Some(path) = &flags.client_ca_file {
-            let authority = ClientAuthority::new(certificates::read_chain(path)?)?;
-            authenticators.push(Arc::new(Certificates::new(authority)));
+            let authority = ClientAuthority::from_file(path)?;
+            authenticators.push(Arc::new(Certificates::new(Arc::new(authority))));
         }
         let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
         if let Some(client) = connect(flags.authentication_kubeconfig.as_ref()).await? {

@@ -1,6 +1,6 @@
 //! TLS: one protocol set, and client certificates that are asked for but judged later.
 
-use std::sync::Arc;
+use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
@@ -8,14 +8,19 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
-        WebPkiClientVerifier,
+        ClientHello, ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
+    sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
 use x509_parser::der_parser::{Oid, oid};
 
-use super::{Peer, certificates::KeyedCertificate};
+use super::{
+    Peer,
+    certificates::{self, KeyedCertificate},
+};
+use crate::files::FromFiles;
 
 /// A server's TLS configuration: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. Any client certificate is
 /// let through, so that a bad one is answered with 401 instead of a broken handshake.
@@ -23,13 +28,54 @@ use super::{Peer, certificates::KeyedCertificate};
 /// # Errors
 /// When the key does not fit the certificate.
 pub fn server_config(certificate: KeyedCertificate) -> Result<Arc<ServerConfig>, Error> {
+    let key = CertifiedKey::from_der(certificate.chain, certificate.key, &aws_lc_rs::default_provider())?;
+    following(Presented(FromFiles::constant(key)))
+}
+
+/// The same with a certificate that is read again when its files change.
+///
+/// # Errors
+/// When the protocols cannot be had.
+pub fn server_config_following(certificate: FromFiles<CertifiedKey>) -> Result<Arc<ServerConfig>, Error> {
+    following(Presented(certificate))
+}
+
+/// A certificate and its key, from files.
+///
+/// # Errors
+/// When a file cannot be read, or the key does not fit the certificate.
+pub fn serving(certificate: &Path, key: &Path) -> anyhow::Result<FromFiles<CertifiedKey>> {
+    let files = [certificate, key].map(Path::to_owned);
+    FromFiles::new("the serving certificate", files.to_vec(), move || {
+        let [certificate, key] = &files;
+        let pair = certificates::read_pair(certificate, key)?;
+        Ok(CertifiedKey::from_der(pair.chain, pair.key, &aws_lc_rs::default_provider())?)
+    })
+}
+
+fn following(presented: Presented) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(AnyPeer { provider }))
-        .with_single_cert(certificate.chain, certificate.key)?;
+        .with_cert_resolver(Arc::new(presented));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// What a server presents, whatever name it is asked for.
+struct Presented(FromFiles<CertifiedKey>);
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Presented")
+    }
+}
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get())
+    }
 }
 
 /// A client's TLS configuration: HTTP/1.1 only, because its connections may be upgraded. Without authorities any server
@@ -76,6 +122,17 @@ impl ClientAuthority {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider).build()?;
         Ok(Self { verifier })
+    }
+
+    /// The authorities of a file, which is read again when it changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or no certificate in it is usable.
+    pub fn from_file(path: &Path) -> anyhow::Result<FromFiles<Self>> {
+        let file = path.to_owned();
+        FromFiles::new(format!("client authorities in {}", path.display()), vec![path.to_owned()], move || {
+            Self::new(certificates::read_chain(&file)?)
+        })
     }
 
     /// The subject of the peer's certificate: `None` when it presented none.

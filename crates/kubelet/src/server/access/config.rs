@@ -16,7 +16,6 @@ use component::auth::{
     AlwaysAllow, Anonymous, Authenticator, Authenticators, Authorizer, Bearer, Certificates, TokenAuthenticator,
 };
 use component::flags::duration;
-use component::serve::certificates::read_chain;
 use component::serve::tls::ClientAuthority;
 use kube::Client;
 
@@ -100,7 +99,7 @@ impl AccessConfig {
         let needed = || client.cloned().context("no client provided, cannot use a webhook");
         let mut authenticators: Vec<Arc<dyn Authenticator>> = Vec::new();
         if let Some(path) = &self.client_ca {
-            authenticators.push(Arc::new(Certificates::new(ClientAuthority::new(read_chain(path)?)?)));
+            authenticators.push(Arc::new(Certificates::new(Arc::new(ClientAuthority::from_file(path)?))));
         }
         if let Some(ttl) = self.tokens {
             let reviews: Arc<dyn TokenAuthenticator> = Arc::new(TokenReviews::new(needed()?, ttl));
