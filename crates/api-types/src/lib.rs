@@ -13,6 +13,7 @@ pub mod object;
 pub mod pod;
 pub mod pod_spec;
 pub mod quantity;
+pub mod quota;
 pub mod resource;
 pub mod rows;
 pub mod schema;

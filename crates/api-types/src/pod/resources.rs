@@ -38,6 +38,28 @@ pub fn container_requests<P: PodView>(pod: &P) -> Amounts<'_> {
     containers(pod, Counting::default(), &ContainerView::requests)
 }
 
+/// What the containers may use together, without regard to the pod as a whole.
+#[must_use]
+pub fn container_limits<P: PodView>(pod: &P) -> Amounts<'_> {
+    containers(pod, Counting::default(), &ContainerView::limits)
+}
+
+/// The limits of a pod: those of its containers; limits of the pod as a whole replace them; the sandbox's overhead comes on
+/// top of what is limited.
+#[must_use]
+pub fn limits<P: PodView>(pod: &P) -> Amounts<'_> {
+    let mut total = container_limits(pod);
+    for (name, amount) in amounts(pod.pod_limits()).filter(|(name, _)| is_pod_level(name)) {
+        total.insert(name, amount);
+    }
+    for (name, amount) in amounts(pod.overhead()) {
+        if let Some(limit) = total.get_mut(name) {
+            *limit += amount;
+        }
+    }
+    total
+}
+
 /// Whether a pod can ask for this resource as a whole.
 #[must_use]
 pub fn is_pod_level(name: &str) -> bool {
