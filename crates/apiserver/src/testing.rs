@@ -70,10 +70,14 @@ impl TestServer {
             // TEST-NET-1: endpoints must not be loopback addresses.
             "--advertise-address=192.0.2.1".to_owned(),
         ];
-        // Nobody makes service accounts unless a controller manager runs, too; a test that has some says so.
-        let accounts = flags.iter().any(|flag| flag.contains("ServiceAccount"));
-        let no_accounts = (!accounts).then_some("--disable-admission-plugins=ServiceAccount");
-        let flags = no_accounts.into_iter().chain(flags.iter().copied());
+        // What needs a controller manager, too: nobody makes service accounts, or takes finalizers from volumes. A test that
+        // has one says so.
+        const ATTENDED: [&str; 2] = ["ServiceAccount", "StorageObjectInUseProtection"];
+        let asked_for =
+            |name: &str| flags.iter().any(|flag| flag.contains(name) || flag.contains("--admission-control="));
+        let unattended = ATTENDED.into_iter().filter(|name| !asked_for(name));
+        let unattended: Vec<String> = unattended.map(|name| format!("--disable-admission-plugins={name}")).collect();
+        let flags = unattended.iter().map(String::as_str).chain(flags.iter().copied());
         let flags = Flags::parse_from(own.iter().map(String::as_str).chain(flags));
         let mut config = Config::new(flags).expect("the flags of a test are right");
         let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

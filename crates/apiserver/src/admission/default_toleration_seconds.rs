@@ -7,38 +7,61 @@ use api_types::{
 };
 use futures::future::BoxFuture;
 
-use crate::registry::{Operation, Review, admission::Plugin};
+use serde::Deserialize;
+use serde_json::Value;
 
-pub(super) struct DefaultTolerationSeconds;
+use super::Make;
+use crate::registry::{Review, admission::Plugin};
 
-const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 const EFFECT: &str = "NoExecute";
-/// Upstream's `--default-not-ready-toleration-seconds`.
-const SECONDS: i64 = 300;
+
+/// How long, in seconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DefaultTolerationSeconds {
+    not_ready: i64,
+    unreachable: i64,
+}
+
+/// Five minutes.
+impl Default for DefaultTolerationSeconds {
+    fn default() -> Self {
+        Self { not_ready: 300, unreachable: 300 }
+    }
+}
+
+/// The plugin as its flags have it.
+pub(super) fn configured(configuration: Option<&Value>) -> Result<Make, String> {
+    let plugin = configuration.map(DefaultTolerationSeconds::deserialize).transpose();
+    let plugin = plugin.map_err(|error| error.to_string())?.unwrap_or_default();
+    Ok(Box::new(move |_| Box::new(plugin)))
+}
 
 impl Plugin for DefaultTolerationSeconds {
     fn concerns(&self, review: &Review<'_>) -> bool {
-        let door = &review.door;
-        let written = matches!(door.operation, Operation::Create | Operation::Update);
-        written && door.subresource.is_empty() && door.row.is(&rows::PODS)
+        review.door.writes(&rows::PODS)
     }
 
     fn admit<'a>(&'a self, review: &'a mut Review<'_>) -> BoxFuture<'a, Result<(), StatusError>> {
         let result = review.expect_mut::<Pod>("Pod").map(|pod| {
             if let Some(spec) = &mut pod.spec {
-                add_tolerations(spec);
+                self.add_tolerations(spec);
             }
         });
         Box::pin(async move { Ok(result?) })
     }
 }
 
-fn add_tolerations(spec: &mut PodSpec) {
-    let present = spec.tolerations.as_deref().unwrap_or_default();
-    let missing = TAINTS.into_iter().filter(|taint| !present.iter().any(|toleration| covers(toleration, taint)));
-    let added: Vec<_> = missing.map(tolerate).collect();
-    if !added.is_empty() {
-        spec.tolerations.get_or_insert_default().extend(added);
+impl DefaultTolerationSeconds {
+    fn add_tolerations(&self, spec: &mut PodSpec) {
+        let taints =
+            [("node.kubernetes.io/not-ready", self.not_ready), ("node.kubernetes.io/unreachable", self.unreachable)];
+        let present = spec.tolerations.as_deref().unwrap_or_default();
+        let missing = taints.into_iter().filter(|(key, _)| !present.iter().any(|toleration| covers(toleration, key)));
+        let added: Vec<_> = missing.map(|(key, seconds)| tolerate(key, seconds)).collect();
+        if !added.is_empty() {
+            spec.tolerations.get_or_insert_default().extend(added);
+        }
     }
 }
 
@@ -48,12 +71,12 @@ fn covers(toleration: &Toleration, taint: &str) -> bool {
     (key.is_empty() || key == taint) && (effect.is_empty() || effect == EFFECT)
 }
 
-fn tolerate(taint: &str) -> Toleration {
+fn tolerate(taint: &str, seconds: i64) -> Toleration {
     Toleration {
         key: Some(taint.into()),
         operator: Some("Exists".into()),
         effect: Some(EFFECT.into()),
-        toleration_seconds: Some(SECONDS),
+        toleration_seconds: Some(seconds),
         ..Toleration::default()
     }
 }

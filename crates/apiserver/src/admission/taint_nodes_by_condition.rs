@@ -7,7 +7,7 @@ use api_types::{
 };
 use futures::future::BoxFuture;
 
-use crate::registry::{Operation, Review, admission::Plugin};
+use crate::registry::{Review, admission::Plugin};
 
 pub(super) struct TaintNodesByCondition;
 
@@ -16,8 +16,7 @@ const NO_SCHEDULE: &str = "NoSchedule";
 
 impl Plugin for TaintNodesByCondition {
     fn concerns(&self, review: &Review<'_>) -> bool {
-        let door = &review.door;
-        door.operation == Operation::Create && door.subresource.is_empty() && door.row.is(&rows::NODES)
+        review.door.creates(&rows::NODES)
     }
 
     fn admit<'a>(&'a self, review: &'a mut Review<'_>) -> BoxFuture<'a, Result<(), StatusError>> {

@@ -16,7 +16,7 @@ use super::{
     Audit, Event, Extent, Level, Sink, Stage,
     event::{AuthenticationMetadata, ObjectReference, ResponseStatus, UserInfo},
 };
-use crate::{authorization::impersonation::Impersonated, protobuf};
+use crate::{authorization::impersonation::Impersonated, protobuf, registry::Journal};
 
 /// What is recorded of a request.
 pub struct Record {
@@ -97,6 +97,12 @@ fn source_ips<B>(request: &http::Request<B>) -> Vec<String> {
         request.extensions().get::<Peer>().map(|peer| peer.address.ip()).filter(|ip| addresses.last() != Some(ip)),
     );
     addresses.iter().map(ToString::to_string).collect()
+}
+
+impl Journal for Record {
+    fn note(&self, key: &'static str, value: &str) {
+        self.annotate(key, value);
+    }
 }
 
 impl Record {

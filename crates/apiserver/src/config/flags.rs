@@ -159,8 +159,20 @@ pub struct Flags {
     /// Most writing requests at a time
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_mutating_requests_inflight: usize,
+    /// Admission plugins to run, and no others; better use the next two
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub admission_control: Vec<String>,
+    /// What admission plugins are told
+    #[arg(long, value_name = "FILE")]
+    pub admission_control_config_file: Option<PathBuf>,
+    /// How long pods stay on a node that is not ready, unless they say otherwise
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub default_not_ready_toleration_seconds: i64,
+    /// How long pods stay on a node that cannot be reached, unless they say otherwise
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub default_unreachable_toleration_seconds: i64,
     /// Admission plugins to run besides the default ones
-    #[arg(long, alias = "admission-control", value_delimiter = ',', value_name = "NAMES")]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub enable_admission_plugins: Vec<String>,
     /// Default admission plugins not to run
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]

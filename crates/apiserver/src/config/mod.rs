@@ -146,7 +146,7 @@ impl Config {
             audit: audit(&flags, &mut mistakes),
             limits: Limits { reading: flags.max_requests_inflight, mutating: flags.max_mutating_requests_inflight },
             timeout: flags.request_timeout,
-            admission: admission(&flags),
+            admission: admission(&flags, &mut mistakes),
             resources: resources::Settings {
                 prefix: format!("/{}", flags.etcd_prefix.trim_matches('/')),
                 event_ttl: Ttl::seconds(u32::try_from(flags.event_ttl.as_secs()).unwrap_or(u32::MAX)),
@@ -295,15 +295,22 @@ fn audit(flags: &Flags, mistakes: &mut Mistakes) -> Option<Audit> {
     }
 }
 
-/// Old lists of plugins name ones that have gone, which does no harm.
-fn admission(flags: &Flags) -> admission::Settings {
-    const NO_PLUGIN: [&str; 1] = ["AlwaysAdmit"];
-    let known: Vec<&str> = admission::names().chain(NO_PLUGIN).collect();
-    for name in flags.enable_admission_plugins.iter().filter(|name| !known.contains(&name.as_str())) {
-        tracing::warn!("admission plugin {name} is not known and left out");
-    }
-    let (enabled, disabled) = (flags.enable_admission_plugins.clone(), flags.disable_admission_plugins.clone());
-    admission::Settings { enabled, disabled, more: Vec::new() }
+fn admission(flags: &Flags, mistakes: &mut Mistakes) -> admission::Settings {
+    let read = |path: &PathBuf| mistakes.take("admission-control-config-file", admission::Configurations::read(path));
+    let mut configurations = flags.admission_control_config_file.as_ref().and_then(read).unwrap_or_default();
+    let seconds = (flags.default_not_ready_toleration_seconds, flags.default_unreachable_toleration_seconds);
+    let tolerated = serde_json::json!({"notReady": seconds.0, "unreachable": seconds.1});
+    configurations.tell("DefaultTolerationSeconds", tolerated);
+    let chosen = admission::Settings::new(&admission::Choice {
+        only: &flags.admission_control,
+        enabled: &flags.enable_admission_plugins,
+        disabled: &flags.disable_admission_plugins,
+        configurations: &configurations,
+    });
+    chosen.unwrap_or_else(|wrong| {
+        mistakes.0.extend(wrong);
+        admission::Settings::default()
+    })
 }
 
 fn kubelet(flags: &Flags, mistakes: &mut Mistakes) -> KubeletTls {

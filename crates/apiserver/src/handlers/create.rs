@@ -189,6 +189,9 @@ impl Bind<'_> {
         if let Some(annotations) = self.binding.metadata.annotations.clone() {
             pod.metadata.annotations.get_or_insert_default().extend(annotations);
         }
+        for (key, value) in self.binding.metadata.labels.iter().flatten() {
+            pod.metadata.labels.get_or_insert_default().entry(key.clone()).or_insert_with(|| value.clone());
+        }
         set_scheduled(pod);
         Ok(())
     }

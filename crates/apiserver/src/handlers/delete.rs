@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{StatusCode, header};
 
 use super::{
-    Answer, Call, body, create,
+    Answer, Call, body, create, journal,
     list_options::{ListOptions, Use},
     selection, with_warnings,
 };
@@ -44,7 +44,7 @@ pub(super) async fn one(call: &Call<'_>, mut request: Request) -> Answer {
 fn delete_write(request: &Request, dry_run: DryRun) -> Result<Write<'_>, StatusError> {
     let parsed = WriteOptions::parse(&request.query, request.default_manager(), "DeleteOptions")?;
     let options = if dry_run == DryRun::All { WriteOptions { dry_run, ..parsed } } else { parsed };
-    Ok(Write::new(&request.user, options))
+    Ok(Write::new(&request.user, options).noted_in(journal(request)))
 }
 
 /// Options come in the body or, when there is none, in the query.

@@ -41,7 +41,7 @@ pub use token_request::Tokens;
 use crate::{
     catalogue::{Answer, Answered, Asked, Backend, Call, Destination, Request, Route},
     filters::{Handler, Place},
-    registry::{Part, Registry, Write, WriteOptions},
+    registry::{Journal, Part, Registry, Write, WriteOptions},
     request::{ResourcePath, Verb},
     serving::{Response, respond},
 };
@@ -215,7 +215,12 @@ async fn answered_without_storage(answered: &dyn Answered, asked: Asked<'_>, req
 /// Reads the options of a write; `kind` names them in messages.
 fn write<'a>(request: &'a Request, kind: &str) -> Result<Write<'a>, StatusError> {
     let options = WriteOptions::parse(&request.query, request.default_manager(), kind)?;
-    Ok(Write::new(&request.user, options))
+    Ok(Write::new(&request.user, options).noted_in(journal(request)))
+}
+
+/// The record of the audit, if there is one.
+fn journal(request: &Request) -> Option<&dyn Journal> {
+    request.audit.as_deref().map(|record| record as &dyn Journal)
 }
 
 /// Adds the warnings that came up during a write to its answer.

@@ -116,6 +116,7 @@ impl Registry {
         }
         match self.store.create(&key, value.clone(), rest.storage.ttl).await {
             Ok(revision) => {
+                rest.storage.wrote(revision);
                 reservation.commit().await;
                 let json = rest.present_item(&Item { key, value, revision, created: revision }).await?;
                 Ok(Written { made: Made::Created, json })

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     managed_fields::{ManagedFields, put_together},
-    storage::{Item, StoreError},
+    storage::{Item, Revision, StoreError},
 };
 
 /// How far a deletion has got.
@@ -74,9 +74,15 @@ impl Registry {
         let value = rest.encode(&*marked, &marked.encode().into(), managed).await?;
         let revision = match write.options.dry_run {
             DryRun::All => item.revision,
-            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await?,
+            DryRun::Off => self.store_marked(rest, item, value.clone()).await?,
         };
         Ok(Deleted::Marked(rest.present_item(&Item { value, revision, ..item.clone() }).await?))
+    }
+
+    async fn store_marked(&self, rest: &Rest, item: &Item, value: Bytes) -> Result<Revision, StoreError> {
+        let revision = self.store.update(&item.key, item.revision, value, rest.storage.ttl).await?;
+        rest.storage.wrote(revision);
+        Ok(revision)
     }
 
     /// Marks the object and removes it. Somebody else may remove it in between.
@@ -92,7 +98,7 @@ impl Registry {
         let value = rest.encode(&*marked, &marked.encode().into(), &stored.managed).await?;
         let revision = match write.options.dry_run {
             DryRun::All => item.revision,
-            DryRun::Off => self.store.update(&item.key, item.revision, value.clone(), rest.storage.ttl).await?,
+            DryRun::Off => self.store_marked(rest, item, value.clone()).await?,
         };
         let item = Item { value, revision, ..item.clone() };
         marked.meta_mut().resource_version = Some(revision.to_string());
@@ -106,6 +112,7 @@ impl Registry {
         let mut object = stored.object;
         if write.options.dry_run == DryRun::Off {
             let revision = self.store.delete(&item.key, item.revision).await?;
+            rest.storage.wrote(revision);
             object.meta_mut().resource_version = Some(revision.to_string());
             rest.strategy.reserve(None, Some(&*object), DryRun::Off).await?.commit().await;
         }

@@ -41,7 +41,7 @@ use crate::{
     request::User,
     storage::{
         Item, Store, StoreError,
-        cache::{Entry, Freshness},
+        cache::{At, Entry, Freshness, ListRequest},
     },
 };
 
@@ -77,6 +77,13 @@ pub struct Write<'a> {
     /// What the client is to be warned of, in the order in which it came up.
     pub warnings: Mutex<Vec<String>>,
     reviewed: Reviewed,
+    journal: Option<&'a dyn Journal>,
+}
+
+/// Where something is noted for whoever reads of the request later.
+pub trait Journal: Send + Sync {
+    /// Notes it.
+    fn note(&self, key: &'static str, value: &str);
 }
 
 /// Whether admission has seen a request by the door that it came in.
@@ -90,7 +97,13 @@ impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No }
+        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No, journal: None }
+    }
+
+    /// The same write, of which something may be noted.
+    #[must_use]
+    pub fn noted_in(self, journal: Option<&'a dyn Journal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// The same write after its door has reviewed it: what it does inside is not reviewed once more.
@@ -187,17 +200,41 @@ impl Registry {
         self.find("", "v1", plural).ok_or_else(|| StatusError::internal(format!("{plural} are not served")))
     }
 
-    /// An object as the cache has it, or as the store has it when the cache does not: absence is always the truth.
+    /// An object as the cache has it, or as the store has it when the cache does not: absence is always the truth. The cache
+    /// is not behind what this server has written.
     ///
     /// # Errors
     /// 404, or the store's.
     pub async fn get_cached(&self, rest: &Rest, target: Target<'_>) -> Result<Arc<Entry>, StatusError> {
         let key = rest.key(target.namespace, target.name);
-        let cached = match rest.cache().get(&key, Freshness::Any).await {
+        let cached = match rest.cache().get(&key, rest.storage.own_writes()).await {
             Err(StoreError::NotFound { .. }) => rest.cache().get(&key, Freshness::Consistent).await,
             other => other,
         };
         cached.map_err(|error| rest.store_error(target.name, &error))
+    }
+
+    /// Whether the cache has an object, which may be gone by now.
+    pub async fn is_known(&self, rest: &Rest, target: Target<'_>) -> bool {
+        let key = rest.key(target.namespace, target.name);
+        rest.cache().get(&key, Freshness::Any).await.is_ok()
+    }
+
+    /// The objects of a namespace, or all when it is empty, as the cache has them. It is not behind what this server has
+    /// written.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_cached(&self, rest: &Rest, namespace: &str) -> Result<Vec<Arc<Entry>>, StatusError> {
+        let all = ListRequest {
+            scope: rest.scope(namespace),
+            selector: None,
+            start_after: None,
+            limit: None,
+            at: At::Newest(rest.storage.own_writes()),
+        };
+        let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
+        Ok(listing.entries)
     }
 
     /// An object as the store has it.

@@ -61,6 +61,24 @@ impl<'a> Door<'a> {
         }
     }
 
+    /// Whether it leads to the objects of a row themselves, to do this.
+    #[must_use]
+    pub fn leads_to(&self, row: &Resource, operation: Operation) -> bool {
+        self.operation == operation && self.subresource.is_empty() && self.row.is(row)
+    }
+
+    /// Whether an object of a row is created.
+    #[must_use]
+    pub fn creates(&self, row: &Resource) -> bool {
+        self.leads_to(row, Operation::Create)
+    }
+
+    /// Whether an object of a row is created or changed.
+    #[must_use]
+    pub fn writes(&self, row: &Resource) -> bool {
+        self.creates(row) || self.leads_to(row, Operation::Update)
+    }
+
     /// The namespace; that of a namespace is itself.
     #[must_use]
     pub fn namespace(&self) -> &'a str {
@@ -154,6 +172,13 @@ impl<'a> Review<'a> {
     /// Tells the client something although it is not refused.
     pub fn warn(&self, warning: String) {
         self.write.warn(warning);
+    }
+
+    /// Notes something for whoever reads of the request later, although it is not refused, or because it is.
+    pub fn annotate(&self, key: &'static str, value: &str) {
+        if let Some(journal) = self.write.journal {
+            journal.note(key, value);
+        }
     }
 
     /// What is to be stored, or was sent; `None` for a deletion and a connection. As long as mutating plugins run,

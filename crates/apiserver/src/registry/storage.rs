@@ -1,13 +1,16 @@
 //! What is stored of a resource, whatever the versions are in which it is served: its folder, its cache, how long its
 //! objects live, and the version in which they are encoded.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use api_types::{Resource, object::SelectableField, resource::Text};
 
 use crate::storage::{
-    Key, Prefix, Store, Ttl,
-    cache::{self as extract, Cache, Extractor, Limits},
+    Key, Prefix, Revision, Store, Ttl,
+    cache::{self as extract, Cache, Extractor, Freshness, Limits},
 };
 
 /// Where a selectable field stands in a stored object, and the path of what stands in for it.
@@ -23,6 +26,8 @@ pub struct Storage {
     pub cache: Cache,
     /// Where selectable fields stand in stored objects, as the cache counts them.
     fields: Vec<Place>,
+    /// The revision of the last write by this server.
+    written: AtomicU64,
 }
 
 impl Storage {
@@ -48,7 +53,18 @@ impl Storage {
             extract::SelectableField::at(path).or(absent).otherwise(otherwise.as_ref().and_then(position))
         });
         let cache = Cache::new(store, folder, Extractor::new(extracted.collect()), Limits::default());
-        Self { row, ttl, cache, fields }
+        Self { row, ttl, cache, fields, written: AtomicU64::new(0) }
+    }
+
+    /// Notes that this server has written.
+    pub fn wrote(&self, revision: Revision) {
+        self.written.fetch_max(revision.0, Ordering::Relaxed);
+    }
+
+    /// As fresh as the last write by this server: who has been told that something is written finds it.
+    #[must_use]
+    pub fn own_writes(&self) -> Freshness {
+        Freshness::AtLeast(Revision(self.written.load(Ordering::Relaxed)))
     }
 
     /// Where in a cached object's header a selectable field is.

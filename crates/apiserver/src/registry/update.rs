@@ -280,6 +280,7 @@ impl Registry {
         };
         match result {
             Ok(revision) => {
+                rest.storage.wrote(revision);
                 reservation.commit().await;
                 written(rest, &Item { value, revision, ..item.clone() }).await.map(Attempt::Done)
             }
