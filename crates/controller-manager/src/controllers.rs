@@ -2,7 +2,8 @@
 
 use crate::{
     cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace,
-    node_ipam, node_lifecycle, pod_gc, replication, root_ca, service_account, service_account_token, taint_eviction,
+    node_ipam, node_lifecycle, pod_gc, replication, resource_quota, root_ca, service_account, service_account_token,
+    taint_eviction, volume_protection,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -50,6 +51,13 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca::start),
     Controller::new("clusterrole-aggregation-controller", "clusterrole-aggregation", cluster_role_aggregation::start),
     Controller::new("namespace-controller", "namespace", namespace::start),
+    Controller::new("resourcequota-controller", "resourcequota", resource_quota::start),
+    Controller::new(
+        "persistentvolumeclaim-protection-controller",
+        "pvc-protection",
+        volume_protection::start_for_claims,
+    ),
+    Controller::new("persistentvolume-protection-controller", "pv-protection", volume_protection::start_for_volumes),
     Controller::new("pod-garbage-collector-controller", "podgc", pod_gc::start),
     Controller::new("garbage-collector-controller", "garbagecollector", garbage_collector::start),
 ];

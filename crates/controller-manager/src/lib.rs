@@ -36,6 +36,7 @@ pub mod pod_rank;
 pub mod pod_state;
 pub mod pod_template;
 mod replication;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod service_account_token;
@@ -44,6 +45,7 @@ pub mod slim;
 mod step;
 mod taint_eviction;
 mod taints;
+mod volume_protection;
 pub mod write;
 pub mod written;
 

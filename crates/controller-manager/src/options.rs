@@ -108,6 +108,9 @@ pub struct Flags {
     /// Finished pods that are kept; more than this and the oldest are deleted; 0 keeps all
     #[arg(long, default_value_t = 12_500, value_name = "PODS")]
     pub terminated_pod_gc_threshold: usize,
+    /// How often the usage of every quota is counted anew
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub resource_quota_sync_period: Duration,
     /// Address of the HTTPS port
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: std::net::IpAddr,
@@ -151,6 +154,9 @@ pub struct Concurrency {
         value_name = "N"
     )]
     pub namespace: usize,
+    /// Quotas worked on at once
+    #[arg(long = "concurrent-resource-quota-syncs", default_value_t = 5, value_name = "N")]
+    pub resource_quota: usize,
     /// Objects the garbage collector works on at once
     #[arg(long = "concurrent-gc-syncs", default_value_t = 20, value_name = "N")]
     pub garbage_collector: usize,

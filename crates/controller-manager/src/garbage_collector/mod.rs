@@ -7,7 +7,7 @@
 
 mod monitors;
 mod plan;
-mod tracked;
+pub(crate) mod tracked;
 mod writes;
 
 use std::{sync::Arc, time::Duration};

@@ -20,7 +20,7 @@ pub(super) const BY_OWNER: &str = "owner";
 
 /// An object's identity, owners, finalizers and deletion; nothing else is kept.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Tracked {
+pub(crate) struct Tracked {
     #[serde(deserialize_with = "reduced")]
     pub metadata: ObjectMeta,
 }
@@ -51,7 +51,7 @@ impl Tracked {
     }
 
     /// Empty at cluster scope.
-    pub(super) fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.metadata.namespace.as_deref().unwrap_or_default()
     }
 

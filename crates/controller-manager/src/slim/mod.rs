@@ -7,6 +7,6 @@ mod pod;
 pub use lease::{Lease, LeaseSpec};
 pub use node::{Node, NodeSpec, NodeStatus};
 pub use pod::{
-    BY_CONTROLLER, BY_NODE, BY_TERMINATED, Container, ContainerStatus, POD_DELETION_COST, POD_INDEXES, Pod, PodSpec,
-    PodStatus, TERMINATED, orphans_of,
+    BY_CLAIM, BY_CONTROLLER, BY_NODE, BY_TERMINATED, Claim, Container, ContainerStatus, POD_DELETION_COST, POD_INDEXES,
+    Pod, PodSpec, PodStatus, TERMINATED, orphans_of,
 };

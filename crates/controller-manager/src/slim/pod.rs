@@ -5,7 +5,7 @@ use api_types::{
     meta::{ObjectMeta, Time},
 };
 use component::informer::{IndexFn, ObjectKey};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use crate::{ownership, pod_state};
 
@@ -15,6 +15,8 @@ pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost"
 pub const BY_CONTROLLER: &str = "controller";
 /// Index: pods by the name of their node; the empty name when they have none.
 pub const BY_NODE: &str = "node";
+/// Index: pods on nodes that have not finished, by namespace and name of the claims that they use.
+pub const BY_CLAIM: &str = "claim";
 /// Index: finished pods, all under [`TERMINATED`].
 pub const BY_TERMINATED: &str = "terminated";
 /// The one value of [`BY_TERMINATED`].
@@ -24,6 +26,7 @@ pub const TERMINATED: &str = "true";
 pub const POD_INDEXES: &[(&str, IndexFn<Pod>)] = &[
     (BY_CONTROLLER, |pod| vec![ownership::controller_index(&pod.metadata)]),
     (BY_NODE, |pod| vec![pod.spec.node_name.clone().unwrap_or_default()]),
+    (BY_CLAIM, |pod| pod.claims().map(|claim| format!("{}/{claim}", pod.key().namespace)).collect()),
     (BY_TERMINATED, |pod| if pod_state::is_terminal(pod) { vec![TERMINATED.to_owned()] } else { Vec::new() }),
 ];
 
@@ -62,6 +65,18 @@ pub struct PodSpec {
     pub containers: Vec<Container>,
     /// Init containers, sidecars among them.
     pub init_containers: Vec<Container>,
+    /// The claims among its volumes.
+    #[serde(rename = "volumes", deserialize_with = "only_claims")]
+    pub claims: Vec<Claim>,
+}
+
+/// A volume that is a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The claim of this name.
+    Named(String),
+    /// The claim that was made for this volume of the pod.
+    Own(String),
 }
 
 /// A container's name and ports.
@@ -121,6 +136,15 @@ impl Pod {
         self.spec.node_name.as_deref().unwrap_or_default()
     }
 
+    /// The names of the claims that the pod keeps in use: those of one that has been put on a node and has not finished.
+    pub fn claims(&self) -> impl Iterator<Item = String> {
+        let uses = !self.node_name().is_empty() && !pod_state::is_terminal(self);
+        self.spec.claims.iter().filter(move |_| uses).map(|claim| match claim {
+            Claim::Named(name) => name.clone(),
+            Claim::Own(volume) => format!("{}-{volume}", self.metadata.name.as_deref().unwrap_or_default()),
+        })
+    }
+
     /// Every address, the primary one first.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let listed = self.status.pod_ips.iter().map(|ip| ip.ip.as_str());
@@ -138,6 +162,33 @@ fn without_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
         }
     }
     Ok(metadata)
+}
+
+/// A volume, as far as it tells whether it is a claim.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Volume {
+    #[serde(default)]
+    name: String,
+    persistent_volume_claim: Option<ClaimName>,
+    ephemeral: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClaimName {
+    #[serde(default)]
+    claim_name: String,
+}
+
+fn only_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Claim>, D::Error> {
+    let volumes = Option::<Vec<Volume>>::deserialize(deserializer)?.unwrap_or_default();
+    let claim = |volume: Volume| match (volume.persistent_volume_claim, volume.ephemeral) {
+        (Some(claim), _) => Some(Claim::Named(claim.claim_name)),
+        (None, Some(_)) => Some(Claim::Own(volume.name)),
+        (None, None) => None,
+    };
+    Ok(volumes.into_iter().filter_map(claim).collect())
 }
 
 component::slim_resource!(Pod => api_types::core::Pod);

@@ -4,7 +4,10 @@ use std::{ffi::OsString, fmt::Debug, sync::Arc, time::Duration};
 
 use api_types::{
     apps::{Deployment, ReplicaSet},
-    core::{Endpoints, Event, Namespace, Node, Pod, ReplicationController, Secret, ServiceAccount},
+    core::{
+        Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
+        ResourceQuota, Secret, ServiceAccount,
+    },
     discovery::EndpointSlice,
     jiff::Timestamp,
     meta::Time,
@@ -58,12 +61,14 @@ impl Cluster {
 
     /// The same, with flags for the API server.
     pub async fn start_beside(server: &[&str], flags: &str) -> Self {
-        let server = TestServer::start_with(server).await;
+        let own = ["--enable-admission-plugins=StorageObjectInUseProtection"];
+        let server = TestServer::start_with(&[&own, server].concat()).await;
         let (client, daemon) = (server.client(), Daemon::new());
         let informers = Informers::new();
         let changed = Arc::new(Notify::new());
         watch!(informers, changed, Deployment, ReplicaSet, ReplicationController, Pod, Event);
         watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, Secret, ServiceAccount);
+        watch!(informers, changed, PersistentVolume, PersistentVolumeClaim, ResourceQuota);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
         informers.synced().await;

@@ -6,5 +6,7 @@ mod accounts;
 mod garbage;
 mod harness;
 mod nodes;
+mod quotas;
 mod roles;
+mod volumes;
 mod workloads;
