@@ -61,7 +61,7 @@ start_daemon() {
         --service-account-issuer "https://kubernetes.default.svc.$CLUSTER_DOMAIN" \
         --service-account-key-file "$PKI/service-account.pub" \
         --service-account-signing-key-file "$PKI/service-account.key" \
-        --authorization-mode AlwaysAllow
+        --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction
       ;;
     kube-controller-manager)
       start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
