@@ -41,6 +41,11 @@ impl Mirrored {
         Self { resource, mirror }
     }
 
+    /// Notes what an object says now.
+    pub fn put(&self, namespace: &str, name: &str, json: &[u8]) {
+        self.mirror.put(namespace, name, json);
+    }
+
     fn rest(&self, registry: &Registry) -> Option<Arc<Rest>> {
         let (group, version, plural) = self.resource;
         registry.find(group, version, plural)

@@ -1,10 +1,13 @@
 //! What clients may do: requests as authorizers see them, and the modes of `--authorization-mode`.
 
+mod abac;
+pub mod configuration;
 mod feed;
 pub mod impersonation;
 mod modes;
 pub mod node;
 pub mod rbac;
+pub mod webhook;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,7 +15,7 @@ use api_types::{selector::field, validation::names};
 use component::auth::{Attributes, Authorizer, ResourceAttributes, Target, User};
 pub use feed::{Mirror, Mirrored, follow, load};
 use http::Method;
-pub use modes::{AlwaysDeny, MODES, Mode};
+pub use modes::{AlwaysDeny, Inputs, MODES, Mode};
 
 use crate::request::{
     Query, RequestInfo, ResourcePath, Verb,

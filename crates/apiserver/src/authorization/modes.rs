@@ -1,26 +1,50 @@
 //! The modes of `--authorization-mode`.
 
-use std::{future::ready, sync::Arc};
+use std::{future::ready, path::Path, sync::Arc};
 
+use anyhow::Context;
 use component::auth::{AlwaysAllow, Attributes, Authorizer, Rules, User, Verdict};
 use futures::future::BoxFuture;
 
-use super::{Authorization, node::Nodes, rbac::Rbac};
+use super::{
+    Authorization,
+    abac::Abac,
+    node::Nodes,
+    rbac::Rbac,
+    webhook::{self, Webhook},
+};
+
+/// What modes are made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inputs<'a> {
+    /// `--authorization-policy-file`.
+    pub policy_file: Option<&'a Path>,
+    /// `--authorization-webhook-config-file` and what goes with it.
+    pub webhook: Option<&'a webhook::Settings>,
+}
 
 /// A mode: its name, and what makes its authorizer.
-pub type Mode = (&'static str, fn() -> Authorization);
+pub type Mode = (&'static str, fn(Inputs<'_>) -> anyhow::Result<Authorization>);
 
 /// What `--authorization-mode` may list.
 pub const MODES: &[Mode] = &[
-    (AlwaysAllow::NAME, || AlwaysAllow.into()),
-    (AlwaysDeny::NAME, || AlwaysDeny.into()),
-    (Nodes::NAME, || {
-        let nodes = Arc::new(Nodes::default());
-        Authorization { mirrors: nodes.mirrors(), authorizer: nodes }
+    (AlwaysAllow::NAME, |_| Ok(AlwaysAllow.into())),
+    (AlwaysDeny::NAME, |_| Ok(AlwaysDeny.into())),
+    (Abac::NAME, |inputs| {
+        let path = inputs.policy_file.context("authorization-mode ABAC's authorization policy file not passed")?;
+        Ok(Abac::read(path)?.into())
     }),
-    (Rbac::NAME, || {
+    (Webhook::NAME, |inputs| {
+        let settings = inputs.webhook.context("authorization-mode Webhook's authorization config file not passed")?;
+        Ok(Webhook::new(settings.clone())?.into())
+    }),
+    (Nodes::NAME, |_| {
+        let nodes = Arc::new(Nodes::default());
+        Ok(Authorization { mirrors: nodes.mirrors(), authorizer: nodes })
+    }),
+    (Rbac::NAME, |_| {
         let rbac = Arc::new(Rbac::default());
-        Authorization { mirrors: rbac.mirrors(), authorizer: rbac }
+        Ok(Authorization { mirrors: rbac.mirrors(), authorizer: rbac })
     }),
 ];
 

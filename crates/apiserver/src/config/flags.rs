@@ -115,9 +115,28 @@ pub struct Flags {
     /// Let requests in that present nothing, as system:anonymous; never with AlwaysAllow among the authorization modes
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub anonymous_auth: bool,
-    /// How requests are authorized, the first that has an opinion decides: AlwaysAllow, AlwaysDeny
-    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODES")]
+    /// How requests are authorized, the first that has an opinion decides: AlwaysAllow (the default), AlwaysDeny, ABAC,
+    /// Webhook, Node, RBAC
+    #[arg(long, value_delimiter = ',', value_name = "MODES")]
     pub authorization_mode: Vec<String>,
+    /// The list of authorizers, in place of --authorization-mode; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub authorization_config: Option<PathBuf>,
+    /// Policies of the mode ABAC, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    pub authorization_policy_file: Option<PathBuf>,
+    /// Kubeconfig that says where the mode Webhook asks
+    #[arg(long, value_name = "FILE")]
+    pub authorization_webhook_config_file: Option<PathBuf>,
+    /// Version of the SubjectAccessReview that the webhook is sent
+    #[arg(long, default_value = "v1beta1", value_name = "VERSION")]
+    pub authorization_webhook_version: String,
+    /// How long the webhook's consent stays good
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub authorization_webhook_cache_authorized_ttl: Duration,
+    /// How long the webhook's refusal stays good
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub authorization_webhook_cache_unauthorized_ttl: Duration,
     /// Where events of the audit are written, a line of JSON each; - for the standard output
     #[arg(long, value_name = "FILE")]
     pub audit_log_path: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! Flags made into a configuration, with every mistake reported at once.
 
 mod authentication;
+mod authorization;
 mod flags;
 mod network;
 mod service_accounts;
@@ -15,7 +16,7 @@ use std::{
 };
 
 use component::{
-    auth::{AlwaysAllow, Anonymous, Authorizer, Authorizers, Masters},
+    auth::Anonymous,
     files::FromFiles,
     serve::{certificates, tls::serving},
 };
@@ -25,7 +26,7 @@ use crate::{
     admission,
     audit::{Audit, Log, PolicyFile},
     authentication::Settings as Authentication,
-    authorization::{Authorization, MODES},
+    authorization::Authorization,
     bootstrap::authentication_trust::Trust,
     filters::Limits,
     handlers::KubeletTls,
@@ -141,7 +142,7 @@ impl Config {
             advertise,
             authentication,
             trust: authentication::trust(&flags),
-            authorization: authorization(&flags, &mut mistakes),
+            authorization: authorization::authorization(&flags, &mut mistakes),
             rbac_defaults: RbacDefaults::Kept,
             audit: audit(&flags, &mut mistakes),
             limits: Limits { reading: flags.max_requests_inflight, mutating: flags.max_mutating_requests_inflight },
@@ -249,35 +250,13 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
 
 /// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.
 fn anonymous(flags: &Flags) -> Anonymous {
-    let everything = flags.authorization_mode.iter().any(|mode| mode == AlwaysAllow::NAME);
+    let everything = authorization::allows_everything(flags);
     if everything && flags.anonymous_auth {
         tracing::warn!(
             "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. You should use a different authorizer"
         );
     }
     if flags.anonymous_auth && !everything { Anonymous::Allowed } else { Anonymous::Refused }
-}
-
-fn authorization(flags: &Flags, mistakes: &mut Mistakes) -> Authorization {
-    let mut members: Vec<Arc<dyn Authorizer>> = vec![Arc::new(Masters)];
-    let mut mirrors = Vec::new();
-    for (index, mode) in flags.authorization_mode.iter().enumerate() {
-        if flags.authorization_mode[..index].contains(mode) {
-            mistakes.0.push(format!("--authorization-mode: {mode} is listed more than once"));
-        }
-        match MODES.iter().find(|(name, _)| name == mode) {
-            Some((_, make)) => {
-                let made = make();
-                members.push(made.authorizer);
-                mirrors.extend(made.mirrors);
-            }
-            None => {
-                let known: Vec<&str> = MODES.iter().map(|(name, _)| *name).collect();
-                mistakes.0.push(format!("--authorization-mode: {mode} is not supported, only {}", known.join(", ")));
-            }
-        }
-    }
-    Authorization { authorizer: Arc::new(Authorizers::new(members)), mirrors }
 }
 
 /// Nothing is recorded without a policy, and nowhere without a path.

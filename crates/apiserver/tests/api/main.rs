@@ -5,6 +5,7 @@ mod admission;
 mod applying;
 mod audit;
 mod authentication;
+mod authorization;
 mod classes;
 mod client;
 mod connect;

@@ -16,10 +16,15 @@ use super::{
 /// How long the API server may take for an answer, as upstream.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn review<T: DeserializeOwned>(client: &Client, path: &str, review: &Value) -> anyhow::Result<T> {
+async fn review<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    review: &Value,
+    timeout: Duration,
+) -> anyhow::Result<T> {
     let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
     let request = request.body(serde_json::to_vec(review)?)?;
-    let answer = tokio::time::timeout(TIMEOUT, client.request::<Review<T>>(request)).await;
+    let answer = tokio::time::timeout(timeout, client.request::<Review<T>>(request)).await;
     let answer = answer.context("the API server did not answer in time")?;
     Ok(answer.context("asking the API server")?.status)
 }
@@ -93,7 +98,8 @@ impl TokenReviews {
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": audiences},
         });
-        let status: TokenStatus = review(&self.client, "/apis/authentication.k8s.io/v1/tokenreviews", &asked).await?;
+        let status: TokenStatus =
+            review(&self.client, "/apis/authentication.k8s.io/v1/tokenreviews", &asked, TIMEOUT).await?;
         let identity = status.identity()?;
         self.known.put(key, identity.clone(), self.ttl);
         Ok(identity)
@@ -115,9 +121,30 @@ impl TokenAuthenticator for TokenReviews {
     }
 }
 
+/// A version of `SubjectAccessReview`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReviewVersion {
+    /// `v1`.
+    V1,
+    /// `v1beta1`, in which groups are called `group`.
+    V1beta1,
+}
+
+/// Where and how a `SubjectAccessReview` is asked.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The path.
+    pub path: String,
+    /// The version.
+    pub version: ReviewVersion,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
 /// Decides by `SubjectAccessReview`.
 pub struct AccessReviews {
     client: Client,
+    endpoint: Endpoint,
     allowed_ttl: Duration,
     refused_ttl: Duration,
     /// By what was asked, as JSON.
@@ -148,18 +175,33 @@ impl AccessReviews {
     /// Asks the server of `client`, and takes its answers for good for a while.
     #[must_use]
     pub fn new(client: Client, allowed_ttl: Duration, refused_ttl: Duration) -> Self {
-        Self { client, allowed_ttl, refused_ttl, known: Answers::new() }
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews".to_owned();
+        let endpoint = Endpoint { path, version: ReviewVersion::V1, timeout: TIMEOUT };
+        Self { client, endpoint, allowed_ttl, refused_ttl, known: Answers::new() }
+    }
+
+    /// The same, asking elsewhere: a webhook.
+    #[must_use]
+    pub fn at(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
     }
 
     async fn ask(&self, attributes: &Attributes<'_>) -> anyhow::Result<Verdict> {
-        let spec = access_spec(attributes);
+        let Endpoint { path, version, timeout } = &self.endpoint;
+        let mut spec = access_spec(attributes);
+        if let (ReviewVersion::V1beta1, Value::Object(fields)) = (version, &mut spec)
+            && let Some(groups) = fields.remove("groups")
+        {
+            fields.insert("group".to_owned(), groups);
+        }
         let key = spec.to_string();
         if let Some(known) = self.known.get(&key) {
             return Ok(known);
         }
-        let asked = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let status: AccessStatus = review(&self.client, path, &asked).await?;
+        let version = if *version == ReviewVersion::V1 { "v1" } else { "v1beta1" };
+        let version = format!("authorization.k8s.io/{version}");
+        let asked = json!({"apiVersion": version, "kind": "SubjectAccessReview", "spec": spec});
+        let status: AccessStatus = review(&self.client, path, &asked, *timeout).await?;
         let verdict = status.verdict()?;
         let ttl = if verdict.decision == Decision::Allow { self.allowed_ttl } else { self.refused_ttl };
         if key.len() <= LONGEST_REMEMBERED {

@@ -1,0 +1,113 @@
+//! Another server decides: it is asked by `SubjectAccessReview`, at the address that a kubeconfig names.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use component::auth::{
+    Attributes, Authorizer, Decision, Rules, User, Verdict,
+    delegated::{AccessReviews, Endpoint, ReviewVersion},
+};
+use futures::future::BoxFuture;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::sync::OnceCell;
+
+/// How a webhook is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// As a kubeconfig says.
+    Kubeconfig(PathBuf),
+    /// As a pod reaches its API server.
+    InCluster,
+}
+
+/// What an error means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Others may decide.
+    NoOpinion,
+    /// Nothing is allowed.
+    Deny,
+}
+
+/// How a webhook is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How it is reached.
+    pub connection: Connection,
+    /// In which version.
+    pub version: ReviewVersion,
+    /// How long its consent stays good.
+    pub allowed_ttl: Duration,
+    /// How long its refusal does.
+    pub refused_ttl: Duration,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// What it means when it does not answer.
+    pub failure: Failure,
+}
+
+/// Asks a webhook.
+pub struct Webhook {
+    settings: Settings,
+    /// Made for the first question.
+    reviews: OnceCell<AccessReviews>,
+}
+
+impl Webhook {
+    /// The mode's name.
+    pub const NAME: &str = "Webhook";
+
+    /// A webhook.
+    ///
+    /// # Errors
+    /// When its kubeconfig cannot be read.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        if let Connection::Kubeconfig(path) = &settings.connection {
+            Kubeconfig::read_from(path).with_context(|| path.display().to_string())?;
+        }
+        Ok(Self { settings, reviews: OnceCell::new() })
+    }
+
+    async fn connect(&self) -> anyhow::Result<AccessReviews> {
+        let mut config = match &self.settings.connection {
+            Connection::InCluster => Config::incluster()?,
+            Connection::Kubeconfig(path) => {
+                Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
+            }
+        };
+        // The whole URL of the server is where it is asked, its path included.
+        let mut parts = config.cluster_url.into_parts();
+        let path = parts.path_and_query.replace(http::uri::PathAndQuery::from_static("/"));
+        config.cluster_url = http::Uri::from_parts(parts)?;
+        config.default_retry = false;
+        let path = path.map_or_else(|| "/".to_owned(), |path| path.to_string());
+        let Settings { version, allowed_ttl, refused_ttl, timeout, .. } = self.settings;
+        let reviews = AccessReviews::new(Client::try_from(config)?, allowed_ttl, refused_ttl);
+        Ok(reviews.at(Endpoint { path, version, timeout }))
+    }
+
+    async fn decide(&self, attributes: &Attributes<'_>) -> Verdict {
+        let verdict = match self.reviews.get_or_try_init(|| self.connect()).await {
+            Ok(reviews) => reviews.authorize(attributes).await,
+            Err(error) => Verdict::failed(format!("{error:#}")),
+        };
+        if !verdict.error.is_empty() && self.settings.failure == Failure::Deny {
+            return Verdict { decision: Decision::Deny, ..verdict };
+        }
+        verdict
+    }
+}
+
+impl Authorizer for Webhook {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes<'a>) -> BoxFuture<'a, Verdict> {
+        Box::pin(self.decide(attributes))
+    }
+
+    fn rules<'a>(&'a self, _: &'a User, _: &'a str) -> BoxFuture<'a, Rules> {
+        let error = "webhook authorizer does not support user rule resolution".to_owned();
+        Box::pin(std::future::ready(Rules { incomplete: true, error, ..Rules::default() }))
+    }
+}
