@@ -101,6 +101,7 @@ pub fn to_string(value: &Value) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -161,5 +162,19 @@ mod tests {
     fn what_is_written_reads_back() {
         let value = json!({"kind": "Pod", "n": "0644", "b": "true", "list": [{"a": 1}], "empty": {}, "text": "a\nb"});
         assert_eq!(from_str(&to_string(&value).unwrap()).unwrap(), value);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[a-c:\\[\\]{}&*|>'\"#!%<, \n-]{0,48}") {
+            let _ = read(&text);
+            let _ = documents(&text);
+        }
+
+        #[test]
+        fn json_is_read_as_it_is(text in "[a-z0-9 ~:-]{0,8}", number: i32) {
+            let value = json!({"a": [text, number], "b": {"c": text}});
+            prop_assert_eq!(from_str(&format!(" \n{value}")).unwrap(), value);
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! `events.k8s.io/v1.Event`: the same events as `v1.Event`, with other fields' names.
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::event;
 use crate::{
     core,
     events::{Event, EventSeries},
-    field::FieldError,
+    field::{FieldError, Path},
+    meta::MicroTime,
     object::{Column, Kind, SelectableField},
 };
 
@@ -27,12 +29,21 @@ impl Kind for Event {
     ];
 
     fn validate(&self) -> Vec<FieldError> {
-        to_core(self.clone()).validate()
+        let mut errors = to_core(self.clone()).validate();
+        if self.series.as_ref().is_some_and(|series| is_zero(&series.last_observed_time)) {
+            errors.push(FieldError::required(&Path::new("series").child("lastObservedTime"), ""));
+        }
+        errors
     }
 
     fn cells(&self) -> Vec<Value> {
         event::cells(&to_core(self.clone()))
     }
+}
+
+/// Whether this is Go's zero time: what is read where none was sent.
+fn is_zero(MicroTime(time): &MicroTime) -> bool {
+    time.to_zoned(TimeZone::UTC).year() == 1
 }
 
 /// The same event as a `v1.Event`, as it is stored.

@@ -196,6 +196,8 @@ fn unescape(text: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -258,5 +260,20 @@ mod tests {
             check("spec.x=b", &[], Scope::Namespaced),
             Err(r#""spec.x" is not a known field selector: only "metadata.name", "metadata.namespace""#.to_owned())
         );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_selector_prints_as_itself(text in r"[ab.!=,\\]{0,24}") {
+            if let Ok(selector) = text.parse::<Selector>() {
+                let printed = selector.to_string();
+                prop_assert_eq!(printed.parse::<Selector>().map(|selector| selector.to_string()), Ok(printed));
+            }
+        }
+
+        #[test]
+        fn nothing_panics(text in ".{0,64}") {
+            let _ = text.parse::<Selector>();
+        }
     }
 }

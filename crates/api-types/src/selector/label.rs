@@ -443,6 +443,8 @@ fn expected(found: Token<'_>, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -538,5 +540,20 @@ mod tests {
         assert_eq!(error.to_string(), "\"Is\" is not a valid label selector operator");
         assert!(parse(&meta::LabelSelector::default()).unwrap().is_everything());
         assert!(!Selector::from_label_selector(None).unwrap().matches(&[("a", "b")][..]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_selector_prints_as_itself(text in "[ab!=<>(), .in/0-9-]{0,24}") {
+            if let Ok(selector) = text.parse::<Selector>() {
+                let printed = selector.to_string();
+                prop_assert_eq!(printed.parse::<Selector>().map(|selector| selector.to_string()), Ok(printed));
+            }
+        }
+
+        #[test]
+        fn nothing_panics(text in ".{0,64}") {
+            let _ = text.parse::<Selector>();
+        }
     }
 }

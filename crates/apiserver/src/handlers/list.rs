@@ -64,7 +64,9 @@ pub(super) async fn render(rest: &Rest, request: &Request, scope: &Prefix, listi
         }
         (Form::Object, None) => return Ok(objects(rest, request.accept.encoding, &meta, listing)),
         (Form::Object, Some(_)) => {
-            let items: Vec<Bytes> = rest.present_each(&items(&listing)).await?.into_iter().flatten().collect();
+            let objects = rest.present_each(&items(&listing)).await?.into_iter().flatten();
+            let said = said(rest);
+            let items: Vec<Bytes> = objects.map(|object| item(object, &said)).collect();
             join(&head(&rest.row.list_kind(), &rest.row.api_version(), &meta), &items)
         }
         (Form::Table, _) => table::of_list(rest, &items(&listing), &meta, table::Options::of(request)?).await?,
@@ -96,7 +98,7 @@ pub(super) const SHORT: usize = 64 << 10;
 /// Short lists are sent at once, with their length; long ones are made while they are sent.
 fn objects(rest: &Rest, encoding: Encoding, meta: &ListMeta, listing: Listing) -> crate::serving::Response {
     let head = head(&rest.row.list_kind(), &rest.row.api_version(), meta);
-    let body = ListBody::new(&head, listing.entries);
+    let body = ListBody::new(&head, said(rest), listing.entries);
     if encoding == Encoding::Yaml || body.size_bound() <= SHORT {
         let chunks: Vec<Bytes> = body.collect();
         let whole = match chunks.as_slice() {
@@ -106,6 +108,22 @@ fn objects(rest: &Rest, encoding: Encoding, meta: &ListMeta, listing: Listing) -
         return respond::object(StatusCode::OK, encoding, whole);
     }
     respond::json(StatusCode::OK, Body::stream(stream::iter(body.map(Ok))))
+}
+
+/// What objects begin with and items of a list do not: the list says what they are. Those of kinds that came at run time
+/// say it, as upstream's.
+fn said(rest: &Rest) -> Bytes {
+    match rest.row.ops.own_schema() {
+        Some(_) => Bytes::new(),
+        None => format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",", rest.row.api_version(), rest.row.kind).into(),
+    }
+}
+
+fn item(object: Bytes, said: &[u8]) -> Bytes {
+    match object.strip_prefix(said).filter(|_| !said.is_empty()) {
+        Some(rest) => [b"{", rest].concat().into(),
+        None => object,
+    }
 }
 
 fn join(head: &[u8], items: &[Bytes]) -> Bytes {

@@ -87,3 +87,23 @@ async fn collections_are_deleted_by_selector() {
     assert_eq!(names(&deleted), ["m0", "m2"]);
     assert_eq!(names(&api.get(MAPS).await.ok()), ["m1", "m3"]);
 }
+
+#[tokio::test]
+async fn items_do_not_say_again_what_the_list_says() {
+    let api = Api::start().await;
+    let event = json!({
+        "metadata": {"name": "e", "namespace": "default"}, "eventTime": "2024-01-02T03:04:05.000000Z", "action": "a",
+        "reason": "r", "reportingController": "example.com/c", "reportingInstance": "i", "type": "Normal",
+        "regarding": {"kind": "Pod", "namespace": "default", "name": "p"},
+    });
+    api.post("/apis/events.k8s.io/v1/namespaces/default/events", &event).await.ok();
+    for path in ["/api/v1/namespaces", "/apis/events.k8s.io/v1/namespaces/default/events"] {
+        let list = api.get(path).await.ok();
+        let items = list["items"].as_array().unwrap();
+        assert!(!items.is_empty());
+        for item in items {
+            assert!(item.get("kind").is_none() && item.get("apiVersion").is_none(), "{item}");
+            assert!(item["metadata"]["resourceVersion"].is_string() && item["metadata"]["name"].is_string(), "{item}");
+        }
+    }
+}

@@ -105,7 +105,7 @@ async fn lists_are_the_stored_bytes_with_the_revision_put_in() {
     let b = world.create("ns2/b", "y", "n2").await;
     let listing = world.cache.list(&list_request(PODS, CONSISTENT)).await.unwrap();
     assert_eq!(listing.revision, b);
-    let body: Vec<u8> = ListBody::new(b"{\"items\":[", listing.entries.clone()).flatten().collect();
+    let body: Vec<u8> = ListBody::new(b"{\"items\":[", Bytes::new(), listing.entries.clone()).flatten().collect();
     let expected = format!(r#"{{"items":[{},{}]}}"#, shown("ns1/a", "x", "n1", a), shown("ns2/b", "y", "n2", b));
     assert_eq!(String::from_utf8(body).unwrap(), expected);
     let entry = &listing.entries[1];

@@ -15,6 +15,8 @@ pub struct ListBody {
     /// Text that has not been handed out.
     buffer: BytesMut,
     entries: vec::IntoIter<Arc<Entry>>,
+    /// What the objects begin with and items of a list do not.
+    said: Bytes,
     stage: Stage,
 }
 
@@ -30,11 +32,11 @@ enum Stage {
 }
 
 impl ListBody {
-    /// A list that begins with `head`, which ends in `"items":[`.
-    pub fn new(head: &[u8], entries: Vec<Arc<Entry>>) -> Self {
+    /// A list that begins with `head`, which ends in `"items":[`. Its items do not begin with what objects have `said`.
+    pub fn new(head: &[u8], said: Bytes, entries: Vec<Arc<Entry>>) -> Self {
         let mut buffer = BytesMut::with_capacity(CHUNK.min(head.len() + 2 + size(&entries)));
         buffer.put_slice(head);
-        Self { buffer, entries: entries.into_iter(), stage: Stage::Head }
+        Self { buffer, entries: entries.into_iter(), said, stage: Stage::Head }
     }
 
     /// How long the whole body can at most be, in bytes.
@@ -64,7 +66,7 @@ impl Iterator for ListBody {
                 self.buffer.put_u8(b',');
             }
             self.stage = Stage::Items;
-            entry.write_json(entry.revision(), &mut self.buffer);
+            entry.write_item(&self.said, &mut self.buffer);
         }
         let chunk = self.buffer.split().freeze();
         self.buffer.reserve(CHUNK + (CHUNK >> 3));

@@ -153,6 +153,19 @@ impl Entry {
     pub fn write_json(&self, revision: Revision, out: &mut BytesMut) {
         write_spliced(&self.item.value, self.header.splice, revision, out);
     }
+
+    /// Appends the object as an item of a list, which does not say again what all items have `said` at their beginning.
+    pub fn write_item(&self, said: &[u8], out: &mut BytesMut) {
+        let rest = self.item.value.strip_prefix(said).filter(|_| !said.is_empty());
+        let offset = u32::try_from(said.len()).ok().and_then(|said| self.header.splice.offset.checked_sub(said));
+        match (rest, offset) {
+            (Some(rest), Some(offset)) => {
+                out.put_u8(b'{');
+                write_spliced(rest, Splice { offset, ..self.header.splice }, self.item.revision, out);
+            }
+            _ => self.write_json(self.item.revision, out),
+        }
+    }
 }
 
 const MEMBER: &[u8] = b"\"resourceVersion\":\"";
