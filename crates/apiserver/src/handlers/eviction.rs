@@ -45,7 +45,7 @@ impl Endpoint for Eviction {
 async fn evict(call: &Call<'_>, mut request: Request) -> Answer {
     let sent = body::read_json(&mut request).await?;
     let mut write = write(&request, "CreateOptions")?;
-    let wanted = Wanted::kind("policy", "v1", "Eviction");
+    let wanted = Wanted::kind("policy", "v1", "Eviction").or("policy/v1beta1");
     let decoded = decode_kind::<Wish>(&wanted, &sent, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     let wish = decoded.object;

@@ -229,7 +229,16 @@ impl Change for ApplyPatch<'_> {
 
     fn create(&self) -> Result<Option<Changed>, StatusError> {
         match self.patch {
-            PatchBody::Configuration(config) => self.configure(None, config).map(Some),
+            PatchBody::Configuration(config) => {
+                let new = self.configure(None, config)?;
+                if let Some(uid) = new.object.meta().uid.as_deref().filter(|uid| !uid.is_empty()) {
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
+                    return Err(StatusError::conflict(self.rest.group_resource(), self.name, &why));
+                }
+                Ok(Some(new))
+            }
             PatchBody::Patch(_) => Ok(None),
         }
     }

@@ -48,6 +48,12 @@ async fn what_does_not_fit_the_schema_is_refused() {
         let refused = apply(&api, &path, "m", &config).await.failure();
         assert_eq!((refused.0, refused.2), (code, words));
     }
+    let mut insists = map(&json!({}));
+    insists["metadata"]["uid"] = "x".into();
+    let refused = apply(&api, &path, "m", &insists).await.failure();
+    let words = "Operation cannot be fulfilled on configmaps \"a\": uid mismatch: the provided object specified uid x, and no \
+                 existing object was found";
+    assert_eq!((refused.0, refused.2.as_str()), (409, words));
     assert_eq!(api.get(&path).await.code, 404);
 }
 

@@ -159,6 +159,8 @@ async fn eviction_deletes() {
     }
     let nameless = api.post(&path, &json!({})).await.failure();
     assert_eq!((nameless.0, nameless.2.as_str()), (400, "name in URL does not match name in Eviction object"));
+    let of_old = json!({"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}});
+    assert_eq!(api.post(&format!("{path}?dryRun=All"), &of_old).await.code, 201);
     assert_eq!(api.post(&path, &eviction).await.code, 201);
     assert!(!api.get(&format!("{PODS}/p")).await.ok()["metadata"]["deletionTimestamp"].is_null());
 }

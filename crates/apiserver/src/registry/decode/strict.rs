@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_told_by_their_path() {
-        let cases: [(&Resource, &str, &[&str]); 6] = [
+        let cases: [(&Resource, &str, &[&str]); 7] = [
             (
                 &rows::PODS,
                 r#"{"kind":"Pod","spec":{"containers":[{"name":"a","nmae":1}],"x":{"y":1,"y":2}},"z":2}"#,
@@ -368,6 +368,12 @@ mod tests {
                 &["spec.containers[0].envFrom[0].configMapRef.key", "spec.containers[0].livenessProbe.x"],
             ),
             (&rows::CONFIG_MAPS, r#"{"apiVersion":"v1","data":{"x":"y"},"binaryData":{},"spec":1}"#, &["spec"]),
+            // Of the values of a map the fields are known.
+            (
+                &rows::CUSTOM_RESOURCE_DEFINITIONS,
+                r#"{"spec":{"versions":[{"schema":{"openAPIV3Schema":{"properties":{"a":{"type":"object","x":1}}}}}]}}"#,
+                &["spec.versions[0].schema.openAPIV3Schema.properties.a.x"],
+            ),
         ];
         for (row, json, expected) in cases {
             assert_eq!(faults(row, json).0, expected, "{json}");
