@@ -114,7 +114,9 @@ fn lists(criterion: &mut Criterion) {
     let list = |request: &ListRequest| world.runtime.block_on(world.cache.list(request)).expect("list");
     group.bench_function("find", |bencher| bencher.iter(|| list(&all)));
     group.bench_function("find and join", |bencher| {
-        bencher.iter(|| ListBody::new(b"{\"items\":[", Bytes::new(), list(&all).entries).for_each(|chunk| drop(black_box(chunk))));
+        bencher.iter(|| {
+            ListBody::new(b"{\"items\":[", Bytes::new(), list(&all).entries).for_each(|chunk| drop(black_box(chunk)))
+        });
     });
     let on_node = ListRequest { selector: Some(Selector::new(|entry| entry.field(2) == "node-7")), ..all.clone() };
     group.bench_function("select by field", |bencher| bencher.iter(|| list(&on_node)));

@@ -59,7 +59,9 @@ fn too_slow() -> StatusError {
 /// 415 for media types that are not read, else as [`read`].
 pub(super) async fn read_json(request: &mut Request) -> Result<Sent, StatusError> {
     let body_type = BodyType::of(request.header(&header::CONTENT_TYPE))?;
-    let sent = body_type.into_json(collect(request).await?)?;
-    note(request, &sent.json);
+    let sent = body_type.into_json(collect(request).await?);
+    if sent.fault.is_none() {
+        note(request, &sent.json);
+    }
     Ok(sent)
 }

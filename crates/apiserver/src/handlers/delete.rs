@@ -53,7 +53,11 @@ async fn options(request: &mut Request) -> Result<(DeleteOptions, DryRun), Statu
     let options = if body.is_empty() {
         query_options(&request.query)?
     } else {
-        let json = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body)?.json;
+        let sent = BodyType::of(request.header(&header::CONTENT_TYPE))?.into_json(body);
+        if let Some(fault) = sent.fault {
+            return Err(StatusError::bad_request(fault));
+        }
+        let json = sent.json;
         check_kind(&Header::read(&json).map_err(StatusError::bad_request)?)?;
         decode_options("DeleteOptions", &json)?
     };

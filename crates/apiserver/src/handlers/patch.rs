@@ -103,7 +103,7 @@ fn unsupported(accepted: &[(&str, PatchType)]) -> StatusError {
 fn configuration(text: Bytes) -> Result<Configuration, StatusError> {
     let malformed = |error: &dyn std::fmt::Display| StatusError::bad_request(format!("error decoding YAML: {error}"));
     let sent =
-        decode::yaml_to_json(text).map_err(|error| malformed(&format!("error converting YAML to JSON: {error}")))?;
+        decode::yaml_to_json(&text).map_err(|error| malformed(&format!("error converting YAML to JSON: {error}")))?;
     let tree = decode::any(&sent.json).map_err(|error| malformed(&error))?;
     let repeated = repeated(&sent.json);
     let objections = sent.objections.into_iter().map(|objection| format!("error converting YAML to JSON: {objection}"));

@@ -104,6 +104,18 @@ async fn yaml_is_read_as_go_reads_it() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_quoted() {
+    let api = Api::start().await;
+    let begin = "the object provided is unrecognized (must be of type ConfigMap): ";
+    let broken = yaml(&api, "", "a: [").await.failure();
+    assert!(broken.0 == 400 && broken.2.starts_with(&format!("{begin}yaml: ")), "{}", broken.2);
+    assert!(broken.2.ends_with(" (613a205b)"), "{}", broken.2);
+    let broken = post(&api, MAPS, "application/vnd.kubernetes.protobuf", "x").await.failure();
+    let words = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (78)";
+    assert_eq!((broken.0, broken.2), (400, format!("{begin}{words}")));
+}
+
+#[tokio::test]
 async fn times_and_quantities_are_those_of_go() {
     let api = Api::start().await;
     let lease = json!({"metadata": {"name": "l"}, "spec": {"renewTime": "2024-01-02T03:04:05Z"}});

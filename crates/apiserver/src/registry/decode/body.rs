@@ -12,11 +12,13 @@ pub struct Sent {
     pub json: Bytes,
     /// What a strict reader objects to that is not to be seen in the JSON any more.
     pub objections: Vec<String>,
+    /// Why the body is none that can be read; what was sent is then in the place of the JSON.
+    pub fault: Option<String>,
 }
 
 impl From<Bytes> for Sent {
     fn from(json: Bytes) -> Self {
-        Self { json, objections: Vec::new() }
+        Self { json, objections: Vec::new(), fault: None }
     }
 }
 
@@ -50,35 +52,34 @@ impl BodyType {
     }
 
     /// The body as JSON.
-    ///
-    /// # Errors
-    /// 400 when it is malformed.
-    pub fn into_json(self, body: Bytes) -> Result<Sent, StatusError> {
-        match self {
-            Self::Json => Ok(body.into()),
-            Self::Yaml => yaml_to_json(body),
-            Self::Protobuf => {
-                let json = protobuf::to_json(&body).map_err(|error| StatusError::bad_request(error.to_string()))?;
-                Ok(Bytes::from(json).into())
-            }
-        }
+    #[must_use]
+    pub fn into_json(self, body: Bytes) -> Sent {
+        let read = match self {
+            Self::Json => return body.into(),
+            Self::Yaml => yaml_to_json(&body),
+            Self::Protobuf => match protobuf::to_json(&body) {
+                Ok(json) => Ok(Bytes::from(json).into()),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        read.unwrap_or_else(|fault| Sent { json: body, objections: Vec::new(), fault: Some(fault) })
     }
 }
 
 /// YAML as JSON, which is YAML too.
 ///
 /// # Errors
-/// 400 when it is malformed.
-pub fn yaml_to_json(body: Bytes) -> Result<Sent, StatusError> {
-    if body.trim_ascii_start().first() == Some(&b'{') && json::fault(&body).is_none() {
-        return Ok(body.into());
+/// What is wrong with it.
+pub fn yaml_to_json(body: &Bytes) -> Result<Sent, String> {
+    if body.trim_ascii_start().first() == Some(&b'{') && json::fault(body).is_none() {
+        return Ok(body.clone().into());
     }
-    let malformed = |error: &dyn std::fmt::Display| StatusError::bad_request(format!("yaml: {error}"));
-    let text = String::from_utf8_lossy(&body);
+    let malformed = |error: &dyn std::fmt::Display| format!("yaml: {error}");
+    let text = String::from_utf8_lossy(body);
     let read = yaml::read(&text).map_err(|error| malformed(&error))?;
     let json = serde_json::to_vec(&read.document).map_err(|error| malformed(&error))?;
     let objections = read.repeated.iter().map(|repeated| format!("yaml: unmarshal errors:\n  {repeated}")).collect();
-    Ok(Sent { json: json.into(), objections })
+    Ok(Sent { objections, ..Bytes::from(json).into() })
 }
 
 #[cfg(test)]
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     fn read(yaml: &'static str) -> Sent {
-        yaml_to_json(Bytes::from_static(yaml.as_bytes())).unwrap()
+        yaml_to_json(&Bytes::from_static(yaml.as_bytes())).unwrap()
     }
 
     #[test]

@@ -77,6 +77,14 @@ fn other_than_object(first: Option<u8>) -> Option<&'static str> {
     }
 }
 
+/// Sees that a text is JSON at all.
+///
+/// # Errors
+/// As [`Header::read`].
+pub fn check_syntax(json: &[u8]) -> Result<(), String> {
+    fault(json).map_or(Ok(()), |fault| Err(parse_error(json, fault)))
+}
+
 fn parse_error(json: &[u8], error: String) -> String {
     format!("couldn't get version/kind; json parse error: {}", fault(json).unwrap_or(error))
 }

@@ -146,6 +146,9 @@ impl<'a> Wanted<'a> {
         validation: FieldValidation,
         decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
     ) -> Result<Decoded<T>, Undecodable> {
+        if let Some(fault) = &sent.fault {
+            return Err(Undecodable::Unrecognized(fault.clone()));
+        }
         let json = &*sent.json;
         let header = Header::read(json).map_err(Undecodable::Unrecognized)?;
         self.check(&header)?;
@@ -155,7 +158,10 @@ impl<'a> Wanted<'a> {
         let shortly = plain.then(|| shortly(json, &found, &decode)).flatten();
         let object = match shortly {
             Some(object) => object,
-            None => self.leniently(json, &decode).map_err(refuse)?,
+            None => {
+                header::check_syntax(json).map_err(Undecodable::Unrecognized)?;
+                self.leniently(json, &decode).map_err(refuse)?
+            }
         };
         if validation == FieldValidation::Ignore {
             return Ok(Decoded { object, warnings: Vec::new() });
@@ -418,6 +424,13 @@ mod tests {
                 "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse \
                  error: json: cannot unmarshal number into Go struct field .apiVersion of type string \
                  ({\"apiVersion\":1,\"metadata\":{\"n ...)",
+            ),
+            (
+                &rows::PODS,
+                r#"{"apiVersion":"v1","kind":"Pod",}"#,
+                "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse \
+                 error: invalid character '}' looking for beginning of object key string \
+                 ({\"apiVersion\":\"v1\",\"kind\":\"Pod ...)",
             ),
             (
                 &rows::PODS,
