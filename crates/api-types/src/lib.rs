@@ -72,6 +72,8 @@ pub use k8s_openapi::api::node::v1 as node;
 pub use k8s_openapi::api::policy::v1 as policy;
 /// `rbac.authorization.k8s.io/v1`.
 pub use k8s_openapi::api::rbac::v1 as rbac;
+/// `resource.k8s.io/v1`.
+pub use k8s_openapi::api::resource::v1 as devices;
 /// `scheduling.k8s.io/v1`.
 pub use k8s_openapi::api::scheduling::v1 as scheduling;
 /// `storage.k8s.io/v1`.

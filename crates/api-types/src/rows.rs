@@ -257,6 +257,17 @@ pub static PRIORITY_CLASSES: Resource =
     Resource::of::<scheduling::PriorityClass>("priorityclasses", "priorityclass").short(&["pc"]).cluster();
 /// `node.k8s.io/v1`.
 pub static RUNTIME_CLASSES: Resource = Resource::of::<node::RuntimeClass>("runtimeclasses", "runtimeclass").cluster();
+/// `resource.k8s.io/v1`.
+pub static DEVICE_CLASSES: Resource =
+    Resource::of::<crate::devices::DeviceClass>("deviceclasses", "deviceclass").cluster();
+/// `resource.k8s.io/v1`.
+pub static RESOURCE_CLAIMS: Resource = Resource::of::<crate::devices::ResourceClaim>("resourceclaims", "resourceclaim");
+/// `resource.k8s.io/v1`.
+pub static RESOURCE_CLAIM_TEMPLATES: Resource =
+    Resource::of::<crate::devices::ResourceClaimTemplate>("resourceclaimtemplates", "resourceclaimtemplate");
+/// `resource.k8s.io/v1`.
+pub static RESOURCE_SLICES: Resource =
+    Resource::of::<crate::devices::ResourceSlice>("resourceslices", "resourceslice").cluster();
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ mod csi_storage_capacity;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
+mod devices;
 mod endpoint_slice;
 mod endpoints;
 mod event;

@@ -27,6 +27,8 @@ pub enum Body<'a> {
     None,
     /// An object of the schema with this name.
     Object(&'a str),
+    /// Options that need not be there.
+    Options(&'a str),
     /// A patch.
     Patch,
 }
@@ -101,18 +103,26 @@ impl Dialect {
     pub fn set_body(self, operation: &mut Map<String, Value>, body: Body<'_>) {
         let (schema, media): (Value, &[&str]) = match body {
             Body::None => return,
-            Body::Object(name) => (self.reference(name), &["*/*"]),
+            Body::Object(name) | Body::Options(name) => (self.reference(name), &["*/*"]),
             Body::Patch => (self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"), PATCH_TYPES),
         };
+        let required = !matches!(body, Body::Options(_));
         match self {
             Self::V3 => {
                 let content: Map<_, _> =
                     media.iter().map(|media| ((*media).to_owned(), json!({"schema": schema}))).collect();
-                operation.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+                let mut body = json!({"content": content});
+                if required {
+                    body["required"] = true.into();
+                }
+                operation.insert("requestBody".to_owned(), body);
             }
             Self::V2 => {
                 operation.insert("consumes".to_owned(), json!(media));
-                let body = json!({"in": "body", "name": "body", "required": true, "schema": schema});
+                let mut body = json!({"in": "body", "name": "body", "schema": schema});
+                if required {
+                    body["required"] = true.into();
+                }
                 if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
                     parameters.insert(0, body);
                 }

@@ -3,6 +3,7 @@
 
 mod brought;
 mod dialect;
+mod general;
 mod paths;
 mod protobuf;
 mod schemas;
@@ -54,7 +55,7 @@ impl OpenApi {
     }
 
     /// The answer to a GET of `path`, if it is one of OpenAPI's: `/openapi/v2`, `/openapi/v3` and
-    /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`. The first request for a dialect
+    /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`, `/openapi/v3/version`. The first request for a dialect
     /// builds its documents, which takes some ten milliseconds.
     #[must_use]
     pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Reply> {
@@ -80,6 +81,10 @@ impl OpenApi {
                 let root = if row.group.is_empty() { "api" } else { "apis" };
                 groups.entry(format!("{root}/{}", row.api_version())).or_default().extend(paths.of(row));
             }
+            for general in general::paths(&self.rows) {
+                let document = groups.entry(general.document().to_owned()).or_default();
+                document.insert(general.path.clone(), general.operations(Dialect::V3));
+            }
             let build = |(path, paths)| (path, compressed_json(&self.build_v3(&Value::Object(paths), &schemas)));
             let mut documents: BTreeMap<_, _> = groups.into_iter().map(build).collect();
             documents.insert(String::new(), index(&documents));
@@ -102,7 +107,8 @@ impl OpenApi {
     fn build_v2(&self) -> Value {
         let schemas = Schemas::new(&self.rows, Dialect::V2);
         let paths = Paths { dialect: Dialect::V2, schemas: &schemas };
-        let paths: Map<_, _> = self.rows.iter().flat_map(|row| paths.of(row)).collect();
+        let general = general::operations(&general::paths(&self.rows), Dialect::V2);
+        let paths: Map<_, _> = self.rows.iter().flat_map(|row| paths.of(row)).chain(general).collect();
         json!({
             "swagger": "2.0",
             "info": {"title": "Kubernetes", "version": self.version},
@@ -161,5 +167,7 @@ fn names(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = 
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
+#[cfg(test)]
+mod surface_tests;
 #[cfg(test)]
 mod tests;

@@ -16,10 +16,19 @@ use serde_json::{Map, Value, json};
 use super::{brought, dialect::Dialect};
 
 /// Types that operations refer to though no row leads to them.
-const BESIDES: &[&str] = &["Status", "DeleteOptions", "Patch"];
+const BESIDES: &[&str] = &[
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent",
+    "io.k8s.apimachinery.pkg.version.Info",
+];
 const METADATA: &[&str] =
     &["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// What upstream says of each type and field, by their lines in the table.
 struct Descriptions(Vec<String>);
@@ -65,8 +74,7 @@ impl Schemas {
     pub fn new(rows: &[Arc<Resource>], dialect: Dialect) -> Self {
         let groups: BTreeSet<(&str, &str)> = rows.iter().map(|row| (&*row.group, &*row.version)).collect();
         let builder = Builder { dialect, groups, descriptions: Descriptions::read() };
-        let mut queue: Vec<&'static Type> =
-            BESIDES.iter().filter_map(|name| schema::named(&format!("{META}.{name}"))).collect();
+        let mut queue: Vec<&'static Type> = BESIDES.iter().filter_map(|name| schema::named(name)).collect();
         for row in rows {
             queue.extend(documented(&row.group, &row.version, &row.kind));
             queue.extend(documented(&row.group, &row.version, &row.list_kind()));

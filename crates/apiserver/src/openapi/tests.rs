@@ -14,18 +14,18 @@ use sha2::{Digest, Sha256};
 
 use super::{OpenApi, schemas::upstream_definitions};
 
-fn get(openapi: &OpenApi, path: &str) -> Value {
+pub fn get(openapi: &OpenApi, path: &str) -> Value {
     let reply = openapi.serve(path, &HeaderMap::new()).unwrap();
     assert_eq!(reply.status, StatusCode::OK);
     serde_json::from_slice(&reply.document.body).unwrap()
 }
 
-fn openapi() -> OpenApi {
+pub fn openapi() -> OpenApi {
     OpenApi::new(crate::resources::rows(), "v1.36.2")
 }
 
 /// Every reference in `value`.
-fn references(value: &Value) -> Vec<&str> {
+pub fn references(value: &Value) -> Vec<&str> {
     match value {
         Value::Object(fields) => fields
             .iter()
@@ -98,23 +98,27 @@ fn swagger_is_also_written_in_protocol_buffers() {
     assert!(body.windows(name.len()).any(|window| window == name));
 }
 
-/// Upstream's document, where it is. A test without it says so.
-fn upstream() -> Option<(Vec<u8>, Value)> {
+/// A file of upstream's, where it is. A test without it says so.
+pub fn reference(name: &str) -> Option<Vec<u8>> {
     let beside = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
     let named = std::env::var_os("FERROKUBE_REFERENCE").map(std::path::PathBuf::from);
     let demanded = named.is_some();
-    let path = named.unwrap_or(beside).join("openapi-v1.36.json");
+    let path = named.unwrap_or(beside).join(name);
     match std::fs::read(&path) {
-        Ok(bytes) => {
-            let document = serde_json::from_slice(&bytes).unwrap();
-            Some((bytes, document))
-        }
+        Ok(bytes) => Some(bytes),
         Err(error) => {
             assert!(!demanded, "{}: {error}", path.display());
             eprintln!("SKIPPED: no {}; FERROKUBE_REFERENCE can name its folder", path.display());
             None
         }
     }
+}
+
+/// Upstream's document.
+pub fn upstream() -> Option<(Vec<u8>, Value)> {
+    let bytes = reference("openapi-v1.36.json")?;
+    let document = serde_json::from_slice(&bytes).unwrap();
+    Some((bytes, document))
 }
 
 /// `required` is a set; some kinds are of every group, of which we serve fewer; and the document is published without

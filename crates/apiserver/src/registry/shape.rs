@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use api_types::{
     Kind, admissionregistration as admission, apiextensions, apiregistration, apps, autoscaling, autoscaling_v2, batch,
-    certificates, core, flowcontrol, meta::ObjectMeta, networking, policy, storage,
+    certificates, core, devices, flowcontrol, meta::ObjectMeta, networking, policy, storage,
 };
 
 use super::{
@@ -98,6 +98,7 @@ spec_status!(
     core::ReplicationController,
     core::ResourceQuota,
     core::Service,
+    devices::ResourceClaim,
     flowcontrol::FlowSchema,
     flowcontrol::PriorityLevelConfiguration,
     networking::Ingress,
@@ -132,6 +133,8 @@ specified!(
     admission::MutatingAdmissionPolicy,
     admission::MutatingAdmissionPolicyBinding,
     admission::ValidatingAdmissionPolicyBinding,
+    devices::DeviceClass,
+    devices::ResourceSlice,
     networking::IngressClass,
     networking::NetworkPolicy,
     storage::CSIDriver,

@@ -5,6 +5,7 @@ mod autoscaling;
 mod batch;
 mod certificates;
 mod counted;
+mod devices;
 mod events;
 mod extensions;
 mod namespace;
@@ -317,6 +318,16 @@ static LINES: &[Line] = &[
     stored(&rows::LEASES, "leases", |_| Arc::new(plain::Leases)),
     stored(&rows::RUNTIME_CLASSES, "runtimeclasses", |_| Arc::new(Insisting::<node::RuntimeClass>::default())),
     stored(&rows::ENDPOINT_SLICES, "endpointslices", |_| Arc::new(plain::EndpointSlices)),
+    stored(&rows::DEVICE_CLASSES, "deviceclasses", |_| {
+        Arc::new(Shown::<api_types::devices::DeviceClass, Revised>::default())
+    }),
+    stored(&rows::RESOURCE_CLAIMS, "resourceclaims", |_| Arc::new(devices::Claims)).with(&[STATUS]),
+    stored(&rows::RESOURCE_CLAIM_TEMPLATES, "resourceclaimtemplates", |_| {
+        Arc::new(Shown::<api_types::devices::ResourceClaimTemplate>::default())
+    }),
+    stored(&rows::RESOURCE_SLICES, "resourceslices", |_| {
+        Arc::new(Shown::<api_types::devices::ResourceSlice, Revised>::default())
+    }),
     stored(&rows::FLOW_SCHEMAS, "flowschemas", |_| Arc::new(Insisting::<flow::FlowSchema, Counted>::default()))
         .with(&[STATUS]),
     stored(&rows::PRIORITY_LEVEL_CONFIGURATIONS, "prioritylevelconfigurations", |_| {

@@ -74,6 +74,10 @@ priorityclasses pc scheduling.k8s.io/v1 false PriorityClass ALL - -
 leases - coordination.k8s.io/v1 true Lease ALL - -
 runtimeclasses - node.k8s.io/v1 false RuntimeClass ALL - -
 endpointslices - discovery.k8s.io/v1 true EndpointSlice ALL - -
+deviceclasses - resource.k8s.io/v1 false DeviceClass ALL - -
+resourceclaims - resource.k8s.io/v1 true ResourceClaim ALL - status:ResourceClaim:get+patch+update
+resourceclaimtemplates - resource.k8s.io/v1 true ResourceClaimTemplate ALL - -
+resourceslices - resource.k8s.io/v1 false ResourceSlice ALL - -
 flowschemas - flowcontrol.apiserver.k8s.io/v1 false FlowSchema ALL - status:FlowSchema:get+patch+update
 prioritylevelconfigurations - flowcontrol.apiserver.k8s.io/v1 false PriorityLevelConfiguration ALL - status:PriorityLevelConfiguration:get+patch+update
 ";

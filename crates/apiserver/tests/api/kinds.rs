@@ -10,6 +10,7 @@ use crate::client::Api;
 fn manifest(kind: &str) -> Option<Value> {
     let rule = json!({"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]});
     let service = json!({"service": {"name": "a", "port": {"number": 80}}});
+    let claim = json!({"devices": {"requests": [{"name": "a", "exactly": {"deviceClassName": "gpu"}}]}});
     Some(match kind {
         "APIService" => {
             json!({"spec": {"group": "a.b", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15}})
@@ -18,6 +19,7 @@ fn manifest(kind: &str) -> Option<Value> {
             "group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
         }}),
+        "DeviceClass" => json!({"spec": {"selectors": [{"cel": {"expression": "true"}}]}}),
         "FlowSchema" => json!({"spec": {"priorityLevelConfiguration": {"name": "global-default"}}}),
         "IPAddress" => json!({"spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "s"}}}),
         "Ingress" => json!({"spec": {"defaultBackend": service}}),
@@ -34,6 +36,13 @@ fn manifest(kind: &str) -> Option<Value> {
         "PriorityLevelConfiguration" => {
             json!({"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}})
         }
+        "ResourceClaim" => json!({"spec": claim}),
+        "ResourceClaimTemplate" => json!({"spec": {"spec": claim}}),
+        "ResourceSlice" => json!({"spec": {
+            "driver": "gpu.example.com", "nodeName": "a",
+            "pool": {"name": "a", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "gpu-0", "attributes": {"model": {"string": "a"}}}],
+        }}),
         "ValidatingAdmissionPolicy" => json!({"spec": {
             "matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}],
         }}),

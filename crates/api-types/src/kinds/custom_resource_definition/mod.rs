@@ -6,12 +6,15 @@
 mod schema;
 mod versions;
 
+use serde_json::Value;
+
 use crate::{
     apiextensions::{
         CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionSpec,
     },
     field::{FieldError, Path},
     object::{Column, Kind},
+    table,
     validation::{meta::immutable, names, webhook},
 };
 
@@ -62,6 +65,10 @@ impl Kind for CustomResourceDefinition {
 
     fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
         accepted_names(self)
+    }
+
+    fn cells(&self) -> Vec<Value> {
+        vec![self.metadata.name.clone().into(), table::created_at(self.metadata.creation_timestamp.as_ref()).into()]
     }
 }
 
