@@ -5,6 +5,7 @@ mod basic;
 mod bootstrap_token;
 mod constant_time;
 pub mod front_proxy;
+pub mod oidc;
 mod plain_port;
 mod remembered;
 pub mod service_account;
@@ -19,6 +20,7 @@ pub use self::{
     basic::{Basic, Passwords, parse as passwords},
     bootstrap_token::BootstrapTokens,
     front_proxy::FrontProxy,
+    oidc::Oidc,
     plain_port::PlainPort,
     remembered::Remembered,
     service_account::Issuing,
@@ -42,6 +44,8 @@ pub struct Settings {
     pub bootstrap_tokens: Option<NewNodes>,
     /// Tokens of service accounts.
     pub issuing: Arc<Issuing>,
+    /// Tokens of others, if they are taken.
+    pub oidc: Option<Oidc>,
     /// What becomes of requests that present nothing.
     pub anonymous: Anonymous,
 }
@@ -73,6 +77,9 @@ impl Settings {
         if let Some(NewNodes) = self.bootstrap_tokens {
             let members = BootstrapTokens { registry: registry.clone() };
             tokens.push(Arc::new(OfThisServer::new(self.audiences.clone(), members)));
+        }
+        if let Some(oidc) = self.oidc {
+            tokens.push(Arc::new(OfThisServer::new(self.audiences.clone(), oidc)));
         }
         let tokens = tokens.into_iter().map(|member| Arc::new(Remembered::new(member)) as Arc<dyn TokenAuthenticator>);
         members.push(Arc::new(Bearer::new(tokens.collect())));

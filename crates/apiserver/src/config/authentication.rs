@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use component::{auth::Certificates, files::FromFiles, serve::tls::ClientAuthority};
 
-use super::{Flags, Mistakes, anonymous, service_accounts};
+use super::{Flags, Mistakes, anonymous, oidc, service_accounts};
 use crate::authentication::{
     Basic, FrontProxy, NewNodes, Settings, TokenFile, Tokens, front_proxy::Headers, passwords,
 };
@@ -20,6 +20,7 @@ pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Setting
         mistakes.take("token-auth-file", read.map_err(|error| format!("{error:#}")))
     });
     let basic = basic(flags, mistakes);
+    let external = oidc::external(flags, mistakes);
     let issuing = Arc::new(service_accounts::issuing(flags, mistakes)?);
     Some(Settings {
         audiences: issuing.audiences.clone(),
@@ -29,7 +30,8 @@ pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Setting
         token_file: token_file.map(|tokens| TokenFile(Arc::new(tokens))),
         bootstrap_tokens: flags.enable_bootstrap_token_auth.then_some(NewNodes),
         issuing,
-        anonymous: anonymous(flags),
+        oidc: external.oidc,
+        anonymous: anonymous(flags, external.anonymous),
     })
 }
 

@@ -67,6 +67,36 @@ pub struct Flags {
     /// Passwords: lines of password,user,uid,"group1,group2"; not for use: they never change
     #[arg(long, value_name = "FILE")]
     pub basic_auth_file: Option<PathBuf>,
+    /// OpenID Connect provider whose tokens are taken
+    #[arg(long, value_name = "URL")]
+    pub oidc_issuer_url: Option<String>,
+    /// For whom the provider's tokens have to be made
+    #[arg(long, value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+    /// Certificates that may have signed the provider's; by default the machine's
+    #[arg(long, value_name = "FILE")]
+    pub oidc_ca_file: Option<PathBuf>,
+    /// Claim that is the user's name
+    #[arg(long, default_value = "sub", value_name = "CLAIM")]
+    pub oidc_username_claim: String,
+    /// Put before the user's name; - for nothing, by default the issuer's URL unless the name is an email address
+    #[arg(long, allow_hyphen_values = true, value_name = "PREFIX")]
+    pub oidc_username_prefix: Option<String>,
+    /// Claim that lists the user's groups
+    #[arg(long, value_name = "CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+    /// Put before the groups' names
+    #[arg(long, value_name = "PREFIX")]
+    pub oidc_groups_prefix: Option<String>,
+    /// How the provider's tokens may be signed
+    #[arg(long, value_delimiter = ',', default_value = "RS256", value_name = "NAMES")]
+    pub oidc_signing_algs: Vec<String>,
+    /// What a token of the provider has to claim
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
+    pub oidc_required_claim: Vec<String>,
+    /// Whose tokens are taken, as a file
+    #[arg(long, value_name = "FILE")]
+    pub authentication_config: Option<PathBuf>,
     /// Let nodes introduce themselves by the tokens of secrets in kube-system
     #[arg(long, alias = "experimental-bootstrap-token-auth", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub enable_bootstrap_token_auth: bool,

@@ -4,6 +4,7 @@ mod authentication;
 mod authorization;
 mod flags;
 mod network;
+mod oidc;
 mod service_accounts;
 
 use rustls::sign::CertifiedKey;
@@ -249,14 +250,15 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
 }
 
 /// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.
-fn anonymous(flags: &Flags) -> Anonymous {
+fn anonymous(flags: &Flags, by_file: Option<bool>) -> Anonymous {
     let everything = authorization::allows_everything(flags);
-    if everything && flags.anonymous_auth {
+    let wanted = by_file.unwrap_or(flags.anonymous_auth);
+    if everything && wanted {
         tracing::warn!(
             "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. You should use a different authorizer"
         );
     }
-    if flags.anonymous_auth && !everything { Anonymous::Allowed } else { Anonymous::Refused }
+    if wanted && !everything { Anonymous::Allowed } else { Anonymous::Refused }
 }
 
 /// Nothing is recorded without a policy, and nowhere without a path.

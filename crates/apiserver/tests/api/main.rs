@@ -21,6 +21,7 @@ mod limits;
 mod lists;
 mod namespaces;
 mod nodes;
+mod oidc;
 mod optional_admission;
 mod paths;
 mod pod_security;

@@ -29,7 +29,8 @@ impl Algorithm {
     /// Those of service account tokens, as upstream.
     pub const OF_SERVICE_ACCOUNTS: &[Self] = &[Self::Rs256, Self::Es256, Self::Es384, Self::Es512];
 
-    const ALL: &[(&str, Self)] = &[
+    /// All, by name.
+    pub const ALL: &[(&str, Self)] = &[
         ("RS256", Self::Rs256),
         ("RS384", Self::Rs384),
         ("RS512", Self::Rs512),

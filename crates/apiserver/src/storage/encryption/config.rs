@@ -92,12 +92,15 @@ impl EncryptionConfig {
     }
 }
 
+/// Makes a cipher of a key.
+type MakeCipher = fn(&[u8]) -> Result<Cipher, String>;
+
 fn ciphers(providers: Vec<Provider>) -> anyhow::Result<Ciphers> {
     ensure!(!providers.is_empty(), "Required value: at least one provider must be provided");
     let mut all = Vec::new();
     let mut names = HashSet::new();
     for provider in providers {
-        let kinds: [(_, &'static str, fn(&[u8]) -> Result<Cipher, String>); 3] = [
+        let kinds: [(Option<Keys>, &'static str, MakeCipher); 3] = [
             (provider.aescbc, "aescbc", Cipher::aes_cbc),
             (provider.aesgcm, "aesgcm", Cipher::aes_gcm),
             (provider.secretbox, "secretbox", Cipher::secretbox),
