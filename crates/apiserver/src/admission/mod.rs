@@ -7,6 +7,7 @@ mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
 mod errors;
+mod event_rate_limit;
 mod extended_resource_toleration;
 mod limit_pod_hard_anti_affinity_topology;
 mod limit_ranger;
@@ -17,6 +18,7 @@ mod owner_references_permission_enforcement;
 mod persistent_volume_claim_resize;
 mod pod_node_selector;
 mod pod_security;
+mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod priority;
 mod resource_quota;
@@ -107,8 +109,8 @@ static LINES: &[Line] = &[
     off("PodNodeSelector", What::Configured(pod_node_selector::configured)),
     on("Priority", What::Plugin(|registry| Box::new(priority::Priority::new(registry)))),
     on("DefaultTolerationSeconds", What::Configured(default_toleration_seconds::configured)),
-    off("PodTolerationRestriction", What::Absent),
-    off("EventRateLimit", What::Absent),
+    off("PodTolerationRestriction", What::Configured(pod_toleration_restriction::configured)),
+    off("EventRateLimit", What::Configured(event_rate_limit::configured)),
     off(
         "ExtendedResourceToleration",
         What::Plugin(|_| Box::new(extended_resource_toleration::ExtendedResourceToleration)),
@@ -232,7 +234,8 @@ impl Choice<'_> {
 
     fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
-        if !self.only.is_empty() && !(self.enabled.is_empty() && self.disabled.is_empty()) {
+        let changed = !self.enabled.is_empty() || !self.disabled.is_empty();
+        if changed && !self.only.is_empty() {
             let flags = "admission-control and enable-admission-plugins/disable-admission-plugins flags";
             mistakes.push(format!("{flags} are mutually exclusive"));
         }

@@ -102,6 +102,54 @@ async fn how_long_taints_are_tolerated_is_a_flag() {
     assert_eq!(seconds.collect::<Vec<_>>(), [Some(5), Some(7)]);
 }
 
+/// A server whose plugin is told something.
+async fn told(plugin: &str, configuration: &str) -> Api {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admission.yaml");
+    let text = format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: {plugin}\n  configuration: {configuration}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let file = format!("--admission-control-config-file={}", path.display());
+    Api::start_with(&[&file, &format!("--enable-admission-plugins={plugin}")]).await
+}
+
+#[tokio::test]
+async fn tolerations_are_given_and_restricted() {
+    let configuration = "{apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, \
+                         default: [{key: a, operator: Exists}]}";
+    let api = told("PodTolerationRestriction", configuration).await;
+    let given = api.post(PODS, &pod("a", json!({}))).await.ok();
+    assert_eq!(given["spec"]["tolerations"].as_array().unwrap()[0]["key"], "a");
+    let allowed = r#"[{"key": "b", "operator": "Exists"}, {"operator": "Exists", "effect": "NoExecute"}]"#;
+    let annotations = json!({"scheduler.alpha.kubernetes.io/defaultTolerations": "[]",
+        "scheduler.alpha.kubernetes.io/tolerationsWhitelist": allowed});
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "annotations": annotations}});
+    api.post("/api/v1/namespaces", &namespace).await.ok();
+    let pods = "/api/v1/namespaces/x/pods";
+    let tolerates = |key: &str| json!({"tolerations": [{"key": key, "operator": "Exists"}]});
+    api.post(pods, &pod("b", tolerates("b"))).await.ok();
+    let refused = api.post(pods, &pod("c", tolerates("c"))).await.failure();
+    let why =
+        "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist";
+    assert_eq!((refused.0, refused.2), (403, format!(r#"pods "c" is forbidden: {why}"#)));
+}
+
+#[tokio::test]
+async fn too_many_events_are_refused() {
+    let configuration = "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, \
+                         limits: [{type: Namespace, qps: 1, burst: 2}]}";
+    let api = told("EventRateLimit", configuration).await;
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"generateName": "e"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "reason": "r", "message": "m"});
+    let send = || async { api.post("/api/v1/namespaces/default/events", &event).await };
+    let replies = futures::future::join_all((0..40).map(|_| send())).await;
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.code == 429).collect();
+    assert!(!refused.is_empty() && refused.len() <= 38, "{replies:?}");
+    assert_eq!(refused[0].failure().2, "limit reached on type Namespace for key default");
+}
+
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
 fn request(name: &str, signer: &str, organization: &str) -> Value {

@@ -84,12 +84,12 @@ impl ResourceQuota {
 fn counted(review: &Review<'_>) -> Option<Counted> {
     let door = &review.door;
     let counted = Counted::of_row(door.row)?;
-    let changes = match (&counted, door.operation, door.subresource) {
-        (_, Operation::Create, "") => true,
-        (Counted::Pods, Operation::Update, "resize") => true,
-        (Counted::Services | Counted::Claims, Operation::Update, "") => true,
-        _ => false,
-    };
+    let changes = matches!(
+        (&counted, door.operation, door.subresource),
+        (_, Operation::Create, "")
+            | (Counted::Pods, Operation::Update, "resize")
+            | (Counted::Services | Counted::Claims, Operation::Update, "")
+    );
     changes.then_some(counted)
 }
 
