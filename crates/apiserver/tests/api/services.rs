@@ -119,6 +119,11 @@ async fn node_ports_are_given_once() {
 #[tokio::test]
 async fn a_dry_run_gets_addresses_and_ports_but_takes_none() {
     let api = start().await;
+    // The server writes its own endpoints a moment after it is ready.
+    let own = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    while api.get(own).await.code != 200 {
+        tokio::task::yield_now().await;
+    }
     let revision = async || api.get(SERVICES).await.ok()["metadata"]["resourceVersion"].clone();
     let before = revision().await;
     let spec = json!({"type": "NodePort", "clusterIP": "10.9.0.5"});
