@@ -1,7 +1,12 @@
 //! The tour of the README, with each stock kubectl and with ctl.
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeSet, io::Write, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    time::Duration,
+};
 
 use e2e::{Client, Cluster, Machine, Storage, Traffic, enabled, get, strangers, wait_for};
 
@@ -21,13 +26,11 @@ fn a_workload_with_every_client() {
     let kubectls = cluster.kubectls();
     // Without one, ctl alone takes the tour.
     let _ = test_needs::need("a kubectl", kubectls.first().ok_or("there is none on the path"));
-    let newest = kubectls.last().map(Client::name);
     if let Some(newest) = kubectls.last() {
         who_may(newest);
     }
     for client in kubectls.first().into_iter().chain(kubectls.last()).cloned().chain([cluster.ctl()]) {
-        let websocket = Some(client.name()) == newest || client.name() == "ctl";
-        workload(&cluster, &client, websocket);
+        workload(&cluster, &client);
         wait_for("every container of a pod to go", SOON, || Machine::look().containers() == idle.containers());
         wait_for("every rule of the service to go", SOON, || Machine::look().rules() == idle.rules());
     }
@@ -68,7 +71,7 @@ fn who_may(client: &Client) {
     assert!(other.contains("ann") && other.contains("ops") && !other.contains("kubernetes-admin"), "{other}");
 }
 
-fn workload(cluster: &Cluster, client: &Client, websocket: bool) {
+fn workload(cluster: &Cluster, client: &Client) {
     println!("with {}", client.name());
     client.run("create deployment web --image=ferrokube/demo:v1");
     client.run("rollout status deployment/web --timeout=60s");
@@ -82,7 +85,10 @@ fn workload(cluster: &Cluster, client: &Client, websocket: bool) {
     }
     scale(client, &cluster_ip);
     roll(client, &cluster_ip);
-    look_inside(client, websocket);
+    look_inside(client);
+    if client.name() != "ctl" {
+        reach(client);
+    }
     client.run("delete service web web-node");
     client.run("delete deployment web");
 }
@@ -117,7 +123,7 @@ fn roll(client: &Client, address: &str) {
     assert!(history.contains("REVISION") && history.contains('3'), "{history}");
 }
 
-fn look_inside(client: &Client, websocket: bool) {
+fn look_inside(client: &Client) {
     let pods = || client.run("get pods -l app=web -o name");
     wait_for("the old version's pods to go", SOON, || pods().lines().count() == 4);
     let pods = pods();
@@ -125,9 +131,6 @@ fn look_inside(client: &Client, websocket: bool) {
     assert!(client.run("get pods -o wide").contains("Running"));
     wait_for("a log", SOON, || !client.run(&format!("logs {pod} --tail=5")).is_empty());
     assert!(client.run(&format!("describe {pod}")).contains("Scheduled"));
-    if !websocket {
-        return;
-    }
     let inside = client.run(&format!("exec {pod} -- wget -qO- http://web.default.svc.cluster.local"));
     assert!(inside.contains("v1"), "{inside}");
     let failed = client.try_run(&format!("exec {pod} -- false"));
@@ -153,6 +156,60 @@ fn as_service_account(client: &Client, pod: &str) {
     for words in ["default", "BEGIN CERTIFICATE", "APIVersions"] {
         assert!(said.contains(words), "{said}");
     }
+}
+
+/// Pods through the API server: ports, what they serve, their main process, their files. Old clients do this over SPDY, new
+/// ones over WebSockets.
+fn reach(client: &Client) {
+    let pods = client.run("get pods -l app=web -o name");
+    let pod = pods.lines().next().unwrap().trim_start_matches("pod/");
+    forward(client, pod);
+    for path in ["services/web:80", "services/http:web:80", &format!("pods/{pod}:8080"), &format!("pods/{pod}")] {
+        let page = client.run(&format!("get --raw /api/v1/namespaces/default/{path}/proxy/"));
+        assert!(page.contains("v1"), "{path}: {page}");
+    }
+    let nodes = client.run("get nodes -o name");
+    let node = nodes.trim().trim_start_matches("node/");
+    assert_eq!(client.run(&format!("get --raw /api/v1/nodes/{node}/proxy/healthz")), "ok");
+    assert!(client.run(&format!("get --raw /api/v1/nodes/{node}/proxy/stats/summary")).contains(pod));
+    attach(client);
+    copy(client, pod);
+}
+
+/// Forwards a port for two connections.
+fn forward(client: &Client, pod: &str) {
+    let mut forward = client.command(&format!("port-forward {pod} :8080"));
+    let mut forward = forward.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(forward.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    let address = said.split_whitespace().nth(2).unwrap_or_else(|| panic!("{said}")).to_owned();
+    let answers = [get(&address), get(&address)];
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.contains("v1"))), "{answers:?}");
+}
+
+/// Talks with the main process of a pod that is made for it.
+fn attach(client: &Client) {
+    let run = "run talk --rm -i --restart=Never --image=ferrokube/demo:v1 --image-pull-policy=Never --command -- cat";
+    let mut talk = client.command(run);
+    let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    talk.stdin.take().unwrap().write_all(b"heard\n").unwrap();
+    let output = talk.wait_with_output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("heard"), "{output:?}");
+}
+
+/// Copies a file there and back.
+fn copy(client: &Client, pod: &str) {
+    let here = std::env::temp_dir().join(format!("ferrokube-copy-{}", std::process::id()));
+    let back = here.with_extension("back");
+    std::fs::write(&here, "there and back\n".repeat(10_000)).unwrap();
+    client.run(&format!("cp {} {pod}:/tmp/copy", here.display()));
+    client.run(&format!("cp {pod}:/tmp/copy {}", back.display()));
+    let same = std::fs::read(&here).unwrap() == std::fs::read(&back).unwrap();
+    std::fs::remove_file(here).unwrap();
+    std::fs::remove_file(back).unwrap();
+    assert!(same);
 }
 
 /// The value of a field of an object, from its JSON.
