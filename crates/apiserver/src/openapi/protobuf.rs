@@ -44,6 +44,8 @@ static PATH: Message = message(&[
     ("put", 3, Form::Message(&OPERATION)),
     ("post", 4, Form::Message(&OPERATION)),
     ("delete", 5, Form::Message(&OPERATION)),
+    ("options", 6, Form::Message(&OPERATION)),
+    ("head", 7, Form::Message(&OPERATION)),
     ("patch", 8, Form::Message(&OPERATION)),
     ("parameters", 9, Form::Wrapped(parameter)),
 ]);
