@@ -168,6 +168,7 @@ impl Parts {
             node: config.node.name.clone(),
             runtime: Arc::clone(&self.context.runtime),
             pods: Arc::new(Directory::new(self.workers.clone())),
+            settings: server::configz::settings(config),
             daemon: daemon.clone(),
         };
         let access = config.access.build(&config.node.name, self.api.as_ref().map(|api| &api.client))?;

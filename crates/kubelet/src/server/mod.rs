@@ -3,6 +3,7 @@
 //! [`router`] is the whole API over two seams, the [`Runtime`] and a [`PodDirectory`]; [`listen`] serves it over TLS.
 
 pub mod access;
+pub mod configz;
 mod listen;
 mod logs;
 mod pods;
@@ -51,6 +52,8 @@ pub struct ServerState {
     pub runtime: Arc<dyn Runtime>,
     /// Which pods there are.
     pub pods: Arc<dyn PodDirectory>,
+    /// What `/configz` tells.
+    pub settings: serde_json::Value,
     /// Sessions are its tasks.
     pub daemon: Daemon,
 }
@@ -62,6 +65,7 @@ pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Route
         .route("/pods", get(pods::all))
         .route("/runningpods", get(pods::running))
         .route("/runningpods/", get(pods::running))
+        .route("/configz", get(configz::configz))
         .route("/stats/summary", get(stats::summary))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container_logs))
         .route("/exec/{namespace}/{pod}/{container}", any(streams::exec))

@@ -52,6 +52,7 @@ pub(super) async fn app(anonymous: Anonymous) -> Router {
         node: "node".into(),
         runtime: Arc::new(runtime),
         pods: Arc::new(OnePod(entry)),
+        settings: serde_json::json!({"maxPods": 7}),
         daemon: Daemon::new(),
     };
     let authenticator = Arc::new(Authenticators::new(Vec::new(), anonymous));
@@ -72,6 +73,7 @@ async fn answers_are_upstreams() {
     let app = app(Anonymous::Allowed).await;
     for (path, code, text) in [
         ("/healthz", 200, "ok"),
+        ("/configz", 200, r#"{"kubeletconfig":{"maxPods":7}}"#),
         ("/containerLogs/ns/web/main", 200, "one\ntwo\n"),
         ("/containerLogs/ns/web/main?tailLines=1", 200, "two\n"),
         (

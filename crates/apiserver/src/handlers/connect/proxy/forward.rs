@@ -59,11 +59,14 @@ pub(super) fn upgrade_headers(request: &Request) -> HeaderMap {
     headers
 }
 
+/// Headers that tell this server who somebody is or acts as begin so.
+const OF_IDENTITY: [&str; 3] = ["authorization", "impersonate-", "x-remote-"];
+
 /// A request's headers without what concerns only this server, and with the client's address.
 fn cleaned(request: &Request) -> HeaderMap {
     let mut headers: HeaderMap = HeaderMap::new();
     for (name, value) in request.headers() {
-        if *name != header::AUTHORIZATION && !name.as_str().starts_with("impersonate-") {
+        if !OF_IDENTITY.iter().any(|start| name.as_str().starts_with(start)) {
             headers.append(name.clone(), value.clone());
         }
     }
