@@ -240,7 +240,7 @@ fn service_backend(path: &Path, service: &IngressServiceBackend) -> Vec<FieldErr
         (Some(_), Some(_)) => errors.push(FieldError::invalid(path, "", "cannot set both port name & port number")),
         (Some(name), None) => errors.extend(names::check(names::port_name, &own.child("port").child("name"), &name)),
         (None, Some(number)) => {
-            errors.extend(crate::validation::number::port(&own.child("port").child("number"), number))
+            errors.extend(crate::validation::number::port(&own.child("port").child("number"), number));
         }
         (None, None) => errors.push(FieldError::required(path, "port name or number is required")),
     }

@@ -66,7 +66,7 @@ pub fn to_v1(new: &v2::HorizontalPodAutoscaler) -> v1::HorizontalPodAutoscaler {
     };
     let status = new.status.as_ref().map(|status| {
         let current = status.current_metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
-        let cpu = current.filter(|own| own.name == "cpu").filter_map(|own| own.current.average_utilization).last();
+        let cpu = current.filter(|own| own.name == "cpu").filter_map(|own| own.current.average_utilization).next_back();
         v1::HorizontalPodAutoscalerStatus {
             observed_generation: status.observed_generation,
             last_scale_time: status.last_scale_time.clone(),

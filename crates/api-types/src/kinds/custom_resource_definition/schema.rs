@@ -474,7 +474,7 @@ fn map_list(path: &Path, schema: &Schema) -> Vec<FieldError> {
         }
         match &schema.items {
             None => {
-                errors.push(FieldError::required(&items_path, "must have a schema if x-kubernetes-list-type is map"))
+                errors.push(FieldError::required(&items_path, "must have a schema if x-kubernetes-list-type is map"));
             }
             Some(Items::Schemas(_)) => {}
             Some(Items::Schema(own)) if text(&own.type_) == "object" => {

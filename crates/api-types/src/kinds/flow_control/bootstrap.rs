@@ -17,7 +17,9 @@ const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
 /// Name, shares, how much of them may be lent in percent, and the number of queues with the size of a hand. A level
 /// without queues rejects what is too much.
-const LEVELS: &[(&str, i32, i32, Option<(i32, i32)>)] = &[
+type Level = (&'static str, i32, i32, Option<(i32, i32)>);
+
+const LEVELS: &[Level] = &[
     ("catch-all", 5, 0, None),
     ("system", 30, 33, Some((64, 6))),
     ("node-high", 40, 25, Some((64, 6))),
@@ -186,7 +188,7 @@ fn metadata(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.into()), annotations, ..ObjectMeta::default() }
 }
 
-fn limited((name, shares, lent, queues): &(&str, i32, i32, Option<(i32, i32)>)) -> PriorityLevelConfiguration {
+fn limited((name, shares, lent, queues): &Level) -> PriorityLevelConfiguration {
     let queuing = queues.map(|(queues, hand)| QueuingConfiguration {
         queues: Some(queues),
         hand_size: Some(hand),
