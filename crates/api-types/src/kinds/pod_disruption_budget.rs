@@ -23,6 +23,19 @@ impl Kind for PodDisruptionBudget {
         Column::AGE,
     ];
 
+    fn set_defaults(&mut self) {
+        let Some(status) = &mut self.status else { return };
+        let counts = [
+            &mut status.disruptions_allowed,
+            &mut status.current_healthy,
+            &mut status.desired_healthy,
+            &mut status.expected_pods,
+        ];
+        for count in counts {
+            count.get_or_insert(0);
+        }
+    }
+
     fn validate(&self) -> Vec<FieldError> {
         let Some(spec) = &self.spec else { return Vec::new() };
         let path = Path::new("spec");

@@ -57,6 +57,11 @@ impl Kind for PriorityClass {
         errors
     }
 
+    /// Nothing that is checked of a new class may change.
+    fn revalidate(&self, _old: &Self) -> Vec<FieldError> {
+        Vec::new()
+    }
+
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if self.value != old.value {

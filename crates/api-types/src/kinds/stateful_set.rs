@@ -50,6 +50,9 @@ impl Kind for StatefulSet {
         spec.replicas.get_or_insert(1);
         spec.revision_history_limit.get_or_insert(REVISION_HISTORY_LIMIT);
         defaults::set_defaults(spec.template.spec.get_or_insert_default());
+        if let Some(status) = &mut self.status {
+            status.available_replicas.get_or_insert(0);
+        }
         for claim in spec.volume_claim_templates.iter_mut().flatten() {
             default_text(&mut claim.status.get_or_insert_default().phase, "Pending");
             persistent_volume_claim::set_spec_defaults(claim.spec.get_or_insert_default());

@@ -34,6 +34,9 @@ impl Registry {
         target: Target<'_>,
         request: &DeleteRequest,
     ) -> Result<Deleted, StatusError> {
+        if let Some(warning) = rest.strategy.delete_warning().filter(|_| request.propagation.is_none()) {
+            write.warn(warning.to_owned());
+        }
         let mut item = self.stored(rest, target).await?;
         loop {
             let stored = rest.read(&item).await?;

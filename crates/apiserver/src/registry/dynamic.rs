@@ -108,6 +108,10 @@ impl Strategy for DynamicStrategy {
         object.expect_ref::<Dynamic>(KIND).map(|_| Grace::None)
     }
 
+    fn delete_warning(&self) -> Option<&'static str> {
+        None
+    }
+
     fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType> {
         object.expect_ref::<Dynamic>(KIND).map(|_| None)
     }

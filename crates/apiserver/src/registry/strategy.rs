@@ -117,6 +117,8 @@ pub trait Strategy: Send + Sync + 'static {
     fn prepare_for_update(&self, part: Part, new: &mut dyn Object, old: &dyn Object) -> Result<(), WrongType>;
     /// See [`TypedStrategy::grace`].
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType>;
+    /// See [`TypedStrategy::DELETE_WARNING`].
+    fn delete_warning(&self) -> Option<&'static str>;
     /// See [`TypedStrategy::undeletable`].
     fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType>;
     /// See [`TypedStrategy::mark_deleted`].
@@ -153,6 +155,9 @@ pub trait TypedStrategy: Send + Sync + 'static {
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Status;
     /// What happens to dependents by default.
     const DEPENDENTS: Dependents = Dependents::Collected;
+
+    /// What to tell whoever deletes without a word about dependents.
+    const DELETE_WARNING: Option<&'static str> = None;
 
     /// Clears what clients may not set and sets what the server decides.
     fn prepare_for_create(&self, new: &mut Self::Kind) {
@@ -287,6 +292,10 @@ impl<S: TypedStrategy> Strategy for S {
 
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Result<Grace, WrongType> {
         kind::<S>(object).map(|object| TypedStrategy::grace(self, object, requested))
+    }
+
+    fn delete_warning(&self) -> Option<&'static str> {
+        S::DELETE_WARNING
     }
 
     fn undeletable(&self, object: &dyn Object) -> Result<Option<&'static str>, WrongType> {

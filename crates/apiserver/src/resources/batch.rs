@@ -19,6 +19,9 @@ impl TypedStrategy for Jobs {
     type Shape = Counted;
     /// As it was before there was a garbage collector.
     const DEPENDENTS: Dependents = Dependents::Orphaned;
+    const DELETE_WARNING: Option<&'static str> = Some(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
+    );
 
     fn prepare_for_create(&self, new: &mut Job) {
         let manual = new.spec.as_ref().is_some_and(|spec| spec.manual_selector == Some(true));

@@ -277,6 +277,11 @@ async fn a_job_selects_its_own_pods() {
     assert!(refused.2.ends_with("spec.completions: Invalid value: 3: field is immutable"), "{}", refused.2);
     let status = json!({"status": {"succeeded": 1, "startTime": "2026-01-01T00:00:00Z"}});
     api.merge(&format!("{path}/status"), &status).await.ok();
+    let deleted = api.delete(&format!("{path}?dryRun=All")).await;
+    let warning = deleted.headers["warning"].to_str().unwrap();
+    assert!(warning.contains("child pods are preserved by default when jobs are deleted"), "{warning}");
+    let deleted = api.delete(&format!("{path}?dryRun=All&propagationPolicy=Background")).await;
+    assert!(deleted.headers.get("warning").is_none());
     let found = api.get(&format!("{jobs}?fieldSelector=status.successful%3D1")).await.ok();
     assert_eq!(found["items"].as_array().unwrap().len(), 1);
 }
