@@ -2,6 +2,7 @@
 
 use std::{ffi::OsStr, future::Future, io, os::unix::net::UnixDatagram, process::ExitCode, time::Duration};
 
+use futures::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_subscriber::EnvFilter;
@@ -33,7 +34,7 @@ impl Daemon {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.spawn(task);
+        self.spawn_boxed(Box::pin(task));
     }
 
     /// Starts a task that is dropped at its next await point when the daemon shuts down.
@@ -41,10 +42,19 @@ impl Daemon {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_until_shutdown_boxed(Box::pin(task));
+    }
+
+    /// Boxed, so that the runtime's code for a task is compiled once and not for each task of each daemon.
+    fn spawn_boxed(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.spawn(task);
+    }
+
+    fn spawn_until_shutdown_boxed(&self, task: BoxFuture<'static, ()>) {
         let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
+        self.spawn_boxed(Box::pin(async move {
             shutdown.run_until_cancelled_owned(task).await;
-        });
+        }));
     }
 
     /// Tells systemd that the daemon is ready, when it asked to be told. See `sd_notify(3)`.

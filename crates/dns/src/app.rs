@@ -99,7 +99,7 @@ async fn serve_health(
         async move { answer }
     };
     let router: Router = health.router().route("/ready", get(ready));
-    component::serve::spawn(listener, None, router, daemon);
+    component::serve::spawn_router(listener, None, router, daemon);
     Ok(())
 }
 

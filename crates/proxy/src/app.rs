@@ -119,6 +119,6 @@ fn informers(
 async fn serve_metrics(registry: &Health, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
     let router = registry.router().route("/proxyMode", get(|| async { "iptables" }));
-    component::serve::spawn(listener, None, router, daemon);
+    component::serve::spawn_router(listener, None, router, daemon);
     Ok(())
 }

@@ -65,7 +65,7 @@ impl ProxyHealth {
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
         let router = Router::new().route("/healthz", get(report)).route("/livez", get(report));
-        component::serve::spawn(listener, None, router.with_state(self.clone()), daemon);
+        component::serve::spawn_router(listener, None, router.with_state(self.clone()), daemon);
         Ok(bound)
     }
 }

@@ -49,9 +49,15 @@ pub(super) struct Named(Mutex<HashMap<ObjectKey, Unreadable>>);
 
 impl<'de, T: FromJson> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::of(&raw))
+    }
+}
+
+impl<T: FromJson> Lenient<T> {
+    /// Decodes an object, if that can be.
+    pub(super) fn of(raw: &RawValue) -> Self {
         let decoded = T::from_json(raw.get().as_bytes());
-        Ok(decoded.map_or_else(|error| Self::Unreadable(Unreadable::of(&raw, &error)), Self::Readable))
+        decoded.map_or_else(|error| Self::Unreadable(Unreadable::of(raw, &error)), Self::Readable)
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use api_types::codec::FromJson;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use kube::{Client, core::WatchEvent};
 use rand::Rng;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
-    Item, ObjectKey, Shared,
+    Event, Item, ObjectKey, Shared,
     lenient::{Lenient, Unreadable},
 };
 use crate::backoff::Backoff;
@@ -71,7 +72,9 @@ struct Failure {
 async fn list<T: Item>(client: &Client, shared: &Shared<T>) -> Result<Next, Failure> {
     let fail = |error| Failure { error, next: Next::List };
     let request = request(shared, &[], METADATA_LIST).map_err(|error| fail(kube::Error::HttpError(error)))?;
-    let list: List<T> = client.request(request).await.map_err(fail)?;
+    let text = client.request_text(request).await.map_err(fail)?;
+    let list: List<T> = serde_json::from_str(&text).map_err(|error| fail(kube::Error::SerdeError(error)))?;
+    drop(text);
     let (objects, unreadable) = split(list.items.unwrap_or_default());
     let kept: BTreeSet<ObjectKey> = unreadable.iter().map(|object| object.key.clone()).collect();
     shared.passed_over.retain(&kept);
@@ -97,8 +100,7 @@ async fn watch<T: Item>(
     ];
     let request = request(shared, &parameters, METADATA)
         .map_err(|error| Failure { error: kube::Error::HttpError(error), next: Next::List })?;
-    let stream = client.request_events::<Lenient<T>>(request).await.map_err(|error| after(error, &version))?;
-    let mut stream = std::pin::pin!(stream);
+    let mut stream = events(client, request).await.map_err(|error| after(error, &version))?;
     loop {
         let event = match stream.try_next().await {
             Ok(Some(event)) => event,
@@ -107,28 +109,8 @@ async fn watch<T: Item>(
         };
         backoff.reset();
         let changed = match event {
-            WatchEvent::Added(Lenient::Readable(object)) | WatchEvent::Modified(Lenient::Readable(object)) => {
-                let object = trim(object);
-                remember(&mut version, object.meta().resource_version.as_ref());
-                shared.passed_over.forget(&ObjectKey::of(&object));
-                shared.store.apply(object)
-            }
-            WatchEvent::Deleted(Lenient::Readable(object)) => {
-                let object = trim(object);
-                remember(&mut version, object.meta().resource_version.as_ref());
-                shared.passed_over.forget(&ObjectKey::of(&object));
-                shared.store.remove(object)
-            }
-            WatchEvent::Added(Lenient::Unreadable(object)) | WatchEvent::Modified(Lenient::Unreadable(object)) => {
-                remember(&mut version, object.version.as_ref());
-                shared.passed_over.pass_over(&shared.path, object);
-                None
-            }
-            WatchEvent::Deleted(Lenient::Unreadable(object)) => {
-                remember(&mut version, object.version.as_ref());
-                shared.passed_over.forget(&object.key);
-                shared.store.remove_key(&object.key)
-            }
+            WatchEvent::Added(raw) | WatchEvent::Modified(raw) => note(shared, &raw.0, Fate::There, &mut version),
+            WatchEvent::Deleted(raw) => note(shared, &raw.0, Fate::Gone, &mut version),
             WatchEvent::Bookmark(bookmark) => {
                 version = bookmark.metadata.resource_version;
                 None
@@ -137,6 +119,54 @@ async fn watch<T: Item>(
         };
         shared.dispatch(changed.into_iter().collect());
     }
+}
+
+/// What an event says of an object.
+#[derive(Clone, Copy)]
+enum Fate {
+    There,
+    Gone,
+}
+
+/// What an event changes in the copy.
+fn note<T: Item>(shared: &Shared<T>, raw: &RawValue, fate: Fate, version: &mut String) -> Option<Event<T>> {
+    match Lenient::of(raw) {
+        Lenient::Readable(object) => {
+            let object: T = trim(object);
+            remember(version, object.meta().resource_version.as_ref());
+            shared.passed_over.forget(&ObjectKey::of(&object));
+            match fate {
+                Fate::There => shared.store.apply(object),
+                Fate::Gone => shared.store.remove(object),
+            }
+        }
+        Lenient::Unreadable(object) => {
+            remember(version, object.version.as_ref());
+            match fate {
+                Fate::There => {
+                    shared.passed_over.pass_over(&shared.path, object);
+                    None
+                }
+                Fate::Gone => {
+                    shared.passed_over.forget(&object.key);
+                    shared.store.remove_key(&object.key)
+                }
+            }
+        }
+    }
+}
+
+/// An object of an event, as it came.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+struct Raw(Box<RawValue>);
+
+/// Opens a watch. Not generic, so that the way from the socket to an event is compiled once.
+async fn events(
+    client: &Client,
+    request: http::Request<Vec<u8>>,
+) -> kube::Result<BoxStream<'static, kube::Result<WatchEvent<Raw>>>> {
+    Ok(client.request_events::<Raw>(request).await?.boxed())
 }
 
 /// What can be read and what cannot.

@@ -81,7 +81,7 @@ impl Health {
     pub async fn serve_plain(&self, address: SocketAddr, daemon: &Daemon) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
-        super::spawn(listener, None, self.checks_router(), daemon);
+        super::spawn_router(listener, None, self.checks_router(), daemon);
         Ok(bound)
     }
 
@@ -101,7 +101,7 @@ impl Health {
         let config = tls::server_config(certificates::make(name, &hosts)?)?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
-        super::spawn(listener, Some(config), guard.protect(self.router()), daemon);
+        super::spawn_router(listener, Some(config), guard.protect(self.router()), daemon);
         Ok(bound)
     }
 }

@@ -17,10 +17,11 @@ use hyper_util::{
 };
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufWriter},
+    io::BufWriter,
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 use tower::Service;
 
 use crate::Daemon;
@@ -46,6 +47,16 @@ pub struct Peer {
     pub certificates: Arc<[CertificateDer<'static>]>,
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+}
+
+/// As [`spawn`], for a router. Not generic, so that the server is compiled here and not in each daemon.
+pub fn spawn_router(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: axum::Router,
+    daemon: &Daemon,
+) {
+    spawn(listener, tls, router, daemon);
 }
 
 /// Accepts connections until shutdown; every connection is a task of `daemon`. Open connections
@@ -85,6 +96,8 @@ async fn after_accept_error(error: &io::Error) {
     }
 }
 
+/// Plain or encrypted: one type, so that HTTP is compiled once for both.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection<S, B>(
@@ -104,7 +117,7 @@ where
     stream.set_nodelay(true)?;
     let Some(acceptor) = acceptor else {
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
-        return http(BufWriter::with_capacity(NO_WRITE_BUFFER, stream), peer, service, daemon).await;
+        return http(BufWriter::with_capacity(NO_WRITE_BUFFER, Stream::Left(stream)), peer, service, daemon).await;
     };
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let session = stream.get_ref().1;
@@ -112,12 +125,11 @@ where
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
     let buffer = if session.alpn_protocol() == Some(b"h2") { HTTP2_WRITE_BUFFER } else { NO_WRITE_BUFFER };
     let peer = Peer { address, certificates, encrypted: true };
-    http(BufWriter::with_capacity(buffer, stream), peer, service, daemon).await
+    http(BufWriter::with_capacity(buffer, Stream::Right(stream)), peer, service, daemon).await
 }
 
-async fn http<I, S, B>(stream: BufWriter<I>, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
+async fn http<S, B>(stream: BufWriter<Stream>, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
 where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: Body + Send + 'static,

@@ -53,6 +53,6 @@ pub async fn listen(config: &ListenConfig, router: Router, daemon: &Daemon) -> R
     let bound = |source| ListenError::Bind { address: config.address, source };
     let listener = TcpListener::bind(config.address).await.map_err(bound)?;
     let address = listener.local_addr().map_err(bound)?;
-    serve::spawn(listener, Some(tls::server_config(pair)?), router, daemon);
+    serve::spawn_router(listener, Some(tls::server_config(pair)?), router, daemon);
     Ok(address)
 }

@@ -1,5 +1,6 @@
 //! Manifests: text to static pods.
 
+use api_types::codec::{FromJson, ToJson};
 use api_types::core::{Pod, Toleration, Volume};
 use api_types::jiff::Timestamp;
 use api_types::object::Kind;
@@ -41,7 +42,7 @@ pub fn decode(text: &str, source: StaticSource, node: &str) -> Result<Vec<Pod>, 
 
 fn pod(value: Value, source: StaticSource, node: &str) -> Result<Pod, ManifestError> {
     let sources = volume_sources(&value);
-    let mut pod: Pod = serde_json::from_value(value).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    let mut pod = Pod::from_tree(&value).map_err(|error| ManifestError::Syntax(error.to_string()))?;
     check_volumes(&pod, &sources)?;
     let name = pod.metadata.name.clone().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| ManifestError::Invalid("metadata.name is missing".to_owned()))?;
@@ -124,11 +125,10 @@ fn tolerate_everything(tolerations: &mut Vec<Toleration>) {
 
 /// A static pod's identity: another manifest is another pod.
 fn hash(pod: &Pod, source: StaticSource, node: &str) -> String {
-    let json = serde_json::to_vec(pod).unwrap_or_default();
     let mut digest = Sha256::new();
     digest.update(node);
     digest.update(source.as_str());
-    digest.update(json);
+    digest.update(pod.to_json());
     // As long as upstream's, which is an MD5.
     hex(&digest.finalize()[..16])
 }
