@@ -89,9 +89,10 @@ fn sort(uri: &http::Uri) -> Option<&'static str> {
 
 #[tokio::test]
 async fn what_the_server_has_forgotten_is_listed_again() {
-    let server = Server::start().await;
+    let mut server = Server::start().await;
+    create(&maps(&server.client()), "a", &[]).await;
+    server.forget().await;
     let maps = maps(&server.client());
-    create(&maps, "a", &[]).await;
     // The first watch asks for what was before everything: the server answers that this is gone.
     let (asked, outdated) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(true)));
     let log = asked.clone();

@@ -3,10 +3,11 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use apiserver::{App, Config, Flags};
+use apiserver::{App, Config, Flags, storage::Store};
 use clap::Parser;
 use component::Daemon;
 use kube::Client;
@@ -23,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     daemon: Daemon,
     address: SocketAddr,
+    /// It closes with the server.
+    store: Weak<dyn Store>,
     directory: tempfile::TempDir,
 }
 
@@ -30,15 +33,23 @@ impl Server {
     pub async fn start() -> Self {
         component::daemon::install_crypto_provider();
         let directory = tempfile::tempdir().unwrap();
-        let (daemon, address) = serve(directory.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-        Self { daemon, address, directory }
+        let (daemon, address, store) = serve(directory.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        Self { daemon, address, store, directory }
     }
 
     /// Ends it and starts it again, in the same place.
     pub async fn restart(&mut self) {
         self.daemon.shutdown.cancel();
         self.daemon.drain().await;
-        (self.daemon, self.address) = serve(self.directory.path(), self.address).await;
+        (self.daemon, self.address, self.store) = serve(self.directory.path(), self.address).await;
+    }
+
+    /// Nobody remembers any more what was before.
+    pub async fn forget(&mut self) {
+        let store = self.store.upgrade().unwrap();
+        store.compact(store.current_revision().await.unwrap()).await.unwrap();
+        drop(store);
+        self.restart().await;
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -56,7 +67,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(directory: &Path, address: SocketAddr) -> (Daemon, SocketAddr) {
+async fn serve(directory: &Path, address: SocketAddr) -> (Daemon, SocketAddr, Weak<dyn Store>) {
     let flags = Flags::parse_from([
         "kube-apiserver".to_owned(),
         format!("--data-dir={}", directory.join("data").display()),
@@ -71,10 +82,11 @@ async fn serve(directory: &Path, address: SocketAddr) -> (Daemon, SocketAddr) {
     let daemon = Daemon::new();
     let app = App::build(config, daemon.clone()).await.unwrap();
     let address = app.addresses().insecure.unwrap();
+    let store = Arc::downgrade(app.registry().store());
     let mut ready = app.ready();
     app.spawn();
     ready.wait_for(|ready| *ready).await.unwrap();
-    (daemon, address)
+    (daemon, address, store)
 }
 
 pub fn config(address: SocketAddr) -> kube::Config {
