@@ -35,6 +35,6 @@ pub use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// The version of Kubernetes whose API this is, as `/version` and the Node report it.
 pub const KUBERNETES_VERSION: &str = "v1.36.2";
 
-/// mimalloc: glibc keeps the memory of a large list for ever.
+/// mimalloc: glibc keeps the memory of a large list for ever (docs/adr/0023).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
