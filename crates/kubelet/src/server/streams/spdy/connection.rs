@@ -326,7 +326,7 @@ impl Reader {
     }
 
     async fn open(&mut self, id: StreamId, fin: bool, headers: Headers) {
-        if id % 2 == 0 || id <= self.last {
+        if id.is_multiple_of(2) || id <= self.last {
             let why = if self.table.lock().contains_key(&id) { Reset::InUse } else { Reset::ProtocolError };
             return self.put(Frame::Reset { id, status: why as u32 }).await;
         }
