@@ -194,7 +194,10 @@ impl FieldError {
         let mut body = self.kind.words().to_owned();
         if let Some(value) = &self.value {
             body.push_str(": ");
-            body.push_str(&value.to_string());
+            match value {
+                Value::String(text) => quote(text, &mut body),
+                value => body.push_str(&value.to_string()),
+            }
         }
         if !self.detail.is_empty() {
             body.push_str(": ");
@@ -202,6 +205,27 @@ impl FieldError {
         }
         body
     }
+}
+
+/// Appends a text in quotes, as Go's `%q` has it.
+fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 impl fmt::Display for FieldError {

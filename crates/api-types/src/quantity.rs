@@ -1,7 +1,7 @@
 //! Amounts of a resource: `500m`, `1.5Gi`, `2e3`, exact to a billionth.
 //!
 //! On the wire a quantity is a string; [`Quantity`] is its meaning. Values are kept in billionths and
-//! rounded away from zero where finer; beyond 2^63-1 they are capped, both as upstream does.
+//! rounded away from zero where finer. Beyond 2^63-1 they are capped, unless they have few digits: as upstream does.
 
 use std::{cmp::Ordering, fmt, ops, str::FromStr};
 
@@ -100,7 +100,8 @@ impl Quantity {
     #[must_use]
     pub fn rounded_to_milli(self) -> Self {
         let unit = NANOS / 1000;
-        Self { nanos: i128::from(round_away(self.nanos, unit)) * unit, ..self }
+        let away = if self.nanos % unit == 0 { 0 } else { self.nanos.signum() };
+        Self { nanos: (self.nanos / unit + away).saturating_mul(unit), ..self }
     }
 
     /// The canonical string.
@@ -119,7 +120,8 @@ impl TryFrom<&Wire> for Quantity {
     type Error = Error;
 
     fn try_from(wire: &Wire) -> Result<Self, Error> {
-        wire.0.parse()
+        // As it is decoded upstream, where a quantity by itself has no spaces around it.
+        wire.0.trim().parse()
     }
 }
 
@@ -203,7 +205,10 @@ impl FromStr for Quantity {
             return Err(Error::Format);
         }
         let scale = Scale::parse(suffix).ok_or(Error::Suffix)?;
-        let nanos = scale.nanos(whole, fraction).unwrap_or(MAX).min(MAX);
+        let nanos = scale.nanos(whole, fraction).unwrap_or(MAX);
+        // Upstream keeps a number of few digits and its power of ten apart, so that neither can be too large.
+        let short = !matches!(scale, Scale::Binary(_)) && whole.trim_start_matches('0').len() + fraction.len() <= 18;
+        let nanos = if short { nanos } else { nanos.min(MAX) };
         Ok(Self { nanos: if negative { -nanos } else { nanos }, format: scale.format() })
     }
 }
@@ -392,6 +397,10 @@ mod tests {
             ("9223372036854775808", "9223372036854775807"),
             ("1e1000", "9223372036854775807"),
             ("100Ei", "9223372036854775807"),
+            ("8Ei", "9223372036854775807"),
+            ("100E", "100E"),
+            ("1e19", "10e18"),
+            ("9E", "9E"),
             ("0.000000000000000000000001e24", "1"),
         ];
         for (text, canonical) in cases {
@@ -435,6 +444,10 @@ mod tests {
             assert_eq!((parse(text).value(), parse(text).milli_value()), (value, milli), "{text}");
         }
         assert_eq!(parse("1.0001").rounded_to_milli().to_string(), "1001m");
+        for text in ["10P", "100E", "9E", "9223372036854775807"] {
+            assert_eq!(parse(text).rounded_to_milli().to_string(), text);
+        }
+        assert_eq!(Quantity::try_from(&Wire("1 ".into())).unwrap(), parse("1"));
     }
 
     #[test]

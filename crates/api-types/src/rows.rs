@@ -9,7 +9,7 @@ use crate::{
     scheduling, storage,
     validation::{
         address,
-        names::{any_name, dns1035_label, dns1123_label, path_segment},
+        names::{any_name, dns1123_label, path_segment},
     },
 };
 
@@ -66,7 +66,7 @@ pub static SERVICE_ACCOUNTS: Resource =
     Resource::of::<core::ServiceAccount>("serviceaccounts", "serviceaccount").short(&["sa"]);
 /// `v1`.
 pub static SERVICES: Resource =
-    Resource::of::<core::Service>("services", "service").short(&["svc"]).categories(&["all"]).names(dns1035_label);
+    Resource::of::<core::Service>("services", "service").short(&["svc"]).categories(&["all"]).names(dns1123_label);
 /// `admissionregistration.k8s.io/v1`.
 pub static MUTATING_ADMISSION_POLICIES: Resource =
     Resource::of::<crate::admissionregistration::MutatingAdmissionPolicy>(

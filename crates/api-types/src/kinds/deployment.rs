@@ -21,7 +21,7 @@ impl Kind for Deployment {
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
         Column::text("Ready", "How many of the pods that are wanted are ready."),
-        Column::integer("Up-to-date", "How many pods have the newest template."),
+        Column::text("Up-to-date", "How many pods have the newest template."),
         Column::integer("Available", "How many pods have been ready for long enough."),
         Column::AGE,
         Column::text("Containers", "Names of each container in the template.").wide(),
@@ -76,6 +76,9 @@ impl Kind for Deployment {
         ];
         let mut errors = template::non_negative(&path, &counts);
         let before = old.status.as_ref().and_then(|status| status.collision_count);
+        let above = [counts[1], counts[2], counts[3]];
+        errors.extend(template::not_above(&path, status.replicas.unwrap_or_default(), &above));
+        errors.extend(template::available_are_ready(&path, status.available_replicas, status.ready_replicas));
         errors.extend(template::not_fewer(&path.child("collisionCount"), status.collision_count, before));
         errors
     }

@@ -6,9 +6,8 @@ use crate::{
     discovery::{Endpoint, EndpointPort, EndpointSlice},
     field::{FieldError, Path},
     object::{Column, Kind},
-    pod_spec::defaults::default_text,
     table,
-    validation::{endpoint, meta::immutable, names, number},
+    validation::{endpoint, meta::immutable, names},
 };
 
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
@@ -28,7 +27,7 @@ impl Kind for EndpointSlice {
     fn set_defaults(&mut self) {
         for port in self.ports.iter_mut().flatten() {
             port.name.get_or_insert_default();
-            default_text(&mut port.protocol, "TCP");
+            port.protocol.get_or_insert_with(|| "TCP".to_owned());
         }
     }
 
@@ -99,13 +98,37 @@ fn validate_endpoint(path: &Path, kind: &str, endpoint: &Endpoint) -> Vec<FieldE
         let wrong = names::dns1123_subdomain(node);
         errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&path.child("nodeName"), node, e)));
     }
+    errors.extend(zones(&path.child("hints").child("forZones"), endpoint));
+    errors
+}
+
+const MAX_ZONES: usize = 8;
+
+fn zones(path: &Path, endpoint: &Endpoint) -> Vec<FieldError> {
+    let zones = endpoint.hints.as_ref().and_then(|hints| hints.for_zones.as_deref()).unwrap_or_default();
+    if zones.len() > MAX_ZONES {
+        return vec![FieldError::too_many(path, zones.len(), MAX_ZONES)];
+    }
+    let mut errors = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (i, zone) in zones.iter().enumerate() {
+        let path = path.index(i).child("name");
+        if !seen.insert(&zone.name) {
+            errors.push(FieldError::duplicate(&path, zone.name.as_str()));
+        }
+        errors.extend(names::check(names::label_value, &path, &zone.name));
+    }
     errors
 }
 
 fn validate_address(path: &Path, kind: &str, address: &str) -> Vec<FieldError> {
     let wrong = match kind {
         "IPv4" if address.parse::<std::net::Ipv4Addr>().is_err() => vec!["must be a valid IPv4 address".to_owned()],
-        "IPv6" if address.parse::<std::net::Ipv6Addr>().is_err() => vec!["must be a valid IPv6 address".to_owned()],
+        "IPv6" => match address.parse::<std::net::Ipv6Addr>() {
+            Err(_) => vec!["must be a valid IPv6 address".to_owned()],
+            Ok(ip) if ip.to_string() != address => vec![format!("must be in canonical form (\"{ip}\")")],
+            Ok(_) => Vec::new(),
+        },
         "FQDN" => names::dns1123_subdomain(address.strip_suffix('.').unwrap_or(address)),
         _ => Vec::new(),
     };
@@ -132,8 +155,15 @@ fn validate_ports(ports: &[EndpointPort]) -> Vec<FieldError> {
         if !seen.insert(name) {
             errors.push(FieldError::duplicate(&path.child("name"), name));
         }
-        errors.extend(endpoint::protocol(&path.child("protocol"), port.protocol.as_deref()));
-        errors.extend(port.port.map(|number| number::port(&path.child("port"), number)).unwrap_or_default());
+        match port.protocol.as_deref() {
+            Some("") => {
+                errors.push(FieldError::not_supported(&path.child("protocol"), "", &endpoint::PROTOCOLS));
+            }
+            protocol => errors.extend(endpoint::protocol(&path.child("protocol"), protocol)),
+        }
+        if let Some(protocol) = port.app_protocol.as_deref() {
+            errors.extend(names::check(names::qualified_name, &path.child("appProtocol"), protocol));
+        }
     }
     errors
 }
@@ -179,6 +209,21 @@ mod tests {
                 vec![
                     "endpoints[0].addresses: Required value: must contain at least 1 address",
                     r#"endpoints[1].addresses[0]: Invalid value: "fd00::1": must be a valid IPv4 address"#,
+                ],
+            ),
+            (json!({"addressType": "IPv4", "ports": [{"name": "a", "port": -1}, {"port": 65536}]}), vec![]),
+            (
+                json!({"addressType": "IPv6", "endpoints": [{"addresses": ["FD00::1"], "hints": {"forZones": [{"name": "a"}, {"name": "a"}]}}]}),
+                vec![
+                    r#"endpoints[0].addresses[0]: Invalid value: "FD00::1": must be in canonical form ("fd00::1")"#,
+                    r#"endpoints[0].hints.forZones[1].name: Duplicate value: "a""#,
+                ],
+            ),
+            (
+                json!({"addressType": "IPv4", "ports": [{"protocol": "", "appProtocol": "a b"}]}),
+                vec![
+                    r#"ports[0].protocol: Unsupported value: "": supported values: "SCTP", "TCP", "UDP""#,
+                    r#"ports[0].appProtocol: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"#,
                 ],
             ),
             (json!({"addressType": "IPv4", "ports": [{}, {}]}), vec![r#"ports[1].name: Duplicate value: """#]),

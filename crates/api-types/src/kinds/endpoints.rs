@@ -87,6 +87,9 @@ fn validate_address(path: &Path, address: &EndpointAddress) -> Vec<FieldError> {
         let wrong = names::dns1123_label(hostname);
         errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&path.child("hostname"), hostname, e)));
     }
+    if let Some(node) = address.node_name.as_deref() {
+        errors.extend(names::check(names::dns1123_subdomain, &path.child("nodeName"), node));
+    }
     if errors.is_empty() {
         errors.extend(endpoint::special_ip(&ip_path, ip));
     }
@@ -105,6 +108,9 @@ fn validate_port(path: &Path, port: &EndpointPort, several: bool) -> Vec<FieldEr
     }
     errors.extend(number::port(&path.child("port"), port.port));
     errors.extend(endpoint::protocol(&path.child("protocol"), port.protocol.as_deref()));
+    if let Some(protocol) = port.app_protocol.as_deref() {
+        errors.extend(names::check(names::qualified_name, &path.child("appProtocol"), protocol));
+    }
     errors
 }
 

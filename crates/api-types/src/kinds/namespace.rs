@@ -11,8 +11,8 @@ use crate::{
     validation::names,
 };
 
-/// Held until the namespace controller has emptied the namespace.
-const FINALIZER: &str = "kubernetes";
+/// Finalizers that need no domain; the first is held until the namespace controller has emptied the namespace.
+const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 impl Kind for Namespace {
     const COLUMNS: &'static [Column] =
@@ -26,18 +26,15 @@ impl Kind for Namespace {
 
     fn validate(&self) -> Vec<FieldError> {
         let path = Path::new("spec").child("finalizers");
-        let finalizers = self.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten());
-        let mut errors = Vec::new();
-        for finalizer in finalizers {
-            let wrong = names::qualified_name(finalizer);
-            if !wrong.is_empty() {
-                errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&path, finalizer.as_str(), e)));
-            } else if !finalizer.contains('/') && finalizer != FINALIZER {
-                let detail = "name is neither a standard finalizer name nor is it fully qualified";
-                errors.push(FieldError::invalid(&path, finalizer.as_str(), detail));
-            }
+        finalizers(self).flat_map(|own| finalizer(&path, own)).collect()
+    }
+
+    fn validate_part_update(&self, old: &Self, subresource: &str) -> Vec<FieldError> {
+        if subresource != "finalize" {
+            return self.validate_status_update(old);
         }
-        errors
+        let path = Path::new("spec").child("finalizers");
+        finalizers(self).enumerate().flat_map(|(i, own)| finalizer(&path.index(i), own)).collect()
     }
 
     fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
@@ -59,6 +56,19 @@ impl Kind for Namespace {
             table::age(self.metadata.creation_timestamp.as_ref()).into(),
         ]
     }
+}
+
+fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {
+    namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).map(String::as_str)
+}
+
+fn finalizer(path: &Path, name: &str) -> Vec<FieldError> {
+    let mut errors = names::check(names::qualified_name, path, name);
+    if errors.is_empty() && !name.contains('/') && !STANDARD.contains(&name) {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path, name, detail));
+    }
+    errors
 }
 
 #[cfg(test)]

@@ -46,13 +46,13 @@ impl Kind for Node {
         let Some(spec) = &self.spec else { return Vec::new() };
         let path = Path::new("spec");
         let mut errors = taints::validate(&path.child("taints"), spec.taints.as_deref().unwrap_or_default());
-        for (i, cidr) in spec.pod_cidrs.iter().flatten().enumerate() {
-            if cidr.parse::<ipnet::IpNet>().is_err() {
-                let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                errors.push(FieldError::invalid(&path.child("podCIDRs").index(i), cidr.as_str(), detail));
-            }
-        }
+        errors.extend(capacity(self));
+        errors.extend(pod_cidrs(&path.child("podCIDRs"), spec.pod_cidrs.as_deref().unwrap_or_default()));
         errors
+    }
+
+    fn validate_status_update(&self, _: &Self) -> Vec<FieldError> {
+        capacity(self)
     }
 
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
@@ -88,6 +88,56 @@ impl Kind for Node {
             known(info.map(|info| &info.container_runtime_version)).into(),
         ]
     }
+}
+
+/// Networks of pods: one of each family at most.
+fn pod_cidrs(path: &Path, cidrs: &[String]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut networks = Vec::new();
+    for (i, cidr) in cidrs.iter().enumerate() {
+        let detail = match cidr.parse::<ipnet::IpNet>() {
+            Err(_) => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            Ok(network) => {
+                networks.push(network);
+                if network.trunc() == network {
+                    continue;
+                }
+                "must not have bits set beyond the prefix length"
+            }
+        };
+        errors.push(FieldError::invalid(&path.index(i), cidr.as_str(), detail));
+    }
+    let of = |wanted: fn(&ipnet::IpNet) -> bool| networks.iter().filter(|network| wanted(network)).count();
+    let (v4, v6) = (of(|net| matches!(net, ipnet::IpNet::V4(_))), of(|net| matches!(net, ipnet::IpNet::V6(_))));
+    if v4 > 1 || v6 > 1 {
+        let detail = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid(path, cidrs.to_vec(), detail));
+    }
+    errors
+}
+
+/// What a node has is not less than nothing, and whole where it is counted.
+fn capacity(node: &Node) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let amounts = node.status.as_ref().and_then(|status| status.capacity.as_ref());
+    for (name, wire) in amounts.into_iter().flatten() {
+        let path = Path::new("status").child("capacity").child(name);
+        let amount = match quantity::Quantity::try_from(wire) {
+            Ok(amount) => amount,
+            Err(error) => {
+                errors.push(FieldError::invalid(&path, wire.0.as_str(), error.to_string()));
+                continue;
+            }
+        };
+        let counted = name == "pods" || (name.contains('/') && !name.contains("kubernetes.io/"));
+        if amount.is_negative() {
+            let detail = "must be greater than or equal to 0";
+            errors.push(FieldError::invalid(&path, amount.to_string(), detail));
+        } else if counted && !amount.is_whole() {
+            errors.push(FieldError::invalid(&path, amount.to_string(), "must be an integer"));
+        }
+    }
+    errors
 }
 
 /// `podCIDR` is the first of `podCIDRs`; where they disagree it counts.
@@ -176,6 +226,34 @@ mod tests {
             new.validate_update(&old)[0].to_string(),
             "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid"
         );
+    }
+
+    #[test]
+    fn networks_and_capacity_are_checked() {
+        let cases = [
+            (
+                json!({"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64"]}, "status": {"capacity": {"cpu": "1500m"}}}),
+                vec![],
+            ),
+            (
+                json!({"spec": {"podCIDRs": ["10.0.0.1/24", "10.0.1.0/24"]}}),
+                vec![
+                    r#"spec.podCIDRs[0]: Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length"#,
+                    r#"spec.podCIDRs: Invalid value: ["10.0.0.1/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP family"#,
+                ],
+            ),
+            (
+                json!({"spec": {}, "status": {"capacity": {"cpu": "-1", "pods": "1500m"}}}),
+                vec![
+                    r#"status.capacity.cpu: Invalid value: "-1": must be greater than or equal to 0"#,
+                    r#"status.capacity.pods: Invalid value: "1500m": must be an integer"#,
+                ],
+            ),
+        ];
+        for (value, expected) in cases {
+            let errors: Vec<String> = node(value).validate().iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected);
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ mod tests {
                 json!({"minAvailable": 1, "maxUnavailable": "x"}),
                 vec![
                     r#"spec: Invalid value: {"maxUnavailable":"x","minAvailable":1}: minAvailable and maxUnavailable cannot be both set"#,
-                    r#"spec.maxUnavailable: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%', or '93%', regex used for validation is '[0-9]+%')"#,
+                    r#"spec.maxUnavailable: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"#,
                 ],
             ),
             (

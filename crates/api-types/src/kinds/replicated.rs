@@ -64,7 +64,11 @@ impl Counts {
             ("readyReplicas", self.ready),
             ("availableReplicas", self.available),
         ];
-        template::non_negative(&Path::new("status"), &counts)
+        let path = Path::new("status");
+        let mut errors = template::non_negative(&path, &counts);
+        errors.extend(template::not_above(&path, self.replicas, &counts[1..]));
+        errors.extend(template::available_are_ready(&path, self.available, self.ready));
+        errors
     }
 }
 

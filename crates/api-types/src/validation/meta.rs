@@ -147,7 +147,9 @@ fn owner_references(path: &Path, owners: &[OwnerReference]) -> Vec<FieldError> {
 
 fn owner_reference(path: &Path, owner: &OwnerReference) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let version = owner.api_version.rsplit('/').next().unwrap_or_default();
+    // What is no group version has no version either.
+    let mut parts = owner.api_version.rsplitn(3, '/');
+    let version = parts.next().filter(|_| parts.nth(1).is_none()).unwrap_or_default();
     if version.is_empty() {
         let detail = "version must not be empty";
         errors.push(FieldError::invalid(&path.child("apiVersion"), owner.api_version.as_str(), detail));
@@ -162,6 +164,17 @@ fn owner_reference(path: &Path, owner: &OwnerReference) -> Vec<FieldError> {
         errors.push(FieldError::invalid(path, value, "/v1, Kind=Event is disallowed from being an owner"));
     }
     errors
+}
+
+/// The finalizers of kinds that upstream has built in: those without a domain are upstream's own.
+#[must_use]
+pub fn validate_standard_finalizers(meta: &ObjectMeta) -> Vec<FieldError> {
+    const STANDARD: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+    let path = Path::new("metadata").child("finalizers");
+    let strange = meta.finalizers.iter().flatten().enumerate();
+    let strange = strange.filter(|(_, name)| !name.contains('/') && !STANDARD.contains(&name.as_str()));
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    strange.map(|(i, name)| FieldError::invalid(&path.index(i), name.as_str(), detail)).collect()
 }
 
 fn finalizers(path: &Path, finalizers: &[String]) -> Vec<FieldError> {
@@ -216,6 +229,10 @@ mod tests {
                 vec![r#"metadata.ownerReferences.kind: Invalid value: "": must not be empty"#],
             ),
             (
+                json!({"name": "a", "namespace": "b", "ownerReferences": [{"apiVersion": "a/b/c", "kind": "k", "name": "x", "uid": "y"}]}),
+                vec![r#"metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty"#],
+            ),
+            (
                 json!({"name": "a", "namespace": "b", "finalizers": ["orphan", "foregroundDeletion"]}),
                 vec![
                     r#"metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer orphan and foregroundDeletion cannot be both set"#,
@@ -229,6 +246,13 @@ mod tests {
         let errors =
             validate_object_meta(&meta(json!({"name": "a", "namespace": "b"})), Scope::Cluster, names::dns1123_label);
         assert_eq!(texts(&errors), ["metadata.namespace: Forbidden: not allowed on this type"]);
+    }
+
+    #[test]
+    fn finalizers_without_a_domain_are_known() {
+        let meta = meta(json!({"finalizers": ["orphan", "kubernetes", "a/b", "foo"]}));
+        let text = "metadata.finalizers[3]: Invalid value: \"foo\": name is neither a standard finalizer name nor is it fully qualified";
+        assert_eq!(texts(&validate_standard_finalizers(&meta)), [text]);
     }
 
     #[test]

@@ -109,3 +109,16 @@ pub(crate) fn not_fewer(path: &Path, now: Option<i32>, before: Option<i32>) -> O
     let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
     (now < before).then(|| FieldError::invalid(path, now, "cannot be decremented"))
 }
+
+/// Parts of the pods that there are cannot be more than these.
+pub(crate) fn not_above(path: &Path, replicas: i32, counts: &[(&str, Option<i32>)]) -> Vec<FieldError> {
+    let above = counts.iter().filter_map(|(field, count)| Some((field, count.filter(|count| *count > replicas)?)));
+    let detail = "cannot be greater than status.replicas";
+    above.map(|(field, count)| FieldError::invalid(&path.child(field), count, detail)).collect()
+}
+
+/// Who is available has been ready for a while.
+pub(crate) fn available_are_ready(path: &Path, available: Option<i32>, ready: Option<i32>) -> Option<FieldError> {
+    let available = available.filter(|available| *available > ready.unwrap_or_default())?;
+    Some(FieldError::invalid(&path.child("availableReplicas"), available, "cannot be greater than readyReplicas"))
+}

@@ -14,7 +14,7 @@ use crate::{
     managed_fields::{self, Applied, Configuration, Force, Writer, put_together},
     patch::{Patch, PatchType, Printed},
     registry::{
-        Change, Changed, FieldValidation, Part, Rest, Stored, Write,
+        Change, Changed, FieldValidation, Identity, Part, Rest, Stored, Write,
         decode::{self, Sent, Wanted, repeated},
     },
     request::Query,
@@ -225,6 +225,10 @@ impl Change for ApplyPatch<'_> {
                 Ok(object.into())
             }
         }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Field
     }
 
     fn create(&self) -> Result<Option<Changed>, StatusError> {

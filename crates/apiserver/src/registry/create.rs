@@ -1,6 +1,11 @@
 //! POST: a new object.
 
-use api_types::{Object, StatusError, WrongType, field::FieldError, validation::meta::validate_object_meta};
+use api_types::{
+    Object, StatusError, WrongType,
+    field::FieldError,
+    meta::ObjectMeta,
+    validation::meta::{validate_object_meta, validate_standard_finalizers},
+};
 
 use super::{
     Changed, Door, DryRun, Made, Operation, Registry, Rest, Review, Target, Write, Written, check_namespace, metadata,
@@ -30,6 +35,7 @@ impl Registry {
     ) -> Result<Written, StatusError> {
         let mut new = new.into();
         check_namespace(&mut *new.object, namespace)?;
+        warn_of_owners(write, new.object.meta_mut());
         rest.row.ops.set_defaults(&mut *new.object)?;
         // What the server adds from here on belongs to nobody.
         let managed = new.managed.take().unwrap_or_else(|| track_new(rest, write, &mut *new.object));
@@ -68,6 +74,7 @@ impl Registry {
 
     async fn create_named(&self, rest: &Rest, write: &Write<'_>, mut new: Changed) -> Result<Written, StatusError> {
         let object = &mut new.object;
+        let version = object.meta().resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
         metadata::stamp_new(object.meta_mut(), now());
         rest.strategy.prepare_for_create(&mut **object)?;
         rest.strategy.attribute(&mut **object, write.user)?;
@@ -78,6 +85,9 @@ impl Registry {
             return Err(StatusError::invalid(rest.group_kind(), &name, &errors));
         }
         self.validate(&Review::object(door(rest, target), write, object)).await?;
+        if version.is_some_and(|version| version != 0) {
+            return Err(StatusError::unexplained("resourceVersion should not be set on objects to be created"));
+        }
         for warning in rest.strategy.warnings(&**object)? {
             write.warn(warning);
         }
@@ -136,6 +146,17 @@ fn track_new(rest: &Rest, write: &Write<'_>, object: &mut dyn Object) -> Managed
     on_update(None, After { wanted: &json, stored: &json }, sent, &writer(rest, write, Part::Main))
 }
 
+/// Upstream has said for long that it may refuse these one day.
+pub(super) fn warn_of_owners(write: &Write<'_>, meta: &mut ObjectMeta) {
+    let dropped = metadata::drop_duplicate_owners(meta);
+    if !dropped.is_empty() {
+        write.warn(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            dropped.join(", ")
+        ));
+    }
+}
+
 fn door<'a>(rest: &'a Rest, target: Target<'a>) -> Door<'a> {
     Door { operation: Operation::Create, row: &rest.row, subresource: Part::Main.subresource(), target }
 }
@@ -148,6 +169,14 @@ fn names(object: &dyn Object) -> (String, String) {
 
 fn validate_new(rest: &Rest, object: &dyn Object) -> Result<Vec<FieldError>, WrongType> {
     let mut errors = validate_object_meta(object.meta(), rest.row.scope, rest.row.name_rule);
+    if is_built_in(rest) {
+        errors.extend(validate_standard_finalizers(object.meta()));
+    }
     errors.extend(rest.row.ops.validate(object)?);
     Ok(errors)
+}
+
+/// Whether upstream has this kind, too: it is stricter with those.
+pub(super) fn is_built_in(rest: &Rest) -> bool {
+    rest.row.schema().is_message()
 }

@@ -1,5 +1,7 @@
 //! What the server does to `metadata`, the same for all kinds.
 
+use std::collections::HashSet;
+
 use api_types::{
     jiff::Timestamp,
     meta::{ObjectMeta, Time},
@@ -33,14 +35,30 @@ pub fn stamp_new(meta: &mut ObjectMeta, now: Timestamp) {
     meta.deletion_grace_period_seconds = None;
     meta.self_link = None;
     meta.resource_version = None;
-    meta.generation = None;
+}
+
+/// Owners that are named once more are left out; answers their uids.
+pub fn drop_duplicate_owners(meta: &mut ObjectMeta) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut dropped = Vec::new();
+    if let Some(owners) = &mut meta.owner_references {
+        owners.retain(|owner| {
+            let first = seen.insert(owner.uid.clone());
+            if !first {
+                dropped.push(owner.uid.clone());
+            }
+            first
+        });
+    }
+    dropped
 }
 
 /// Keeps what a client may leave out of an update, and what it may not change at all.
 pub fn carry_over(new: &mut ObjectMeta, old: &ObjectMeta) {
     keep(&mut new.uid, old.uid.as_ref());
-    keep(&mut new.creation_timestamp, old.creation_timestamp.as_ref());
-    keep(&mut new.deletion_timestamp, old.deletion_timestamp.as_ref());
+    // Neither can be changed, whatever is sent.
+    replace(&mut new.creation_timestamp, old.creation_timestamp.as_ref());
+    replace(&mut new.deletion_timestamp, old.deletion_timestamp.as_ref());
     keep(&mut new.deletion_grace_period_seconds, old.deletion_grace_period_seconds.as_ref());
     keep(&mut new.name, old.name.as_ref());
     keep(&mut new.namespace, old.namespace.as_ref());
@@ -58,6 +76,12 @@ pub fn keep_all(new: &mut ObjectMeta, old: &ObjectMeta) {
 
 fn keep<T: Clone>(new: &mut Option<T>, old: Option<&T>) {
     if new.is_none() {
+        *new = old.cloned();
+    }
+}
+
+fn replace<T: Clone>(new: &mut Option<T>, old: Option<&T>) {
+    if old.is_some() {
         *new = old.cloned();
     }
 }

@@ -34,7 +34,7 @@ pub use rest::{Rest, Stored};
 pub use review::{Door, Operation, Review};
 pub use storage::Storage;
 pub use strategy::{Part, Strategy, TypedStrategy};
-pub use update::{Change, Changed};
+pub use update::{Change, Changed, Identity};
 
 use self::admission::{Admission, Handle};
 use crate::{
@@ -267,6 +267,8 @@ fn check_namespace(object: &mut dyn Object, namespace: &str) -> Result<(), Statu
         "" if namespace.is_empty() => meta.namespace = None,
         "" => meta.namespace = Some(namespace.to_owned()),
         own if own == namespace => {}
+        // What is in no namespace has none, whatever is sent.
+        _ if namespace.is_empty() => meta.namespace = None,
         _ => {
             return Err(StatusError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",

@@ -96,6 +96,10 @@ impl WriteOptions {
         if field_manager.len() > MANAGER_MAX {
             return Err(invalid(FieldError::too_long(&Path::new("fieldManager"), MANAGER_MAX)));
         }
+        if let Some((at, _)) = field_manager.char_indices().find(|(_, c)| c.is_control()) {
+            let why = format!("should only contain printable characters (invalid character at position {at})");
+            return Err(invalid(FieldError::invalid(&Path::new("fieldManager"), field_manager, why)));
+        }
         let dry_run = DryRun::parse(query.all("dryRun"), kind)?;
         Ok(Self { dry_run, field_validation, field_manager: field_manager.to_owned() })
     }

@@ -5,13 +5,14 @@ use api_types::{
     autoscaling::Scale,
     field::{FieldError, Path},
     meta::ManagedFieldsEntry,
-    validation::meta::{validate_object_meta, validate_object_meta_update},
+    validation::meta::{validate_object_meta, validate_object_meta_update, validate_standard_finalizers},
 };
 use bytes::Bytes;
 use component::auth::{self, Attributes, Decision, ResourceAttributes, Verdict};
 
 use super::{
     Door, DryRun, Made, Operation, Registry, Rest, Review, Stored, Target, Write, Written, check_namespace,
+    create::{is_built_in, warn_of_owners},
     deletion::may_be_removed,
     metadata,
     review::decode_as,
@@ -36,6 +37,20 @@ pub trait Change: Send + Sync {
     /// # Errors
     /// When the change cannot be applied to nothing.
     fn create(&self) -> Result<Option<Changed>, StatusError>;
+
+    /// What another uid means.
+    fn identity(&self) -> Identity {
+        Identity::Precondition
+    }
+}
+
+/// What another uid than the object's means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// That another object was meant.
+    Precondition,
+    /// That the client tries to change it.
+    Field,
 }
 
 /// What a change makes of an object.
@@ -180,7 +195,8 @@ impl Registry {
             new = self.scaled(update, new, old).await?;
         }
         check_names(&mut *new, target)?;
-        check_preconditions(rest, &*new, old, target.name)?;
+        check_preconditions(rest, &*new, old, target.name, change.identity())?;
+        warn_of_owners(write, new.meta_mut());
         metadata::carry_over(new.meta_mut(), old.meta());
         rest.row.ops.set_defaults(&mut *new)?;
         let ownership = Ownership::of(part, managed, &mut *new);
@@ -365,14 +381,18 @@ fn without_version(object: &mut dyn Object) -> Bytes {
 /// Sees that an object has the name that the request has.
 ///
 /// # Errors
-/// 400 when it has another.
+/// 400 when it has another, or none.
 pub fn check_name(object: &dyn Object, target: Target<'_>) -> Result<(), StatusError> {
     match object.meta().name.as_deref() {
         Some(name) if !name.is_empty() && name != target.name => Err(StatusError::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             target.name
         ))),
-        _ => Ok(()),
+        Some(name) if !name.is_empty() => Ok(()),
+        _ => Err(StatusError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        ))),
     }
 }
 
@@ -407,10 +427,17 @@ fn check_scale(rest: &Rest, scale: &Scale, old: &dyn Object, replicas: i32) -> R
     Ok(())
 }
 
-fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &str) -> Result<(), StatusError> {
+fn check_preconditions(
+    rest: &Rest,
+    new: &dyn Object,
+    old: &dyn Object,
+    name: &str,
+    identity: Identity,
+) -> Result<(), StatusError> {
     let (new, old) = (new.meta(), old.meta());
     if let (Some(wanted), Some(actual)) = (new.uid.as_deref().filter(|uid| !uid.is_empty()), &old.uid)
         && wanted != actual
+        && identity == Identity::Precondition
     {
         let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}");
         return Err(StatusError::conflict(rest.group_resource(), name, &why));
@@ -424,6 +451,10 @@ fn check_preconditions(rest: &Rest, new: &dyn Object, old: &dyn Object, name: &s
             Err(StatusError::invalid(rest.group_resource(), name, &[error]))
         }
         wanted if Some(wanted) == old.resource_version.as_deref() => Ok(()),
+        wanted if wanted.parse::<u64>().is_err() => {
+            let why = format!("strconv.ParseUint: parsing {wanted:?}: invalid syntax");
+            Err(StatusError::unexplained(why))
+        }
         _ => Err(StatusError::modified(rest.group_resource(), name)),
     }
 }
@@ -433,6 +464,9 @@ fn validate_change(rest: &Rest, part: Part, new: &dyn Object, old: &dyn Object) 
     let ops = &rest.row.ops;
     if part.is_specification() {
         errors.extend(validate_object_meta(new.meta(), rest.row.scope, rest.row.name_rule));
+        if is_built_in(rest) {
+            errors.extend(validate_standard_finalizers(new.meta()));
+        }
         errors.extend(ops.revalidate(new, old)?);
         errors.extend(ops.validate_update(new, old)?);
     } else {

@@ -21,7 +21,6 @@ pub(super) struct ServiceAccounts;
 impl TypedStrategy for ServiceAccounts {
     type Kind = core::ServiceAccount;
     type Shape = Plain;
-    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
     const DELETE_ANSWER: DeleteAnswer = DeleteAnswer::Object;
 }
 

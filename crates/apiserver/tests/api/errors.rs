@@ -35,7 +35,7 @@ async fn mistakes_have_upstreams_words() {
         (api.get(&format!("{MAPS}?fieldSelector=spec.x=1")).await, 400, "BadRequest", "\"spec.x\" is not a known field selector"),
         (api.patch(&format!("{MAPS}/a"), "application/json", &json!({})).await, 415, "UnsupportedMediaType", ""),
         (api.merge(&format!("{MAPS}/b"), &json!({})).await, 404, "NotFound", "configmaps \"b\" not found"),
-        (api.merge(&format!("{MAPS}/a"), &json!({"metadata": {"uid": "x"}})).await, 409, "Conflict", "Operation cannot be fulfilled on configmaps \"a\": Precondition failed: UID in precondition: x"),
+        (api.merge(&format!("{MAPS}/a"), &json!({"metadata": {"uid": "x"}})).await, 422, "Invalid", "ConfigMap \"a\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable"),
     ];
     for (reply, code, reason, message) in cases {
         let (actual_code, actual_reason, actual_message) = reply.failure();

@@ -19,6 +19,7 @@ mod kinds;
 mod lagging_cache;
 mod limits;
 mod lists;
+mod metadata;
 mod namespaces;
 mod nodes;
 mod oidc;

@@ -36,10 +36,15 @@ impl Kind for Pod {
 
     fn validate(&self) -> Vec<FieldError> {
         let mut errors = well_formed(self);
-        let ephemeral = self.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref());
-        if ephemeral.is_some_and(|containers| !containers.is_empty()) {
-            let path = Path::new("spec").child("ephemeralContainers");
-            errors.push(FieldError::forbidden(&path, "cannot be set on create"));
+        let Some(spec) = &self.spec else { return errors };
+        let path = Path::new("spec");
+        if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
+            errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
+        }
+        let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+        if gated && spec.node_name.as_ref().is_some_and(|node| !node.is_empty()) {
+            let detail = "cannot be set until all schedulingGates have been cleared";
+            errors.push(FieldError::forbidden(&path.child("nodeName"), detail));
         }
         errors
     }

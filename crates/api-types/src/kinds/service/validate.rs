@@ -158,10 +158,31 @@ fn by_type(path: &Path, spec: &ServiceSpec) -> Vec<FieldError> {
                 errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&name_path, name, e)));
             }
         }
+        let detail = "may not be set for ExternalName services";
         if spec.cluster_ip.as_deref().is_some_and(|ip| !ip.is_empty()) {
-            let detail = "may not be set for ExternalName services";
             errors.push(FieldError::forbidden(&path.child("clusterIPs"), detail));
         }
+        if spec.ip_families.as_ref().is_some_and(|families| !families.is_empty()) {
+            errors.push(FieldError::forbidden(&path.child("ipFamilies"), detail));
+        }
+        if spec.ip_family_policy.is_some() {
+            errors.push(FieldError::forbidden(&path.child("ipFamilyPolicy"), detail));
+        }
+    }
+    if kind != "LoadBalancer" {
+        let detail = "may only be used when `type` is 'LoadBalancer'";
+        let fields = [
+            ("loadBalancerSourceRanges", spec.load_balancer_source_ranges.as_ref().is_some_and(|r| !r.is_empty())),
+            ("allocateLoadBalancerNodePorts", spec.allocate_load_balancer_node_ports.is_some()),
+            ("loadBalancerClass", spec.load_balancer_class.is_some()),
+        ];
+        let set = fields.iter().filter(|(_, set)| *set);
+        errors.extend(set.map(|(field, _)| FieldError::forbidden(&path.child(field), detail)));
+    }
+    let local = kind == "LoadBalancer" && spec.external_traffic_policy.as_deref() == Some("Local");
+    if let Some(port) = spec.health_check_node_port.filter(|port| *port != 0 && !local) {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(FieldError::invalid(&path.child("healthCheckNodePort"), port, detail));
     }
     if is_headless(spec) && matches!(kind, "NodePort" | "LoadBalancer") {
         let detail = format!("may not be set to 'None' for {kind} services");
@@ -181,15 +202,62 @@ fn addresses(path: &Path, spec: &ServiceSpec) -> Vec<FieldError> {
     if spec.cluster_ips.is_some() && !first.is_empty() && ips.first() != Some(&first) {
         errors.push(FieldError::invalid(&cluster_path, ips.clone(), "first value must match `clusterIP`"));
     }
-    for (i, ip) in ips.iter().enumerate().filter(|(i, ip)| !(ip.is_empty() || *i == 0 && **ip == "None")) {
-        errors.extend(names::ip(ip).into_iter().map(|e| FieldError::invalid(&cluster_path.index(i), *ip, e)));
+    if first.is_empty() && ips.iter().any(|ip| !ip.is_empty()) {
+        let detail = "must be empty when `clusterIP` is not specified";
+        errors.push(FieldError::invalid(&cluster_path, ips.clone(), detail));
     }
+    errors.extend(families(path, spec));
+    errors.extend(cluster_ips(&cluster_path, &ips));
     for (i, ip) in spec.external_ips.iter().flatten().enumerate() {
         let path = path.child("externalIPs").index(i);
         let wrong: Vec<FieldError> =
             names::ip(ip).into_iter().map(|e| FieldError::invalid(&path, ip.as_str(), e)).collect();
         let special = if wrong.is_empty() { endpoint::special_ip(&path, ip) } else { None };
         errors.extend(wrong.into_iter().chain(special));
+    }
+    errors
+}
+
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+
+fn families(path: &Path, spec: &ServiceSpec) -> Vec<FieldError> {
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Vec::new();
+    }
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (i, family) in spec.ip_families.iter().flatten().enumerate() {
+        let path = path.child("ipFamilies").index(i);
+        if !FAMILIES.contains(&family.as_str()) {
+            errors.push(FieldError::not_supported(&path, family.as_str(), &FAMILIES));
+        }
+        if !seen.insert(family) {
+            errors.push(FieldError::duplicate(&path, family.as_str()));
+        }
+    }
+    errors
+}
+
+/// One address of each family, or none at all.
+fn cluster_ips(path: &Path, ips: &[&str]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, ip) in ips.iter().enumerate().filter(|(_, ip)| !ip.is_empty()) {
+        if i == 0 && *ip == "None" {
+            if ips.len() > 1 {
+                let detail = "'None' must be the first and only value";
+                errors.push(FieldError::invalid(path, ips.to_vec(), detail));
+            }
+            continue;
+        }
+        errors.extend(names::ip(ip).into_iter().map(|e| FieldError::invalid(&path.index(i), *ip, e)));
+    }
+    if ips.len() > 2 {
+        errors.push(FieldError::invalid(path, ips.to_vec(), "may only hold up to 2 values"));
+    }
+    let of = |six: bool| ips.iter().filter(|ip| ip.contains(':') == six).count();
+    if errors.is_empty() && ips.len() > 1 && (of(true) > 1 || of(false) > 1) {
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(FieldError::invalid(path, ips.to_vec(), detail));
     }
     errors
 }
@@ -270,6 +338,31 @@ mod tests {
             (
                 json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 80}]}),
                 vec![r#"spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services"#],
+            ),
+            (
+                json!({"clusterIPs": ["10.0.0.1", "10.0.0.2"], "ports": [{"port": 80}], "ipFamilies": ["IPv4", "IPv4", "IPv5"]}),
+                vec![
+                    r#"spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: must be empty when `clusterIP` is not specified"#,
+                    r#"spec.ipFamilies[1]: Duplicate value: "IPv4""#,
+                    r#"spec.ipFamilies[2]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6""#,
+                    r#"spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP for each IP family"#,
+                ],
+            ),
+            (
+                json!({"ports": [{"port": 80}], "loadBalancerClass": "a/b", "loadBalancerSourceRanges": ["10.0.0.0/8"], "allocateLoadBalancerNodePorts": true, "healthCheckNodePort": 5}),
+                vec![
+                    "spec.loadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                    "spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                    "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                    "spec.healthCheckNodePort: Invalid value: 5: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+                ],
+            ),
+            (
+                json!({"type": "ExternalName", "externalName": "a.b", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}),
+                vec![
+                    "spec.ipFamilies: Forbidden: may not be set for ExternalName services",
+                    "spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services",
+                ],
             ),
             (
                 json!({"clusterIP": "x", "ports": [{"port": 80}]}),

@@ -24,7 +24,7 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     for (i, container) in spec.containers.iter().enumerate() {
         let path = containers_path.index(i);
         errors.extend(validate_container(&path, container, spec, &mut taken));
-        errors.extend(probes::validate_all(&path, container));
+        errors.extend(probes::validate_all(&path, container, spec));
         errors.extend(restart_policy(&path, container, &["Always", "Never", "OnFailure"]));
     }
     for (i, container) in spec.init_containers.iter().flatten().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
         errors.extend(validate_container(&path, container, spec, &mut taken));
         errors.extend(restart_policy(&path, container, &["Always", "Never", "OnFailure"]));
         if container.restart_policy.as_deref() == Some("Always") {
-            errors.extend(probes::validate_all(&path, container));
+            errors.extend(probes::validate_all(&path, container, spec));
         } else {
             errors.extend(only_for_sidecars(&path, container));
         }
@@ -47,6 +47,11 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
 }
 
 fn restart_policy(path: &Path, container: &Container, allowed: &[&str]) -> Option<FieldError> {
+    let rules = container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty());
+    if rules && container.restart_policy.is_none() {
+        let detail = "must specify restartPolicy when restart rules are used";
+        return Some(FieldError::required(&path.child("restartPolicy"), detail));
+    }
     names::none_or_one_of(&path.child("restartPolicy"), container.restart_policy.as_deref(), allowed)
 }
 
@@ -101,11 +106,13 @@ fn validate_container<'a>(
         &PULL_POLICIES,
     ));
     if let Some(own) = &container.resources {
-        errors.extend(resources::validate(&path.child("resources"), own));
+        errors.extend(resources::validate_container(&path.child("resources"), own, spec));
     }
     if let Some(context) = &container.security_context {
-        errors.extend(security::validate_container(&path.child("securityContext"), context));
+        errors.extend(security::validate_container(&path.child("securityContext"), context, spec));
     }
+    let policies = container.resize_policy.as_deref().unwrap_or_default();
+    errors.extend(resources::resize_policies(&path.child("resizePolicy"), policies, spec.restart_policy.as_deref()));
     errors
 }
 
@@ -167,6 +174,7 @@ fn mounts(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError>
         errors.extend(mount_path(&path.child("mountPath"), &mount.mount_path, &mut taken));
         errors.extend(sub_path(&path, mount));
         errors.extend(propagation(&path.child("mountPropagation"), mount, privileged));
+        errors.extend(recursive_read_only(&path.child("recursiveReadOnly"), mount));
     }
     for (i, VolumeDevice { device_path, name }) in devices.iter().enumerate() {
         let path = path.child("volumeDevices").index(i);
@@ -226,4 +234,23 @@ fn propagation(path: &Path, mount: &VolumeMount, privileged: bool) -> Option<Fie
         return Some(FieldError::forbidden(path, detail));
     }
     names::none_or_one_of(path, Some(mode), &PROPAGATIONS)
+}
+
+fn recursive_read_only(path: &Path, mount: &VolumeMount) -> Vec<FieldError> {
+    let Some(mode) = mount.recursive_read_only.as_deref() else { return Vec::new() };
+    match mode {
+        "Disabled" => Vec::new(),
+        "Enabled" | "IfPossible" => {
+            let mut errors = Vec::new();
+            if mount.read_only != Some(true) {
+                errors.push(FieldError::forbidden(path, "may only be specified when readOnly is true"));
+            }
+            if mount.mount_propagation.as_deref().is_some_and(|mode| mode != "None") {
+                let detail = "may only be specified when mountPropagation is None or not specified";
+                errors.push(FieldError::forbidden(path, detail));
+            }
+            errors
+        }
+        other => vec![FieldError::not_supported(path, other, &["Disabled", "Enabled", "IfPossible"])],
+    }
 }

@@ -3,6 +3,7 @@
 use crate::{
     core::{Container, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector},
     field::{FieldError, Path},
+    quantity::{Quantity, Wire},
     validation::names,
 };
 
@@ -125,6 +126,11 @@ pub(super) fn field_ref(path: &Path, reference: &ObjectFieldSelector, place: Pla
         errors.push(FieldError::required(&field_path, ""));
         return errors;
     }
+    if let Some(version) = reference.api_version.as_deref().filter(|version| !matches!(*version, "" | "v1")) {
+        let detail = format!("error converting fieldPath: unsupported pod version: {version}");
+        errors.push(FieldError::invalid(&field_path, field, detail));
+        return errors;
+    }
     let key = ["metadata.labels", "metadata.annotations"]
         .iter()
         .find_map(|map| field.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']"));
@@ -147,8 +153,38 @@ pub(super) fn field_ref(path: &Path, reference: &ObjectFieldSelector, place: Pla
 pub(super) fn resource_field_ref(path: &Path, reference: &ResourceFieldSelector) -> Vec<FieldError> {
     let resource = reference.resource.as_str();
     let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
-    if huge {
-        return Vec::new();
+    let mut errors = Vec::new();
+    if !huge {
+        errors.extend(names::one_of(&path.child("resource"), Some(resource), &RESOURCES));
     }
-    names::one_of(&path.child("resource"), Some(resource), &RESOURCES).into_iter().collect()
+    if let Some(divisor) = &reference.divisor {
+        errors.extend(divisor_of(&path.child("divisor"), resource, divisor));
+    }
+    errors
+}
+
+const UNITS: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+/// By what amounts of a resource are divided where they are shown.
+fn divisor_of(path: &Path, resource: &str, wire: &Wire) -> Option<FieldError> {
+    let divisor = match Quantity::try_from(wire) {
+        Ok(divisor) => divisor,
+        Err(error) => return Some(FieldError::invalid(path, wire.0.as_str(), error.to_string())),
+    };
+    if divisor.is_zero() {
+        return None;
+    }
+    let (words, units): (&str, &[&str]) = match resource.split_once('.')?.1 {
+        "cpu" => ("cpu", &["1m", "1"]),
+        "memory" => ("memory", &UNITS),
+        "ephemeral-storage" => ("local ephemeral storage", &UNITS),
+        name if name.starts_with("hugepages-") => ("hugepages", &UNITS),
+        _ => return None,
+    };
+    if units.contains(&divisor.to_string().as_str()) {
+        return None;
+    }
+    let units = if words == "cpu" { "1m and 1".to_owned() } else { units.join(", ") };
+    let detail = format!("only divisor's values {units} are supported with the {words} resource");
+    Some(FieldError::invalid(path, resource, detail))
 }

@@ -8,6 +8,7 @@ mod resources;
 mod scheduling;
 mod security;
 mod volumes;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -19,9 +20,9 @@ pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use volumes::validate_host_path as host_path;
 
 use crate::{
-    core::{PodSpec, PodTemplateSpec},
+    core::{PodDNSConfig, PodSpec, PodTemplateSpec},
     field::{FieldError, Path},
-    validation::{meta, names, number},
+    validation::{meta, names},
 };
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
@@ -60,6 +61,7 @@ pub(crate) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     errors.extend(references(path, spec));
     errors.extend(host_aliases(path, spec));
     errors.extend(scheduling::validate(path, spec));
+    errors.extend(security::host_users(path, spec));
     errors.extend(security::validate_pod(&path.child("securityContext"), spec));
     if let Some(own) = &spec.resources {
         errors.extend(resources::validate(&path.child("resources"), own));
@@ -71,6 +73,8 @@ pub(crate) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     if let Some(os) = &spec.os {
         errors.extend(names::one_of(&path.child("os").child("name"), Some(&os.name), &["linux", "windows"]));
     }
+    errors.extend(windows::for_os(path, spec));
+    errors.extend(windows::host_process(path, spec));
     errors
 }
 
@@ -90,8 +94,49 @@ fn dns(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
             errors.push(FieldError::required(&config_path.child("nameservers"), detail));
         }
     }
+    if let Some(config) = &spec.dns_config {
+        errors.extend(dns_config(&config_path, config));
+    }
+    errors
+}
+
+/// What a resolver takes: servers, domains to search, and their length together, in bytes.
+const DNS_LIMITS: (usize, usize, usize) = (3, 32, 2048);
+
+fn dns_config(path: &Path, config: &PodDNSConfig) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let servers = config.nameservers.as_deref().unwrap_or_default();
+    let servers_path = path.child("nameservers");
+    if servers.len() > DNS_LIMITS.0 {
+        let detail = format!("must not have more than {} nameservers", DNS_LIMITS.0);
+        errors.push(FieldError::invalid(&servers_path, servers.to_vec(), detail));
+    }
     for (i, server) in servers.iter().enumerate() {
-        errors.extend(names::check(names::ip, &config_path.child("nameservers").index(i), server));
+        errors.extend(names::check(names::ip, &servers_path.index(i), server));
+    }
+    let searches = config.searches.as_deref().unwrap_or_default();
+    let searches_path = path.child("searches");
+    if searches.len() > DNS_LIMITS.1 {
+        let detail = format!("must not have more than {} search paths", DNS_LIMITS.1);
+        errors.push(FieldError::invalid(&searches_path, searches.to_vec(), detail));
+    }
+    let length = searches.iter().map(String::len).sum::<usize>() + searches.len().saturating_sub(1);
+    if length > DNS_LIMITS.2 {
+        let detail =
+            format!("must not have more than {} characters (including spaces) in the search list", DNS_LIMITS.2);
+        errors.push(FieldError::invalid(&searches_path, searches.to_vec(), detail));
+    }
+    for (i, search) in searches.iter().enumerate().filter(|(_, search)| *search != ".") {
+        // A final dot says that it is complete, and underscores are in use.
+        let plain = search.strip_suffix('.').unwrap_or(search).replace('_', "a");
+        let path = searches_path.index(i);
+        let wrong = names::dns1123_subdomain(&plain).into_iter();
+        errors.extend(wrong.map(|error| FieldError::invalid(&path, search.as_str(), error)));
+    }
+    for (i, option) in config.options.iter().flatten().enumerate() {
+        if option.name.as_deref().is_none_or(str::is_empty) {
+            errors.push(FieldError::required(&path.child("options").index(i), "must not be empty"));
+        }
     }
     errors
 }
@@ -105,8 +150,6 @@ fn numbers(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
             errors.push(FieldError::invalid(&path, seconds, names::between(1, max)));
         }
     }
-    let grace = spec.termination_grace_period_seconds.unwrap_or_default();
-    errors.extend(number::non_negative(&path.child("terminationGracePeriodSeconds"), grace));
     errors
 }
 

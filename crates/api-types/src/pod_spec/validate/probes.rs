@@ -1,19 +1,20 @@
 //! Probes and life cycle handlers.
 
 use crate::{
-    core::{Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction},
+    core::{Container, ExecAction, HTTPGetAction, LifecycleHandler, PodSpec, Probe, TCPSocketAction},
     field::{FieldError, Path},
     validation::{names, number},
 };
 
 /// Probes and handlers of a container that may have them.
-pub(super) fn validate_all(path: &Path, container: &Container) -> Vec<FieldError> {
+pub(super) fn validate_all(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(lifecycle) = &container.lifecycle {
         let path = path.child("lifecycle");
         for (field, handler) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
             if let Some(handler) = handler {
-                errors.extend(Action::of_handler(handler).validate(&path.child(field)));
+                let grace = spec.termination_grace_period_seconds;
+                errors.extend(Action::of_handler(handler, grace).validate(&path.child(field)));
             }
         }
     }
@@ -63,6 +64,8 @@ struct Action<'a> {
     grpc: Option<i32>,
     /// Seconds.
     sleep: Option<i64>,
+    /// How long the pod may take to end, in seconds.
+    grace: Option<i64>,
 }
 
 impl<'a> Action<'a> {
@@ -73,16 +76,18 @@ impl<'a> Action<'a> {
             tcp_socket: probe.tcp_socket.as_ref(),
             grpc: probe.grpc.as_ref().map(|grpc| grpc.port),
             sleep: None,
+            grace: None,
         }
     }
 
-    fn of_handler(handler: &'a LifecycleHandler) -> Self {
+    fn of_handler(handler: &'a LifecycleHandler, grace: Option<i64>) -> Self {
         Self {
             exec: handler.exec.as_ref(),
             http_get: handler.http_get.as_ref(),
             tcp_socket: handler.tcp_socket.as_ref(),
             grpc: None,
             sleep: handler.sleep.as_ref().map(|sleep| sleep.seconds),
+            grace,
         }
     }
 
@@ -93,7 +98,7 @@ impl<'a> Action<'a> {
             ("httpGet", self.http_get.map(|action| http_get(&path.child("httpGet"), action))),
             ("tcpSocket", self.tcp_socket.map(|action| tcp_socket(&path.child("tcpSocket"), action))),
             ("grpc", self.grpc.map(|port| number::port(&path.child("grpc").child("port"), port))),
-            ("sleep", self.sleep.map(|seconds| sleep(&path.child("sleep"), seconds))),
+            ("sleep", self.sleep.map(|seconds| sleep(&path.child("sleep"), seconds, self.grace))),
         ];
         let mut present = found.into_iter().filter_map(|(field, errors)| Some((field, errors?)));
         let Some((_, mut errors)) = present.next() else {
@@ -125,6 +130,8 @@ fn tcp_socket(path: &Path, action: &TCPSocketAction) -> Vec<FieldError> {
     number::port_or_name(&path.child("port"), &action.port)
 }
 
-fn sleep(path: &Path, seconds: i64) -> Vec<FieldError> {
-    number::non_negative(&path.child("seconds"), seconds).into_iter().collect()
+fn sleep(path: &Path, seconds: i64, grace: Option<i64>) -> Vec<FieldError> {
+    let Some(grace) = grace.filter(|grace| !(0..=*grace).contains(&seconds)) else { return Vec::new() };
+    let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+    vec![FieldError::invalid(path, seconds, detail)]
 }

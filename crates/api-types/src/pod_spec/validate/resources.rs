@@ -1,13 +1,68 @@
 //! What containers ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    core::ResourceRequirements,
+    core::{ContainerResizePolicy, PodSpec, ResourceRequirements},
     field::{FieldError, Path},
     quantity::{Quantity, Wire},
     validation::names,
 };
+
+/// What a container wants, of which claims have to be the pod's.
+pub(super) fn validate_container(path: &Path, resources: &ResourceRequirements, spec: &PodSpec) -> Vec<FieldError> {
+    let mut errors = validate(path, resources);
+    let known: BTreeSet<&str> = spec.resource_claims.iter().flatten().map(|claim| claim.name.as_str()).collect();
+    let mut taken = BTreeSet::new();
+    for (i, claim) in resources.claims.iter().flatten().enumerate() {
+        let (name, path) = (claim.name.as_str(), path.child("claims").index(i));
+        if name.is_empty() {
+            errors.push(FieldError::required(&path, ""));
+            continue;
+        }
+        let request = claim.request.as_deref().filter(|request| !request.is_empty());
+        if let Some(request) = request {
+            errors.extend(names::check(names::dns1123_label, &path.child("request"), request));
+        }
+        if !taken.insert((name, request)) {
+            errors.push(FieldError::duplicate(&path, name));
+        }
+        if !known.contains(name) {
+            let mut error = FieldError::not_found(&path, name);
+            error.detail = match known.is_empty() {
+                true => "must be one of the names in pod.spec.resourceClaims which is empty".to_owned(),
+                false => {
+                    let known: Vec<&str> = known.iter().copied().collect();
+                    format!("must be one of the names in pod.spec.resourceClaims: {}", known.join(", "))
+                }
+            };
+            errors.push(error);
+        }
+    }
+    errors
+}
+
+/// How containers take other resources while they run.
+pub(super) fn resize_policies(
+    path: &Path,
+    policies: &[ContainerResizePolicy],
+    restart_policy: Option<&str>,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut taken = BTreeSet::new();
+    for (i, policy) in policies.iter().enumerate() {
+        if !taken.insert(&policy.resource_name) {
+            errors.push(FieldError::duplicate(&path.index(i), policy.resource_name.as_str()));
+        }
+        errors.extend(names::one_of(path, Some(&policy.resource_name), &["cpu", "memory"]));
+        errors.extend(names::one_of(path, Some(&policy.restart_policy), &["NotRequired", "RestartContainer"]));
+        if restart_policy == Some("Never") && policy.restart_policy != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.push(FieldError::invalid(path, policy.restart_policy.as_str(), detail));
+        }
+    }
+    errors
+}
 
 const STANDARD: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
 
@@ -34,7 +89,23 @@ pub(crate) fn validate(path: &Path, resources: &ResourceRequirements) -> Vec<Fie
             _ => {}
         }
     }
+    let named = |wanted: fn(&str) -> bool| {
+        let lists = [resources.limits.as_ref(), resources.requests.as_ref()];
+        lists.into_iter().flatten().flat_map(BTreeMap::keys).any(|name| wanted(name))
+    };
+    if named(|name| name.starts_with(HUGE_PAGES)) && !named(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
+    }
     errors
+}
+
+const HUGE_PAGES: &str = "hugepages-";
+
+/// Huge pages are whole pages.
+fn is_divisible(name: &str, amount: Quantity) -> bool {
+    let size = name.strip_prefix(HUGE_PAGES).and_then(|size| size.parse::<Quantity>().ok());
+    let size = size.filter(|size| size.is_whole() && !size.is_zero() && !size.is_negative());
+    size.is_some_and(|size| amount.value() % size.value() == 0)
 }
 
 /// Extended resources and huge pages are handed out whole.
@@ -55,6 +126,7 @@ fn amounts<'a>(
             Err(error) => errors.push(FieldError::invalid(&path, wire.0.as_str(), error.to_string())),
             Ok(amount) => {
                 errors.extend(amount_errors(&path, name, amount));
+                errors.extend(huge_pages(&path, name, amount));
                 amounts.insert(name.as_str(), amount);
             }
         }
@@ -70,6 +142,14 @@ fn amount_errors(path: &Path, name: &str, amount: Quantity) -> Option<FieldError
     } else {
         return None;
     };
+    Some(FieldError::invalid(path, amount.to_string(), detail))
+}
+
+fn huge_pages(path: &Path, name: &str, amount: Quantity) -> Option<FieldError> {
+    if !name.starts_with(HUGE_PAGES) || is_divisible(name, amount) {
+        return None;
+    }
+    let detail = format!("{amount} is not positive integer multiple of {name}");
     Some(FieldError::invalid(path, amount.to_string(), detail))
 }
 

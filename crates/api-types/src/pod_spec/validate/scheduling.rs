@@ -106,6 +106,19 @@ pub(crate) fn node_selector(path: &Path, selector: &NodeSelector) -> Vec<FieldEr
     }
     for (i, term) in selector.node_selector_terms.iter().enumerate() {
         errors.extend(node_selector_term(&path.index(i), term));
+        errors.extend(node_selector_values(&path.index(i), term));
+    }
+    errors
+}
+
+/// Nodes have labels, so that no other values are ever found.
+fn node_selector_values(path: &Path, term: &NodeSelectorTerm) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (i, own) in term.match_expressions.iter().flatten().enumerate() {
+        let path = path.child("matchExpressions").index(i).child("values");
+        for (j, value) in own.values.iter().flatten().enumerate() {
+            errors.extend(names::check(names::label_value, &path.index(j), value));
+        }
     }
     errors
 }
@@ -215,8 +228,54 @@ fn spread_constraints(path: &Path, constraints: &[TopologySpreadConstraint]) -> 
             let pair = format!("{{{}, {when}}}", own.topology_key);
             errors.push(FieldError::duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), pair));
         }
+        errors.extend(min_domains(&path.child("minDomains"), own));
+        let policies =
+            [("nodeAffinityPolicy", &own.node_affinity_policy), ("nodeTaintsPolicy", &own.node_taints_policy)];
+        for (field, policy) in policies {
+            if let Some(policy) = policy.as_deref().filter(|policy| !matches!(*policy, "Honor" | "Ignore")) {
+                errors.push(FieldError::not_supported(&path.child(field), policy, &["Honor", "Ignore"]));
+            }
+        }
+        errors.extend(match_label_keys(&path.child("matchLabelKeys"), own));
         if let Some(own) = &own.label_selector {
             errors.extend(selector::validate(&path.child("labelSelector"), own));
+        }
+    }
+    errors
+}
+
+fn min_domains(path: &Path, constraint: &TopologySpreadConstraint) -> Vec<FieldError> {
+    let Some(min) = constraint.min_domains else { return Vec::new() };
+    let mut errors = Vec::new();
+    if min <= 0 {
+        errors.push(FieldError::invalid(path, min, "must be greater than zero"));
+    }
+    let when = constraint.when_unsatisfiable.as_str();
+    if when != "DoNotSchedule" {
+        let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {when}");
+        errors.push(FieldError::invalid(path, min, detail));
+    }
+    errors
+}
+
+fn match_label_keys(path: &Path, constraint: &TopologySpreadConstraint) -> Vec<FieldError> {
+    let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let mut errors = Vec::new();
+    let selector = constraint.label_selector.as_ref();
+    if selector.is_none() {
+        errors.push(FieldError::forbidden(path, "must not be specified when labelSelector is not set"));
+    }
+    let labels = selector.and_then(|selector| selector.match_labels.as_ref()).into_iter().flatten();
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref()).into_iter().flatten();
+    let named: BTreeSet<&String> = labels.map(|(key, _)| key).chain(expressions.map(|own| &own.key)).collect();
+    for (i, key) in keys.iter().enumerate() {
+        errors.extend(names::check(names::qualified_name, &path.index(i), key));
+        if named.contains(key) {
+            let detail = "exists in both matchLabelKeys and labelSelector";
+            errors.push(FieldError::invalid(&path.index(i), key.as_str(), detail));
         }
     }
     errors

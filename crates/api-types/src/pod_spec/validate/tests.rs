@@ -219,7 +219,7 @@ fn mistakes_in_the_pod_are_told() {
         ),
         (
             json!({"securityContext": {"runAsUser": -1}}),
-            vec!["spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 4294967295, inclusive"],
+            vec!["spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive"],
         ),
     ];
     for (spec, expected) in cases {
@@ -236,4 +236,176 @@ fn on_the_nodes_network_ports_are_the_nodes() {
             "spec.containers[0].ports[0].hostPort: Invalid value: 81: must match `containerPort` when `hostNetwork` is true"
         ]
     );
+}
+
+#[test]
+fn rarer_fields_are_checked() {
+    let user = "spec.securityContext.runAsUser: Invalid value: 2147483648: must be between 0 and 2147483647, inclusive";
+    let context = |fields: Value| pod(json!({"securityContext": fields}));
+    let own = |fields: Value| container(json!({"securityContext": fields}));
+    let mount = |mut fields: Value| {
+        fields["name"] = json!("v");
+        fields["mountPath"] = json!("/v");
+        json!({"containers": [{"name": "c", "image": "i", "volumeMounts": [fields]}], "volumes": [{"name": "v"}]})
+    };
+    let spread = |mut fields: Value| {
+        let constraint = fields.as_object_mut().unwrap();
+        constraint.insert("maxSkew".into(), json!(1));
+        constraint.insert("topologyKey".into(), json!("z"));
+        constraint.entry("whenUnsatisfiable").or_insert(json!("DoNotSchedule"));
+        pod(json!({"topologySpreadConstraints": [fields]}))
+    };
+    let divisor = |resource: &str, divisor: &str| {
+        let reference = json!({"resource": resource, "divisor": divisor});
+        container(json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": reference}}]}))
+    };
+    let huge = |amount: &str| json!({"limits": {"hugepages-2Mi": amount, "cpu": "1"}, "requests": {}});
+    let cases = [
+        (context(json!({"runAsUser": 2_147_483_648_i64})), vec![user]),
+        (
+            pod(
+                json!({"dnsConfig": {"nameservers": ["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"], "searches": ["a_b.", "-"], "options": [{}]}}),
+            ),
+            vec![
+                "spec.dnsConfig.nameservers: Invalid value: [\"1.1.1.1\",\"1.1.1.2\",\"1.1.1.3\",\"1.1.1.4\"]: must not have more than 3 nameservers",
+                "spec.dnsConfig.searches[1]: Invalid value: \"-\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+                "spec.dnsConfig.options[0]: Required value: must not be empty",
+            ],
+        ),
+        (
+            pod(
+                json!({"hostNetwork": true, "securityContext": {"sysctls": [{"name": "net.a", "value": "1"}, {"name": "A", "value": ""}, {"name": "a", "value": ""}, {"name": "a", "value": ""}]}}),
+            ),
+            vec![
+                "spec.securityContext.sysctls[0].name: Invalid value: \"net.a\": may not be specified when 'hostNetwork' is true",
+                "spec.securityContext.sysctls[1].name: Invalid value: \"A\": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
+                "spec.securityContext.sysctls[3].name: Duplicate value: \"a\"",
+            ],
+        ),
+        (
+            context(
+                json!({"supplementalGroupsPolicy": "x", "seLinuxChangePolicy": "x", "appArmorProfile": {"type": ""}}),
+            ),
+            vec![
+                "spec.securityContext.supplementalGroupsPolicy: Unsupported value: \"x\": supported values: \"Merge\", \"Strict\"",
+                "spec.securityContext.seLinuxChangePolicy: Unsupported value: \"x\": supported values: \"MountOption\", \"Recursive\"",
+                "spec.securityContext.appArmorProfile.type: Required value: type is required when appArmorProfile is set",
+            ],
+        ),
+        (
+            own(json!({"procMount": "Unmasked", "appArmorProfile": {"type": "Localhost"}})),
+            vec![
+                "spec.containers[0].securityContext.procMount: Invalid value: \"Unmasked\": `hostUsers` must be false to use `Unmasked`",
+                "spec.containers[0].securityContext.appArmorProfile.localhostProfile: Required value: must be set when AppArmor type is Localhost",
+            ],
+        ),
+        (
+            pod(json!({"hostNetwork": true, "hostUsers": false})),
+            vec!["spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false"],
+        ),
+        (
+            own(json!({"windowsOptions": {"hostProcess": true, "runAsUserName": ""}})),
+            vec![
+                "spec.containers[0].securityContext.windowsOptions.runAsUserName: Invalid value: \"\": runAsUserName cannot be an empty string",
+                "spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any hostProcess containers",
+            ],
+        ),
+        (
+            json!({"os": {"name": "windows"}, "containers": [{"name": "c", "image": "i", "securityContext": {"privileged": true}}]}),
+            vec!["spec.containers[0].securityContext.privileged: Forbidden: cannot be set for a windows pod"],
+        ),
+        (
+            mount(json!({"recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer"})),
+            vec![
+                "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
+                "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified",
+            ],
+        ),
+        (
+            spread(
+                json!({"minDomains": 0, "whenUnsatisfiable": "ScheduleAnyway", "nodeTaintsPolicy": "x", "matchLabelKeys": ["a"]}),
+            ),
+            vec![
+                "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: must be greater than zero",
+                "spec.topologySpreadConstraints[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+                "spec.topologySpreadConstraints[0].nodeTaintsPolicy: Unsupported value: \"x\": supported values: \"Honor\", \"Ignore\"",
+                "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set",
+            ],
+        ),
+        (divisor("limits.cpu", "1m"), vec![]),
+        (
+            divisor("limits.cpu", "2"),
+            vec![
+                "spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Invalid value: \"limits.cpu\": only divisor's values 1m and 1 are supported with the cpu resource",
+            ],
+        ),
+        (
+            container(
+                json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v2", "fieldPath": "status.podIP"}}}]}),
+            ),
+            vec![
+                "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"status.podIP\": error converting fieldPath: unsupported pod version: v2",
+            ],
+        ),
+        (container(json!({"resources": huge("4Mi")})), vec![]),
+        (
+            container(json!({"resources": huge("3Mi")})),
+            vec![
+                "spec.containers[0].resources.limits[hugepages-2Mi]: Invalid value: \"3Mi\": 3Mi is not positive integer multiple of hugepages-2Mi",
+                "spec.containers[0].resources.requests[hugepages-2Mi]: Invalid value: \"3Mi\": 3Mi is not positive integer multiple of hugepages-2Mi",
+            ],
+        ),
+        (
+            container(json!({"resources": {"claims": [{"name": "x"}]}})),
+            vec![
+                "spec.containers[0].resources.claims[0]: Not found: \"x\": must be one of the names in pod.spec.resourceClaims which is empty",
+            ],
+        ),
+        (
+            container(json!({"resizePolicy": [{"resourceName": "gpu", "restartPolicy": "NotRequired"}]})),
+            vec!["spec.containers[0].resizePolicy: Unsupported value: \"gpu\": supported values: \"cpu\", \"memory\""],
+        ),
+        (
+            container(json!({"restartPolicyRules": [{"action": "Restart"}]})),
+            vec![
+                "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used",
+            ],
+        ),
+        (
+            container(json!({"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}})),
+            vec![
+                "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
+            ],
+        ),
+        (
+            pod(json!({"volumes": [{"name": "v", "ephemeral": {}}]})),
+            vec!["spec.volumes[0].ephemeral.volumeClaimTemplate: Required value"],
+        ),
+        (
+            pod(
+                json!({"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}, {"secret": {"name": "s", "items": [{"key": "k", "path": "t"}]}}]}}]}),
+            ),
+            vec!["spec.volumes[0].projected: Invalid value: \"s\": conflicting duplicate paths"],
+        ),
+        (
+            pod(json!({"ephemeralContainers": [{"name": "e", "image": "i"}]})),
+            vec!["spec.ephemeralContainers: Forbidden: cannot be set on create"],
+        ),
+        (
+            pod(json!({"nodeName": "n", "schedulingGates": [{"name": "g"}]})),
+            vec!["spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"],
+        ),
+        (
+            pod(
+                json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b c"]}]}]}}}}),
+            ),
+            vec![
+                "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values[0]: Invalid value: \"b c\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+            ],
+        ),
+        (pod(json!({"terminationGracePeriodSeconds": -1})), vec![]),
+    ];
+    for (spec, expected) in cases {
+        assert_eq!(errors(spec.clone()), expected, "{spec}");
+    }
 }

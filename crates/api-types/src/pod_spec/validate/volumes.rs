@@ -58,6 +58,11 @@ fn sources(path: &Path, volume: &Volume) -> Vec<FieldError> {
         let path = path.child("persistentVolumeClaim").child("claimName");
         errors.extend(names::required(&path, &claim.claim_name));
     }
+    if let Some(ephemeral) = &volume.ephemeral
+        && ephemeral.volume_claim_template.is_none()
+    {
+        errors.push(FieldError::required(&path.child("ephemeral").child("volumeClaimTemplate"), ""));
+    }
     if let Some(nfs) = &volume.nfs {
         let path = path.child("nfs");
         errors.extend(names::required(&path.child("server"), &nfs.server));
@@ -102,11 +107,36 @@ fn files(path: &Path, volume: &Volume) -> Vec<FieldError> {
     if let Some(projected) = &volume.projected {
         let path = path.child("projected");
         errors.extend(mode(&path.child("defaultMode"), projected.default_mode));
+        let mut taken = BTreeSet::new();
         for (i, source) in projected.sources.iter().flatten().enumerate() {
             errors.extend(projection(&path.child("sources").index(i), source));
+            let clashes = projected_paths(source).into_iter().filter(|(file, _)| !taken.insert(*file));
+            errors.extend(clashes.map(|(_, told)| FieldError::invalid(&path, told, "conflicting duplicate paths")));
         }
     }
     errors
+}
+
+/// The files that a projection makes, and what is told when one is there already.
+fn projected_paths(source: &VolumeProjection) -> Vec<(&str, &str)> {
+    fn items<'a>(items: Option<&'a Vec<KeyToPath>>, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        items.into_iter().flatten().map(move |item| (item.path.as_str(), name))
+    }
+    let mut paths = Vec::new();
+    if let Some(secret) = &source.secret {
+        paths.extend(items(secret.items.as_ref(), secret.name.as_str()));
+    }
+    if let Some(map) = &source.config_map {
+        paths.extend(items(map.items.as_ref(), map.name.as_str()));
+    }
+    if let Some(downward) = &source.downward_api {
+        paths.extend(downward.items.iter().flatten().map(|file| (file.path.as_str(), file.path.as_str())));
+    }
+    if let Some(token) = &source.service_account_token {
+        paths.push((&token.path, &token.path));
+    }
+    paths.retain(|(path, _)| !path.is_empty());
+    paths
 }
 
 fn projection(path: &Path, source: &VolumeProjection) -> Vec<FieldError> {

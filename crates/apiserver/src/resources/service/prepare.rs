@@ -112,6 +112,8 @@ fn sync_addresses(spec: &mut ServiceSpec, old: Option<&ServiceSpec>) {
     let changed = old.is_some_and(|old| text(&old.cluster_ip) != single && old.cluster_ips == spec.cluster_ips);
     match (single.is_empty(), has_list) {
         (true, true) if changed => spec.cluster_ips = None,
+        // A new service has to name the first: validation says so.
+        (true, true) if old.is_none() => {}
         (true, true) => spec.cluster_ip = spec.cluster_ips.as_ref().and_then(|list| list.first().cloned()),
         (false, false) => spec.cluster_ips = Some(vec![single]),
         (false, true) if changed => spec.cluster_ips = Some(vec![single]),
