@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -13,6 +14,7 @@ use component::{Daemon, backoff::Backoff, serve};
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -35,7 +37,7 @@ use crate::{
     serving::Response,
     storage::{
         Prefix, Store, StoreError,
-        embedded::{EmbeddedOptions, EmbeddedStore},
+        embedded::EmbeddedStore,
         encryption::Encrypted,
         etcd::EtcdStore,
     },
@@ -112,7 +114,8 @@ impl App {
         };
         let secure = match config.secure {
             Some(secure) => {
-                Some((bind(secure.address).await?, serve::tls::server_config_following(secure.certificate)?))
+                let config = serve::tls::server_config_following(secure.certificate, secure.client_authorities)?;
+                Some((bind(secure.address).await?, config))
             }
             None => None,
         };
@@ -124,6 +127,8 @@ impl App {
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
         store.unreadable().register(&mut metrics);
+        let size = Gauge::default();
+        metrics.register("apiserver_storage_size_bytes", "Size of the embedded store's file", size.clone());
         let (started, roles) = (watch::Sender::new(false), watch::Sender::new(false));
         let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(|address| address.port());
         let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));
@@ -144,6 +149,7 @@ impl App {
         let non_resource = NonResource {
             served: served.clone(),
             metrics: Arc::new(Mutex::new(metrics)),
+            size,
             store,
             started: started.subscribe(),
             roles: roles.subscribe(),
@@ -290,9 +296,10 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, BuildError> {
 
 async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, BuildError> {
     match config {
-        StoreConfig::Embedded(directory) => {
+        StoreConfig::Embedded(options) => {
+            let directory = options.path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(directory).map_err(BuildError::DataDir)?;
-            Ok(Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(directory.join("store.redb")))?))
+            Ok(Arc::new(EmbeddedStore::open(options)?))
         }
         StoreConfig::Etcd(options) => Ok(Arc::new(EtcdStore::connect(options).await?)),
     }

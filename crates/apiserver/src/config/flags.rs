@@ -24,6 +24,12 @@ pub struct Flags {
     /// Prefix of all keys
     #[arg(long, default_value = "/registry", value_name = "PREFIX")]
     pub etcd_prefix: String,
+    /// How long the history reaches back at least, from which watches go on; 0 when nothing, or somebody else, compacts it
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub etcd_compaction_interval: Duration,
+    /// When so many bytes of the embedded store's file are in use, only reads and deletions go on
+    #[arg(long, default_value_t = crate::storage::embedded::DEFAULT_QUOTA, value_name = "BYTES")]
+    pub quota_backend_bytes: u64,
     /// Directory of the embedded store
     #[arg(long, default_value = "/var/lib/ferrokube", value_name = "DIR")]
     pub data_dir: PathBuf,

@@ -23,6 +23,8 @@ use component::{
 };
 pub use flags::{Flags, RETIRED};
 
+use rustls::DistinguishedName;
+
 use crate::{
     admission,
     audit::{Audit, Log, PolicyFile},
@@ -34,6 +36,7 @@ use crate::{
     resources::{self, service::ServiceNetwork},
     storage::{
         Ttl,
+        embedded::EmbeddedOptions,
         encryption::EncryptionConfig,
         etcd::{EtcdOptions, EtcdTls},
     },
@@ -42,8 +45,8 @@ use crate::{
 /// Where objects are stored.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
-    /// In a file of this directory.
-    Embedded(PathBuf),
+    /// In a file.
+    Embedded(EmbeddedOptions),
     /// In etcd.
     Etcd(EtcdOptions),
 }
@@ -54,6 +57,8 @@ pub struct Secure {
     pub address: SocketAddr,
     /// The certificate.
     pub certificate: FromFiles<CertifiedKey>,
+    /// Who may have signed clients' certificates, as they are told.
+    pub client_authorities: Vec<DistinguishedName>,
 }
 
 /// Whether an API server keeps the roles and bindings that every cluster has. Tests to which they do not matter are
@@ -166,7 +171,10 @@ impl Config {
 
 fn store(flags: &Flags, mistakes: &mut Mistakes) -> StoreConfig {
     if flags.etcd_servers.is_empty() {
-        return StoreConfig::Embedded(flags.data_dir.clone());
+        let mut options = EmbeddedOptions::new(flags.data_dir.join("store.redb"));
+        options.history = flags.etcd_compaction_interval;
+        options.quota = flags.quota_backend_bytes;
+        return StoreConfig::Embedded(options);
     }
     let mut read = |flag, path: &Option<PathBuf>| {
         path.as_ref()
@@ -180,6 +188,7 @@ fn store(flags: &Flags, mistakes: &mut Mistakes) -> StoreConfig {
     }
     let mut options = EtcdOptions::new(flags.etcd_servers.clone());
     let encrypted = flags.etcd_servers.iter().any(|server| server.starts_with("https://"));
+    options.history = Some(flags.etcd_compaction_interval).filter(|window| !window.is_zero());
     options.tls = encrypted.then(|| EtcdTls { ca, identity: certificate.zip(key) });
     StoreConfig::Etcd(options)
 }
@@ -230,7 +239,14 @@ fn secure(flags: &Flags, advertise: IpAddr, services: ServiceNetwork, mistakes: 
         }
     };
     let address = SocketAddr::new(flags.bind_address, flags.secure_port);
-    certificate.map(|certificate| Secure { address, certificate })
+    certificate.map(|certificate| Secure { address, certificate, client_authorities: client_authorities(flags) })
+}
+
+/// What is wrong with the file is told by whoever judges certificates by it.
+fn client_authorities(flags: &Flags) -> Vec<DistinguishedName> {
+    let chain = flags.client_ca_file.as_ref().and_then(|path| certificates::read_chain(path).ok());
+    let authority = chain.and_then(|chain| ClientAuthority::new(chain).ok());
+    authority.map(|authority| authority.names()).unwrap_or_default()
 }
 
 /// Names by which the server is reached from inside the cluster.

@@ -6,7 +6,7 @@ use api_types::StatusError;
 use component::{CancellationToken, KUBERNETES_VERSION};
 use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
-use prometheus_client::registry::Registry as Metrics;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry as Metrics};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct NonResource {
     pub served: Arc<Served>,
     /// What `/metrics` tells.
     pub metrics: Arc<Mutex<Metrics>>,
+    /// How much room the store takes; told when somebody asks.
+    pub size: Gauge,
     /// What the health checks look at.
     pub store: Arc<dyn Store>,
     /// Whether everything that has to be there at the start is there.
@@ -144,6 +146,9 @@ impl NonResource {
     }
 
     fn metrics(&self) -> Response {
+        if let Some(size) = self.store.size().and_then(|size| i64::try_from(size).ok()) {
+            self.size.set(size);
+        }
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &self.metrics.lock()) {
             Ok(()) => {

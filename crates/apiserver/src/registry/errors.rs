@@ -16,6 +16,10 @@ pub fn status(resource: GroupResource<'_>, name: &str, error: &StoreError) -> St
             StatusError::too_large_resource_version(requested.0, current.0, 1)
         }
         StoreError::TooLarge { limit, .. } => StatusError::request_entity_too_large(&format!("limit is {limit}")),
+        StoreError::Full { .. } => {
+            tracing::warn!("{error}");
+            StatusError::unexplained(error.to_string())
+        }
         StoreError::Unavailable { .. } => {
             tracing::warn!("{error}");
             StatusError::service_unavailable(error.to_string())

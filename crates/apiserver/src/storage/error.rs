@@ -56,6 +56,13 @@ pub enum StoreError {
         /// The greatest size in bytes.
         limit: usize,
     },
+    /// The store takes no more. What is deleted and compacted makes room.
+    #[error("database space exceeded: {cause}")]
+    Full {
+        /// How full it is.
+        #[source]
+        cause: Cause,
+    },
     /// The store did not answer. A write certainly did not happen.
     #[error("{operation}: store unavailable: {cause}")]
     Unavailable {
@@ -107,6 +114,11 @@ impl StoreError {
     /// An operation that failed before anything was written.
     pub fn unavailable(operation: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable { operation, cause: cause.into().into() }
+    }
+
+    /// A write for which there is no room.
+    pub fn full(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Full { cause: cause.into().into() }
     }
 
     /// A write whose answer was lost.

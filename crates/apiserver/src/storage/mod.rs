@@ -99,6 +99,11 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(async { Ok(false) })
     }
 
+    /// How much room it takes, in bytes, when that can be told without asking anybody.
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
     /// Where whatever is passed over is named, here and by those who read from this store.
     fn unreadable(&self) -> &Unreadable;
 

@@ -1,10 +1,14 @@
 //! TLS: who clients are, by certificate and by token.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube::{Client, Config, config::AuthInfo};
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use rustls::{SignatureScheme, client::ResolvesClientCert, pki_types::ServerName, sign::CertifiedKey};
+use tokio::net::TcpStream;
 
 use crate::client::Api;
 
@@ -140,4 +144,35 @@ async fn clients_act_as_others() {
     let (bad, why) = code(&[("impersonate-group", "system:masters")]).await;
     assert_eq!(bad, 400);
     assert!(why.ends_with("without impersonating a user name"), "{why}");
+}
+
+/// Remembers whose certificates a server asks for, and has none.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<Vec<u8>>>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock() = authorities.iter().map(|name| name.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn clients_are_told_whose_certificates_are_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let api = start(directory.path(), &Authority::new(), &[]).await;
+    let asked = Arc::new(Asked::default());
+    let mut config = component::serve::tls::client_config(None, None).unwrap();
+    config.client_auth_cert_resolver = asked.clone();
+    let url = api.server.secure_url();
+    let stream = TcpStream::connect(url.trim_start_matches("https://")).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let names = asked.0.lock().clone();
+    assert_eq!(names.len(), 1);
+    assert!(names[0].ends_with(b"ca"), "{names:?}");
 }

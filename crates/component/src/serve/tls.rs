@@ -29,15 +29,19 @@ use crate::files::FromFiles;
 /// When the key does not fit the certificate.
 pub fn server_config(certificate: KeyedCertificate) -> Result<Arc<ServerConfig>, Error> {
     let key = CertifiedKey::from_der(certificate.chain, certificate.key, &aws_lc_rs::default_provider())?;
-    following(Presented(FromFiles::constant(key)))
+    following(Presented(FromFiles::constant(key)), Vec::new())
 }
 
-/// The same with a certificate that is read again when its files change.
+/// The same with a certificate that is read again when its files change. Clients are told whose certificates may be of
+/// use: those with several choose by it.
 ///
 /// # Errors
 /// When the protocols cannot be had.
-pub fn server_config_following(certificate: FromFiles<CertifiedKey>) -> Result<Arc<ServerConfig>, Error> {
-    following(Presented(certificate))
+pub fn server_config_following(
+    certificate: FromFiles<CertifiedKey>,
+    authorities: Vec<DistinguishedName>,
+) -> Result<Arc<ServerConfig>, Error> {
+    following(Presented(certificate), authorities)
 }
 
 /// A certificate and its key, from files.
@@ -53,11 +57,11 @@ pub fn serving(certificate: &Path, key: &Path) -> anyhow::Result<FromFiles<Certi
     })
 }
 
-fn following(presented: Presented) -> Result<Arc<ServerConfig>, Error> {
+fn following(presented: Presented, names: Vec<DistinguishedName>) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(AnyPeer { provider }))
+        .with_client_cert_verifier(Arc::new(AnyPeer { provider, names }))
         .with_cert_resolver(Arc::new(presented));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -91,7 +95,7 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match authorities {
         Some(authorities) => builder.with_root_certificates(roots(authorities)?),
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyPeer { provider })),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyPeer { provider, names: Vec::new() })),
     };
     match identity {
         Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
@@ -133,6 +137,12 @@ impl ClientAuthority {
         FromFiles::new(format!("client authorities in {}", path.display()), vec![path.to_owned()], move || {
             Self::new(certificates::read_chain(&file)?)
         })
+    }
+
+    /// What the authorities are called.
+    #[must_use]
+    pub fn names(&self) -> Vec<DistinguishedName> {
+        self.verifier.root_hint_subjects().to_vec()
     }
 
     /// The subject of the peer's certificate: `None` when it presented none.
@@ -187,6 +197,8 @@ impl Subject {
 #[derive(Debug)]
 struct AnyPeer {
     provider: Arc<CryptoProvider>,
+    /// The authorities that clients are told of.
+    names: Vec<DistinguishedName>,
 }
 
 impl AnyPeer {
@@ -215,7 +227,7 @@ impl AnyPeer {
 
 impl ClientCertVerifier for AnyPeer {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+        &self.names
     }
 
     fn client_auth_mandatory(&self) -> bool {

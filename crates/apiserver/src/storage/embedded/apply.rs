@@ -51,6 +51,13 @@ pub enum Command {
     Sweep,
 }
 
+impl Command {
+    /// Whether it needs room.
+    pub fn adds(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Update { .. })
+    }
+}
+
 /// The open tables of a write transaction, and what has happened in it.
 pub struct Tables<'t> {
     records: Table<'t, u64, &'static [u8]>,

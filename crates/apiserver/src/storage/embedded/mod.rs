@@ -3,6 +3,7 @@
 
 mod apply;
 mod read;
+mod room;
 mod schema;
 mod upkeep;
 mod writer;
@@ -30,19 +31,25 @@ use super::{
 };
 use apply::Command;
 use read::{Reads, blocking};
+use room::Room;
 use schema::{DEADLINES, FIRST_REVISION, FORMAT, INDEX, META, META_FORMAT, META_REVISION, RECORDS, read_meta, storage};
 use writer::{QUEUE, Request, Writer};
 
 /// The greatest value, in bytes: etcd's default, so that what fits into one store fits into the other.
 pub const MAX_VALUE: usize = 3 << 19;
 
+/// How large the store may become, in bytes: etcd's default.
+pub const DEFAULT_QUOTA: u64 = 2 << 30;
+
 /// How to open the store.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
     /// The file; made, with its folder, when it is not there.
     pub path: PathBuf,
-    /// How long the history reaches back at least.
+    /// How long the history reaches back at least; zero when nothing is forgotten.
     pub history: Duration,
+    /// When so many bytes of the file are in use, nothing more is written into it.
+    pub quota: u64,
     /// How much of the file is kept in memory, in bytes.
     pub page_cache: usize,
 }
@@ -51,7 +58,7 @@ impl EmbeddedOptions {
     /// A file with upstream's compaction interval of five minutes. Its page cache is small: reads come from the watch
     /// cache, and the operating system caches the file as well.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), history: Duration::from_secs(300), page_cache: 4 << 20 }
+        Self { path: path.into(), history: Duration::from_secs(300), quota: DEFAULT_QUOTA, page_cache: 4 << 20 }
     }
 }
 
@@ -59,6 +66,7 @@ impl EmbeddedOptions {
 pub struct EmbeddedStore {
     reads: Arc<Reads>,
     feed: Arc<Feed>,
+    path: PathBuf,
     requests: mpsc::Sender<Request>,
     /// The writer and what stops it when dropped; `None` only while the store is being dropped.
     writer: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -87,6 +95,7 @@ impl EmbeddedStore {
             next_deadline,
             options: options.clone(),
             opened: Instant::now(),
+            room: Room::new(options.path.clone(), options.quota),
         };
         let writer = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue, stopped));
         let writer = writer.map_err(|error| failed(Arc::new(error)))?;
@@ -95,7 +104,8 @@ impl EmbeddedStore {
         let revision = move || position.revision().unwrap_or_default();
         let compact = tokio::spawn(upkeep::compact(requests.clone(), options.history, revision));
         let upkeep = [expire, compact].map(AbortOnDropHandle::new);
-        Ok(Self { reads, feed, requests, writer: Some((stop, writer)), _upkeep: upkeep })
+        let path = options.path.clone();
+        Ok(Self { reads, feed, path, requests, writer: Some((stop, writer)), _upkeep: upkeep })
     }
 
     async fn write(&self, command: Command) -> Result<Revision> {
@@ -165,6 +175,10 @@ impl Store for EmbeddedStore {
 
     fn revision_at_hand(&self) -> Option<Revision> {
         self.feed.revision()
+    }
+
+    fn size(&self) -> Option<u64> {
+        fs::metadata(&self.path).ok().map(|file| file.len())
     }
 
     fn unreadable(&self) -> &Unreadable {

@@ -58,6 +58,9 @@ pub async fn expire(requests: mpsc::Sender<Request>, mut next_deadline: watch::R
 /// Forgets what is older than `window`, and does so once in that time: the history reaches back one to two windows.
 ///
 pub async fn compact(requests: mpsc::Sender<Request>, window: Duration, revision: impl Fn() -> Revision) {
+    if window.is_zero() {
+        return;
+    }
     let mut ticks = interval(window);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;

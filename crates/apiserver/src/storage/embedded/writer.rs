@@ -19,6 +19,7 @@ use super::{
     apply::{Changes, Command, Tables},
     open_database,
     read::Reads,
+    room::Room,
     schema::storage,
 };
 use crate::storage::{Result, Revision, StoreError, feed::Feed};
@@ -52,6 +53,8 @@ pub struct Writer {
     pub options: EmbeddedOptions,
     /// When the database was opened anew, or should have been.
     pub opened: Instant,
+    /// Whether there is room for more.
+    pub room: Room,
 }
 
 impl Writer {
@@ -95,7 +98,12 @@ impl Writer {
     /// The outcomes of all commands, once they are durable.
     fn try_commit(&mut self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
         let transaction = self.begin()?;
-        let (outcomes, changes) = apply_all(&transaction, group)?;
+        let adds = group.iter().any(|request| request.command.adds());
+        let full = if adds { self.room.check(&transaction)? } else { None };
+        let (outcomes, changes) = apply_all(&transaction, group, full.as_ref())?;
+        if group.iter().any(|request| matches!(request.command, Command::Sweep)) {
+            self.room.changed();
+        }
         if changes.dirty {
             transaction.commit().map_err(|error| StoreError::undetermined("commit", error))?;
         } else {
@@ -124,10 +132,18 @@ impl Writer {
     }
 }
 
-fn apply_all(transaction: &WriteTransaction, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
+fn apply_all(
+    transaction: &WriteTransaction,
+    group: &[Request],
+    full: Option<&StoreError>,
+) -> Result<(Vec<Result<Revision>>, Changes)> {
     let mut tables = Tables::open(transaction, now())?;
     let mut outcomes = Vec::with_capacity(group.len());
     for request in group {
+        if let Some(full) = full.filter(|_| request.command.adds()) {
+            outcomes.push(Err(full.clone()));
+            continue;
+        }
         match tables.apply(&request.command) {
             Err(error) if error.is_fault() => return Err(error),
             outcome => outcomes.push(outcome),

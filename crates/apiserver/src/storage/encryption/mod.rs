@@ -178,6 +178,10 @@ impl Store for Encrypted {
         .boxed()
     }
 
+    fn size(&self) -> Option<u64> {
+        self.shared.store.size()
+    }
+
     fn unreadable(&self) -> &Unreadable {
         self.shared.store.unreadable()
     }

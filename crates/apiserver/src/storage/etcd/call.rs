@@ -78,6 +78,11 @@ pub fn is_too_large(error: &Error) -> bool {
         if status.message().contains("too large") || status.message().contains("larger than max"))
 }
 
+/// Whether etcd says that it takes no more.
+pub fn is_full(error: &Error) -> bool {
+    matches!(error, Error::GRpcStatus(status) if status.message().contains("database space exceeded"))
+}
+
 /// Whether a call that failed may be made again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {

@@ -20,7 +20,7 @@ use super::{
     Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Unreadable, Watch,
     embedded::MAX_VALUE, feed::Feed,
 };
-use call::{Failure, Repeat, call, is_lease_gone, is_out_of_range, is_too_large};
+use call::{Failure, Repeat, call, is_full, is_lease_gone, is_out_of_range, is_too_large};
 use follow::revision;
 use lease::Leases;
 
@@ -178,6 +178,7 @@ impl EtcdStore {
             (Failure::Refused(error), ..) if is_too_large(&error) => {
                 Err(StoreError::TooLarge { key: key.clone(), size: value.len(), limit: MAX_VALUE })
             }
+            (Failure::Refused(error), ..) if is_full(&error) => Err(StoreError::full(error)),
             (failure, ..) => Err(failure.into_error(operation)),
         }
     }
