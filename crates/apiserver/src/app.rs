@@ -35,12 +35,7 @@ use crate::{
     },
     reviews::Reviewer,
     serving::Response,
-    storage::{
-        Prefix, Store, StoreError,
-        embedded::EmbeddedStore,
-        encryption::Encrypted,
-        etcd::EtcdStore,
-    },
+    storage::{Prefix, Store, StoreError, embedded::EmbeddedStore, encryption::Encrypted, etcd::EtcdStore},
 };
 
 /// Why the server cannot be built.

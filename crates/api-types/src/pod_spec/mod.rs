@@ -3,6 +3,7 @@
 pub mod defaults;
 pub mod image;
 pub(crate) mod validate;
+pub mod warnings;
 
 pub use validate::node_affinity as validate_node_affinity;
 

@@ -245,7 +245,7 @@ fn secure(flags: &Flags, advertise: IpAddr, services: ServiceNetwork, mistakes: 
 /// What is wrong with the file is told by whoever judges certificates by it.
 fn client_authorities(flags: &Flags) -> Vec<DistinguishedName> {
     let chain = flags.client_ca_file.as_ref().and_then(|path| certificates::read_chain(path).ok());
-    let authority = chain.and_then(|chain| ClientAuthority::new(chain).ok());
+    let authority = chain.and_then(|chain| component::serve::tls::ClientAuthority::new(chain).ok());
     authority.map(|authority| authority.names()).unwrap_or_default()
 }
 

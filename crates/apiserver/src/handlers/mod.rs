@@ -62,8 +62,10 @@ impl Handler for Api {
         let mutates = request.info.verb.mutates() && !request.long_running();
         let daemon = self.daemon.clone();
         let place = request.http.extensions().get::<Place>().cloned();
+        let deprecated = request.destination.row().and_then(|row| deprecation(row)).map(str::to_owned);
         let answer = async move {
             let response = self.route(request).await.unwrap_or_else(|error| respond::error(&error));
+            let response = with_warnings(response, deprecated.into_iter().collect());
             drop(place);
             response
         };
@@ -131,6 +133,14 @@ impl Api {
             }
         }
     }
+}
+
+/// What whoever uses a resource is told that has a successor.
+fn deprecation(row: &Resource) -> Option<&'static str> {
+    if row.is(&rows::ENDPOINTS) {
+        return Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+    }
+    row.is(&rows::COMPONENT_STATUSES).then_some("v1 ComponentStatus is deprecated in v1.19+")
 }
 
 /// Whether the path puts the resource where it is: `/namespaces/x/nodes` and `/pods/x` lead nowhere.

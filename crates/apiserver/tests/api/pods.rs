@@ -287,3 +287,21 @@ async fn a_new_node_is_not_ready() {
     let path = format!("/api/v1/nodes/{}", created["metadata"]["name"].as_str().unwrap());
     assert!(taints(api.merge(&path, &json!({"spec": {"taints": null}})).await.ok()).is_null());
 }
+
+#[tokio::test]
+async fn what_is_hardly_meant_is_told() {
+    let api = Api::start().await;
+    let mut strange = pod("a.b");
+    strange["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]);
+    let created = api.post(PODS, &strange).await;
+    assert_eq!(created.code, 201);
+    let warnings: Vec<&str> = created.headers.get_all("warning").iter().map(|text| text.to_str().unwrap()).collect();
+    let expected = [
+        "299 - \"metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]\"",
+        "299 - \"spec.containers[0].env[1]: hides previous definition of \\\"A\\\", which may be dropped when using apply\"",
+    ];
+    assert_eq!(warnings, expected);
+    let listed = api.get("/api/v1/endpoints").await;
+    let warning = "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
+    assert_eq!(listed.headers["warning"], warning);
+}
