@@ -52,9 +52,14 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it needs room.
-    pub fn adds(&self) -> bool {
-        matches!(self, Self::Create { .. } | Self::Update { .. })
+    /// How much room it needs, in bytes; none when it takes something away.
+    pub fn adds(&self) -> u64 {
+        match self {
+            Self::Create { key, value, .. } | Self::Update { key, value, .. } => {
+                (key.as_str().len() + value.len()) as u64
+            }
+            _ => 0,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How much room there is left in the file.
 
 use std::{
-    fs,
+    fs, mem,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -15,14 +15,17 @@ use crate::storage::{Result, StoreError};
 const PAUSE: Duration = Duration::from_secs(5);
 const SHARE: u32 = 100;
 
+/// What is written takes at most so many times its size.
+const OVERHEAD: u64 = 2;
+
 /// Watches that the file does not become larger than it may. The file never gets shorter, but what was deleted and
 /// compacted is used again: so it is what is in use that counts.
 pub struct Room {
     path: PathBuf,
     quota: u64,
-    /// How much was in use when it was last counted, in bytes.
-    used: u64,
-    /// When to count again.
+    /// How much is in use at most, in bytes; `None` when that has to be counted.
+    used: Option<u64>,
+    /// When it may be counted again.
     next: Option<Instant>,
     /// What comes of a removal is known after another commit: the next one is let through.
     removal: Removal,
@@ -37,30 +40,45 @@ enum Removal {
 impl Room {
     /// Room for so many bytes in this file.
     pub fn new(path: PathBuf, quota: u64) -> Self {
-        Self { path, quota, used: 0, next: None, removal: Removal::Settled }
+        Self { path, quota, used: None, next: None, removal: Removal::Settled }
     }
 
     /// Something has been removed.
     pub fn changed(&mut self) {
+        self.used = None;
         self.next = None;
         self.removal = Removal::Fresh;
     }
 
-    /// Why nothing may be added, if that is so.
-    pub fn check(&mut self, transaction: &WriteTransaction) -> Result<Option<StoreError>> {
+    /// Why so many bytes more may not be added, if that is so.
+    pub fn check(&mut self, transaction: &WriteTransaction, more: u64) -> Result<Option<StoreError>> {
         if fs::metadata(&self.path).is_ok_and(|file| file.len() < self.quota) {
             return Ok(None);
         }
-        if std::mem::replace(&mut self.removal, Removal::Settled) == Removal::Fresh {
+        if mem::replace(&mut self.removal, Removal::Settled) == Removal::Fresh {
             return Ok(None);
         }
-        let begin = Instant::now();
-        if self.next.is_none_or(|next| begin >= next) {
-            let stats = transaction.stats().map_err(|error| storage("count pages", error))?;
-            self.used = stats.allocated_pages().saturating_mul(stats.page_size() as u64);
-            self.next = Some(Instant::now() + PAUSE.max(begin.elapsed() * SHARE));
+        let more = more.saturating_mul(OVERHEAD);
+        if self.used.is_none_or(|used| used.saturating_add(more) >= self.quota) {
+            self.count(transaction)?;
         }
-        let full = self.used >= self.quota;
-        Ok(full.then(|| StoreError::full(format!("{} of {} bytes are in use", self.used, self.quota))))
+        let used = self.used.map_or(0, |used| used.saturating_add(more));
+        if used >= self.quota {
+            let why = format!("with this, {used} of {} bytes would be in use", self.quota);
+            return Ok(Some(StoreError::full(why)));
+        }
+        self.used = Some(used);
+        Ok(None)
+    }
+
+    fn count(&mut self, transaction: &WriteTransaction) -> Result<()> {
+        let begin = Instant::now();
+        if self.next.is_some_and(|next| begin < next) {
+            return Ok(());
+        }
+        let stats = transaction.stats().map_err(|error| storage("count pages", error))?;
+        self.used = Some(stats.allocated_pages().saturating_mul(stats.page_size() as u64));
+        self.next = Some(Instant::now() + PAUSE.max(begin.elapsed() * SHARE));
+        Ok(())
     }
 }

@@ -98,8 +98,8 @@ impl Writer {
     /// The outcomes of all commands, once they are durable.
     fn try_commit(&mut self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
         let transaction = self.begin()?;
-        let adds = group.iter().any(|request| request.command.adds());
-        let full = if adds { self.room.check(&transaction)? } else { None };
+        let more = group.iter().map(|request| request.command.adds()).sum();
+        let full = if more > 0 { self.room.check(&transaction, more)? } else { None };
         let (outcomes, changes) = apply_all(&transaction, group, full.as_ref())?;
         if group.iter().any(|request| matches!(request.command, Command::Sweep)) {
             self.room.changed();
@@ -140,7 +140,7 @@ fn apply_all(
     let mut tables = Tables::open(transaction, now())?;
     let mut outcomes = Vec::with_capacity(group.len());
     for request in group {
-        if let Some(full) = full.filter(|_| request.command.adds()) {
+        if let Some(full) = full.filter(|_| request.command.adds() > 0) {
             outcomes.push(Err(full.clone()));
             continue;
         }
