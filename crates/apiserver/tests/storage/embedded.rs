@@ -158,3 +158,35 @@ async fn deadlines_of_nothing_do_not_keep_the_writer_busy() {
         assert_eq!(transaction.open_table(DEADLINES).unwrap().len().unwrap(), 0);
     });
 }
+
+#[tokio::test]
+async fn a_full_store_lets_go_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { quota: 8 << 20, history: Duration::ZERO, ..options(&folder) };
+    let subject =
+        Subject { store: Arc::new(EmbeddedStore::open(&options).unwrap()), folder: "/registry/things".into() };
+    let (store, value) = (&subject.store, object(&"x".repeat(100_000)));
+    let mut written = Vec::new();
+    let full = loop {
+        let key = subject.key(&format!("{:04}", written.len()));
+        match store.create(&key, value.clone(), None).await {
+            Ok(revision) => written.push((key, revision)),
+            Err(error) => break error,
+        }
+        assert!(written.len() < 200, "there is an end to it");
+    };
+    assert!(matches!(full, StoreError::Full { .. }) && !full.is_fault(), "{full}");
+    assert!(full.to_string().starts_with("database space exceeded: "), "{full}");
+    let (key, revision) = &written[0];
+    assert!(matches!(store.update(key, *revision, value.clone(), None).await, Err(StoreError::Full { .. })));
+    assert_eq!(store.get(key).await.unwrap().value, value);
+    for (key, revision) in &written {
+        store.delete(key, *revision).await.unwrap();
+    }
+    store.compact(store.current_revision().await.unwrap()).await.unwrap();
+    for number in 0..8 {
+        let key = subject.key(&format!("again-{number}"));
+        store.create(&key, value.clone(), None).await.expect("there is room again");
+    }
+    assert!(store.size().is_some_and(|size| size >= 8 << 20));
+}
