@@ -115,7 +115,7 @@ fn lists(criterion: &mut Criterion) {
     group.bench_function("find", |bencher| bencher.iter(|| list(&all)));
     group.bench_function("find and join", |bencher| {
         bencher.iter(|| {
-            ListBody::new(b"{\"items\":[", Bytes::new(), list(&all).entries).for_each(|chunk| drop(black_box(chunk)))
+            ListBody::new(b"{\"items\":[", Bytes::new(), list(&all).entries).for_each(|chunk| drop(black_box(chunk)));
         });
     });
     let on_node = ListRequest { selector: Some(Selector::new(|entry| entry.field(2) == "node-7")), ..all.clone() };

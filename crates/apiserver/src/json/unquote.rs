@@ -96,7 +96,7 @@ mod tests {
         #[test]
         fn texts_come_back(text in ".*") {
             let quoted = serde_json::to_string(&text).unwrap();
-            let raw = quoted[1..quoted.len() - 1].as_bytes();
+            let raw = &quoted.as_bytes()[1..quoted.len() - 1];
             prop_assert_eq!(unquote(raw, raw.contains(&b'\\')), text);
         }
 

@@ -76,7 +76,7 @@ async fn pods_reach_each_other(h: &Harness, network: &Kubenet, state_dir: &std::
         network.ready().await.unwrap();
     }
     let port = HostPort { host_ip: None, host_port: HOST_PORT, container_port: 8080, protocol: Protocol::Tcp };
-    let (a, b) = (pod(h, network, 0, &[port.clone()]).await, pod(h, network, 1, &[]).await);
+    let (a, b) = (pod(h, network, 0, std::slice::from_ref(&port)).await, pod(h, network, 1, &[]).await);
     assert_eq!((a.ip.to_string().as_str(), b.ip.to_string().as_str()), ("10.250.0.2", "10.250.0.3"));
 
     let runtime = &*h.runtime;
