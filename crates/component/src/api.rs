@@ -7,7 +7,7 @@ use api_types::codec::{FromJson, ToJson};
 use kube::{
     Client, Error, Resource, Result,
     api::{DeleteParams, GetParams, Patch, PatchParams, PostParams},
-    core::{NamespaceResourceScope, Request},
+    core::{NamespaceResourceScope, Request, Status},
 };
 use serde::Serialize;
 
@@ -137,6 +137,14 @@ impl<K: FromJson> Api<K> {
         let json = answer(&self.client, request).await?;
         K::from_json(json.as_bytes()).map_err(Error::SerdeError)
     }
+}
+
+/// Whether a write that names an object's uid was refused because there is no such object: it is gone, or another has its
+/// name by now. Of the latter a patch is told as of a field that may not change.
+#[must_use]
+pub fn is_moot(refusal: &Status) -> bool {
+    let causes = || refusal.details.iter().flat_map(|details| &details.causes);
+    matches!(refusal.code, 404 | 409) || refusal.code == 422 && causes().any(|cause| cause.field == "metadata.uid")
 }
 
 /// A request, or why it makes no sense.

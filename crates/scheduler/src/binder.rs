@@ -5,7 +5,7 @@ use api_types::{
     jiff::Timestamp,
     meta::{ObjectMeta, Time},
 };
-use component::api::Api;
+use component::api::{Api, is_moot};
 use component::recorder::{EventType, Recorder};
 use kube::{
     Client,
@@ -99,7 +99,7 @@ impl Binder {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         match self.pods(pod).patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await {
             // Gone, or another pod of the same name by now.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(status)) if is_moot(&status) => Ok(()),
             result => result.map(drop),
         }
     }

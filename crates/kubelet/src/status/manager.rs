@@ -10,7 +10,10 @@ use std::time::Duration;
 use api_types::core::{Pod, PodStatus};
 use component::informer::{ObjectKey, Store};
 use component::queue::{Outcome, WorkQueue};
-use component::{Daemon, api::Api};
+use component::{
+    Daemon,
+    api::{Api, is_moot},
+};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use parking_lot::Mutex;
@@ -213,7 +216,7 @@ async fn delete(api: &Api<Pod>, name: &str, uid: &str) -> Result<(), kube::Error
 fn settle(result: Result<(), kube::Error>) -> Result<Outcome, kube::Error> {
     match result {
         Ok(()) => Ok(Outcome::Done),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Outcome::Done),
+        Err(kube::Error::Api(status)) if is_moot(&status) => Ok(Outcome::Done),
         Err(error @ kube::Error::Api(_)) => Err(error),
         Err(error) => {
             tracing::info!(retry_in = ?RETRY, "pod status: {error}");
