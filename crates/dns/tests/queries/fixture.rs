@@ -239,7 +239,7 @@ impl Fixture {
         upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>,
         clients: Clients,
     ) -> Self {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let server = bind().await;
         let address = server.address().unwrap();
         let upstreams = upstreams(address);
         let metrics = Arc::new(Metrics::default());
@@ -303,4 +303,14 @@ pub fn say(answer: &Message) -> String {
         text.extend(lines);
     }
     text
+}
+
+/// A port that is free for UDP may be taken for TCP by another test: then another one is.
+async fn bind() -> Server {
+    for _ in 0..16 {
+        if let Ok(server) = Server::bind("127.0.0.1:0".parse().unwrap()).await {
+            return server;
+        }
+    }
+    panic!("no port is free for both UDP and TCP");
 }

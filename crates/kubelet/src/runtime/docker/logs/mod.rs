@@ -144,12 +144,14 @@ struct Reading {
     more: bool,
 }
 
+/// Fused: whoever looks for a first record may ask again after the end.
 fn read(answer: Answer, records: Records) -> impl Stream<Item = Result<Record>> + Send {
     let begin = Reading { answer, records, buffer: BytesMut::new(), more: true };
     unfold(begin, |mut reading| async move {
         let record = reading.next().await.transpose()?;
         Some((record, reading))
     })
+    .fuse()
 }
 
 impl Reading {
