@@ -3,7 +3,7 @@
 //! Follows `k8s.io/apimachinery/pkg/util/validation/field`: the same categories, reasons (as they
 //! appear in `Status.details.causes[].reason`) and message shapes.
 
-use std::{fmt, io::Write};
+use std::{collections::HashSet, fmt, io::Write};
 
 use serde_json::Value;
 use smallvec::SmallVec;
@@ -238,12 +238,9 @@ impl fmt::Display for FieldError {
 /// errors.
 #[must_use]
 pub fn aggregate(errors: &[FieldError]) -> Option<String> {
-    let mut messages: Vec<String> = Vec::new();
-    for message in errors.iter().map(ToString::to_string) {
-        if !messages.contains(&message) {
-            messages.push(message);
-        }
-    }
+    let mut seen = HashSet::new();
+    let mut messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    messages.retain(|message| seen.insert(message.clone()));
     match messages.len() {
         0 => None,
         1 => messages.pop(),

@@ -52,17 +52,23 @@ fn everything<'a, T: Tree<'a>>(value: T, shape: Shape<'_>) -> FieldSet {
     match shape.view(value) {
         View::Leaf | View::Empty => {}
         View::Fields(fields) => {
-            for (name, value) in fields {
+            for (name, value) in in_order(fields) {
                 all.children.insert(FieldSet::field(&name), everything(value, shape.field(&name).0));
             }
         }
         View::Elements(elements) => {
-            for (path, item) in elements {
+            for (path, item) in in_order(elements) {
                 all.children.insert(path, everything(item, shape.element()));
             }
         }
     }
     all
+}
+
+/// By path, as sets keep them: inserting in another order moves what was inserted before, again and again.
+pub(super) fn in_order<P: Ord, T>(mut below: Vec<(P, T)>) -> Vec<(P, T)> {
+    below.sort_by(|a, b| a.0.cmp(&b.0));
+    below
 }
 
 /// Paths of a new value whose container the kind's zero value already had.
@@ -81,14 +87,14 @@ fn below<'a, T: Tree<'a>>(view: View<'a, T>, shape: Shape<'_>) -> FieldSet {
     match view {
         View::Leaf | View::Empty => {}
         View::Fields(fields) => {
-            for (name, value) in fields {
+            for (name, value) in in_order(fields) {
                 let (below, present) = shape.field(&name);
                 let before = if present { Before::Zero } else { Before::Nothing };
                 changed.insert(FieldSet::field(&name), compare(before, Some(value), below).changed);
             }
         }
         View::Elements(elements) => {
-            for (path, item) in elements {
+            for (path, item) in in_order(elements) {
                 changed.insert(path, everything(item, shape.element()));
             }
         }

@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
+    compare::in_order,
     set::FieldSet,
     shape::{Shape, View},
 };
@@ -77,7 +78,7 @@ pub fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
         View::Leaf => set.owned = true,
         View::Empty => {}
         View::Fields(fields) => {
-            for (name, value) in fields {
+            for (name, value) in in_order(fields) {
                 let mut below = paths(value, shape.field(&name).0);
                 let nothing = value.is_null() || value.as_object().is_some_and(Map::is_empty);
                 below.owned |= nothing || !shape.names(&name);
@@ -85,7 +86,7 @@ pub fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
             }
         }
         View::Elements(elements) => {
-            for (path, item) in elements {
+            for (path, item) in in_order(elements) {
                 let mut below = paths(item, shape.element());
                 below.owned = true;
                 set.insert(path, below);

@@ -104,7 +104,7 @@ fn split(mut original: Vec<Value>, patch: &[Value], key: &'static str) -> Result
         match directive(item) {
             None => rest.push(item.clone()),
             Some("delete") => {
-                let value = item.get(key).ok_or_else(|| no_merge_key(item, key))?;
+                let value = merge_key(item, key)?;
                 original.retain(|known| known.get(key) != Some(value));
             }
             Some("replace") => replaces = true,
@@ -124,7 +124,7 @@ fn merge_by(
     schema: Option<&Type>,
 ) -> Result<Vec<Value>, PatchError> {
     for item in patch {
-        let value = item.get(key).ok_or_else(|| no_merge_key(item, key))?;
+        let value = merge_key(item, key)?;
         match list.iter().position(|known| known.get(key) == Some(value)) {
             Some(position) => merge_element(&mut list[position], item, schema)?,
             None => list.extend(fresh(item)),
@@ -210,6 +210,12 @@ fn same(a: &Value, b: &Value, strategy: ListPatch) -> bool {
 
 fn directive(item: &Value) -> Option<&str> {
     Some(item.get(DIRECTIVE)?.as_str().unwrap_or_default())
+}
+
+/// What an element of a patch is known by: one value, not a tree, which would have to be compared with those of all others.
+fn merge_key<'a>(item: &'a Value, key: &str) -> Result<&'a Value, PatchError> {
+    let value = item.get(key).filter(|value| !value.is_object() && !value.is_array());
+    value.ok_or_else(|| no_merge_key(item, key))
 }
 
 fn no_merge_key(item: &Value, key: &str) -> PatchError {

@@ -93,6 +93,12 @@ enum Reviewed {
     No,
 }
 
+/// So much is warned in all, in bytes, and so much of a warning when that would be more; upstream's numbers.
+const WARNINGS_MAX: usize = 4096;
+const WARNING_SHORT: usize = 256;
+/// Clients take a hundred headers, of which others need some.
+const WARNINGS_COUNT: usize = 64;
+
 impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
@@ -112,10 +118,16 @@ impl<'a> Write<'a> {
         Self { reviewed: Reviewed::Yes, ..self }
     }
 
-    /// Warns the client, once.
-    pub fn warn(&self, warning: String) {
+    /// Warns the client, once. Headers have to fit into what clients take: a warning for which there is no room is
+    /// shortened, or left out.
+    pub fn warn(&self, mut warning: String) {
         let mut warnings = self.warnings.lock();
-        if !warnings.contains(&warning) {
+        let taken: usize = warnings.iter().map(String::len).sum();
+        let room = WARNINGS_MAX.saturating_sub(taken);
+        if warning.len() > room {
+            warning.truncate(warning.floor_char_boundary(WARNING_SHORT));
+        }
+        if warning.len() <= room && warnings.len() < WARNINGS_COUNT && !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }

@@ -16,6 +16,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use rustls::pki_types::CertificateDer;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::BufWriter,
     net::{TcpListener, TcpStream},
@@ -98,6 +99,19 @@ async fn after_accept_error(error: &io::Error) {
 
 /// Plain or encrypted: one type, so that HTTP is compiled once for both.
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+/// How long nothing may be heard of a peer until it is asked whether it is there, and between questions; Go's.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Sets the options of a connection, accepted or made: what is written goes at once, and a peer that vanished without a
+/// word is found out.
+///
+/// # Errors
+/// The kernel's.
+pub fn tcp_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE))
+}
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection<S, B>(
@@ -114,7 +128,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    stream.set_nodelay(true)?;
+    tcp_options(&stream)?;
     let Some(acceptor) = acceptor else {
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
         return http(BufWriter::with_capacity(NO_WRITE_BUFFER, Stream::Left(stream)), peer, service, daemon).await;

@@ -1,7 +1,7 @@
 //! Informers of what quotas count. One is started when the first quota wants to know: a cluster without quotas pays
 //! nothing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api_types::{
     core::{PersistentVolumeClaim, Pod, ResourceQuota, Service},
@@ -61,6 +61,9 @@ impl Monitor for Numbered {
     }
 }
 
+/// How long a first list may take: a quota whose objects cannot be listed must not keep others waiting.
+const SYNC: Duration = Duration::from_secs(30);
+
 /// All of them.
 pub(super) struct Monitors {
     client: Client,
@@ -100,7 +103,8 @@ impl Monitors {
                 }
             };
             if let Some(monitor) = monitor {
-                monitor.synced().await;
+                let synced = tokio::time::timeout(SYNC, monitor.synced()).await;
+                synced.map_err(|late| kube::Error::Service(late.into()))?;
                 of_quota.push((counted, monitor));
             }
         }

@@ -119,9 +119,8 @@ impl Upstream {
     }
 
     async fn new(speaks: bool) -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (udp, tcp) = free_port().await;
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
         let (asked, daemon) = (Arc::new(AtomicUsize::new(0)), Daemon::new());
         let counter = Arc::clone(&asked);
         daemon.spawn_until_shutdown(async move {
@@ -305,11 +304,24 @@ pub fn say(answer: &Message) -> String {
     text
 }
 
-/// A port that is free for UDP may be taken for TCP by another test: then another one is.
+/// So often a port is looked for that is free for both UDP and TCP: one that is free for the one may be another test's for
+/// the other.
+const TRIES: usize = 16;
+
 async fn bind() -> Server {
-    for _ in 0..16 {
+    for _ in 0..TRIES {
         if let Ok(server) = Server::bind("127.0.0.1:0".parse().unwrap()).await {
             return server;
+        }
+    }
+    panic!("no port is free for both UDP and TCP");
+}
+
+async fn free_port() -> (UdpSocket, TcpListener) {
+    for _ in 0..TRIES {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (udp, tcp);
         }
     }
     panic!("no port is free for both UDP and TCP");

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use component::serve::tcp_options;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use tokio::net::{TcpSocket, TcpStream};
@@ -51,7 +52,7 @@ impl Namespace {
         let socket = TcpSocket::from_std_stream(StdStream::from(self.socket(family).await?));
         let stream = tokio::time::timeout(DIAL, socket.connect(address)).await;
         let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        stream.set_nodelay(true)?;
+        tcp_options(&stream)?;
         Ok(stream)
     }
 

@@ -497,6 +497,9 @@ fn map_list(path: &Path, schema: &Schema) -> Vec<FieldError> {
     errors
 }
 
+/// So many errors that quote a whole list are told.
+const QUOTING_ERRORS: usize = 10;
+
 fn map_keys(items_path: &Path, keys_path: &Path, own: &Schema, keys: &[String]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
@@ -505,6 +508,10 @@ fn map_keys(items_path: &Path, keys_path: &Path, own: &Schema, keys: &[String]) 
             None => {
                 let detail = "entries must all be names of item properties";
                 errors.push(FieldError::invalid(keys_path, keys.to_vec(), detail));
+                // Each quotes all keys: one for many is enough.
+                if errors.len() == QUOTING_ERRORS {
+                    return errors;
+                }
             }
             Some(key_schema) if matches!(text(&key_schema.type_), "array" | "object") => {
                 let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
@@ -515,6 +522,9 @@ fn map_keys(items_path: &Path, keys_path: &Path, own: &Schema, keys: &[String]) 
         }
         if !seen.insert(key) {
             errors.push(FieldError::invalid(keys_path, keys.to_vec(), "must not contain duplicate entries"));
+            if errors.len() >= QUOTING_ERRORS {
+                return errors;
+            }
         }
     }
     errors

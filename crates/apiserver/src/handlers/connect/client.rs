@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use component::serve::{certificates::KeyedCertificate, tls::client_config};
+use component::serve::{certificates::KeyedCertificate, tcp_options, tls::client_config};
 
 /// Why nothing came of a request.
 #[derive(Debug, thiserror::Error)]
@@ -259,7 +259,7 @@ impl KubeletClient {
         let failed = |source| ConnectError::Dial { address: address.to_string(), source };
         let dialled = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(candidates.as_slice())).await;
         let stream = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        tcp_options(&stream).map_err(failed)?;
         Ok(stream)
     }
 

@@ -115,9 +115,17 @@ impl Store for Encrypted {
 
     fn list<'a>(&'a self, query: &'a ListQuery) -> BoxFuture<'a, Result<Page>> {
         async move {
-            let page = self.shared.store.list(query).await?;
-            let items = page.items.into_iter().filter_map(|item| self.shared.readable(item)).collect();
-            Ok(Page { items, ..page })
+            let mut query = query.clone();
+            loop {
+                let page = self.shared.store.list(&query).await?;
+                let last = page.items.last().map(|item| item.key.clone());
+                let items: Vec<_> = page.items.into_iter().filter_map(|item| self.shared.readable(item)).collect();
+                // Whoever goes on goes on behind the last item, so that there has to be one.
+                if !items.is_empty() || page.remaining == 0 || last.is_none() {
+                    return Ok(Page { items, ..page });
+                }
+                (query.start_after, query.revision) = (last, Some(page.revision));
+            }
         }
         .boxed()
     }

@@ -30,8 +30,9 @@ impl Forwarding<'_> {
     pub(super) async fn forward(self, request: Request) -> Answer {
         debug_assert_eq!(self.backend.reach, Reach::Outside);
         let host = host(&request);
-        let mut headers = cleaned(&request);
+        let mut headers = own(&request);
         hop::remove(&mut headers);
+        add_client(&mut headers, &request);
         set(&mut headers, "x-forwarded-uri", &self.paths.whole());
         set(&mut headers, "host", &host);
         let method = request.method().clone();
@@ -54,7 +55,8 @@ fn host(request: &Request) -> String {
 
 /// The headers of a request that asks for an upgrade, which its other end has to see.
 pub(super) fn upgrade_headers(request: &Request) -> HeaderMap {
-    let mut headers = cleaned(request);
+    let mut headers = own(request);
+    add_client(&mut headers, request);
     set(&mut headers, "host", &host(request));
     headers
 }
@@ -62,21 +64,25 @@ pub(super) fn upgrade_headers(request: &Request) -> HeaderMap {
 /// Headers that tell this server who somebody is or acts as begin so.
 const OF_IDENTITY: [&str; 3] = ["authorization", "impersonate-", "x-remote-"];
 
-/// A request's headers without what concerns only this server, and with the client's address.
-fn cleaned(request: &Request) -> HeaderMap {
+/// A request's headers without what concerns only this server.
+fn own(request: &Request) -> HeaderMap {
     let mut headers: HeaderMap = HeaderMap::new();
     for (name, value) in request.headers() {
         if !OF_IDENTITY.iter().any(|start| name.as_str().starts_with(start)) {
             headers.append(name.clone(), value.clone());
         }
     }
+    headers
+}
+
+/// Adds the client's address, after what the client may remove has been removed.
+fn add_client(headers: &mut HeaderMap, request: &Request) {
     if let Some(peer) = request.peer() {
         let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let all: Vec<String> =
             before.map(str::to_owned).chain([peer.address.ip().to_canonical().to_string()]).collect();
-        set(&mut headers, FORWARDED_FOR, &all.join(", "));
+        set(headers, FORWARDED_FOR, &all.join(", "));
     }
-    headers
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for";

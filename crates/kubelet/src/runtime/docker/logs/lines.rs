@@ -40,6 +40,7 @@ enum At {
 pub(super) struct Lines {
     since: Option<Timestamp>,
     timestamps: bool,
+    stream: Option<StdStream>,
     at: OfBoth<At>,
 }
 
@@ -53,11 +54,14 @@ impl Lines {
     pub(super) fn from(options: &LogOptions, open: OfBoth<bool>) -> Self {
         let at = |open| if open { At::Hidden } else { At::Start };
         let at = OfBoth { stdout: at(open.stdout), stderr: at(open.stderr) };
-        Self { since: options.since, timestamps: options.timestamps, at }
+        Self { since: options.since, timestamps: options.timestamps, stream: options.stream, at }
     }
 
     /// What is shown of a record.
     pub(super) fn write(&mut self, record: Record) -> Option<OutputChunk> {
+        if self.stream.is_some_and(|wanted| wanted != record.stream) {
+            return None;
+        }
         let begins = *self.at.of(record.stream) == At::Start;
         let shown = match *self.at.of(record.stream) {
             At::Start => self.is_wanted(&record),
@@ -105,28 +109,38 @@ struct Begin {
 }
 
 /// Finds where the last lines of a log begin, in the last records of it.
+///
+/// Docker counts the records of both streams, whichever is wanted: all are seen, and counted so.
 pub(super) struct Tail {
     lines: usize,
     /// The last beginnings: one more than lines are wanted, to know that there are more.
     begins: VecDeque<Begin>,
     records: u64,
+    /// The stream whose lines count; both if none.
+    stream: Option<StdStream>,
     open: OfBoth<bool>,
     /// Streams of which something has been seen.
     known: OfBoth<bool>,
 }
 
 impl Tail {
-    pub(super) fn new(lines: u64) -> Self {
+    pub(super) fn new(lines: u64, stream: Option<StdStream>) -> Self {
         let lines = usize::try_from(lines).unwrap_or(usize::MAX);
         let (open, known) = (OfBoth::default(), OfBoth::default());
-        Self { lines, begins: VecDeque::new(), records: 0, open, known }
+        Self { lines, begins: VecDeque::new(), records: 0, stream, open, known }
     }
 
     pub(super) fn see(&mut self, record: &Record) {
         let stream = record.stream;
-        if !*self.open.of(stream) {
+        let counts = self.stream.is_none_or(|wanted| wanted == stream);
+        if counts && !*self.open.of(stream) {
             let sure = *self.known.of(stream);
-            self.begins.push_back(Begin { record: self.records, time: record.time.clone(), open: self.open, sure });
+            self.begins.push_back(Begin {
+                record: self.records,
+                time: Bytes::copy_from_slice(&record.time),
+                open: self.open,
+                sure,
+            });
         }
         *self.known.of(stream) = true;
         if self.begins.len() > self.lines.saturating_add(1) {
@@ -198,11 +212,11 @@ mod tests {
     }
 
     /// The last lines of a log, found in a window of its last records that grows until it suffices.
-    fn tail(log: &str, lines: u64) -> String {
+    fn tail(log: &str, lines: u64, stream: Option<StdStream>) -> String {
         let records = records(log);
         let mut window = 1;
         let start = loop {
-            let mut tail = Tail::new(lines);
+            let mut tail = Tail::new(lines, stream);
             let first = records.len().saturating_sub(window);
             records[first..].iter().for_each(|record| tail.see(record));
             if first == 0 {
@@ -218,7 +232,7 @@ mod tests {
             assert_eq!(records[first].time, start.time);
             (first, start.open)
         });
-        let mut lines = Lines::from(&LogOptions::default(), open);
+        let mut lines = Lines::from(&LogOptions { stream, ..LogOptions::default() }, open);
         let chunks = records[first..].iter().filter_map(|record| lines.write(record.clone()));
         chunks.map(|chunk| String::from_utf8(chunk.data.to_vec()).unwrap()).collect()
     }
@@ -239,7 +253,15 @@ mod tests {
             ("oaa oaa oaa oaa", 1, "aaaaaaaa"),
             ("oA eb oC oD eB oE", 2, "d\ne\n"),
         ] {
-            assert_eq!(tail(log, lines), expected, "the last {lines} of {log:?}");
+            assert_eq!(tail(log, lines, None), expected, "the last {lines} of {log:?}");
+        }
+        for (log, lines, expected) in [
+            ("oA oB eX", 1, "b\n"),
+            ("oA obb ey eX obb oB eX eZ", 1, "bbbbb\n"),
+            ("oA eX oB eX eX", 2, "a\nb\n"),
+            ("eX eX", 1, ""),
+        ] {
+            assert_eq!(tail(log, lines, Some(StdStream::Stdout)), expected, "the last {lines} of {log:?}");
         }
     }
 }

@@ -76,7 +76,7 @@ impl Log<'_> {
     async fn start(&self, lines: u64) -> Result<Option<Start>> {
         let mut window = lines.saturating_add(MORE);
         loop {
-            let mut tail = Tail::new(lines);
+            let mut tail = Tail::new(lines, self.options.stream);
             let mut seen = 0;
             let mut records = Box::pin(self.records(Some(window), Future::Ignored).await?);
             while let Some(record) = records.next().await {
@@ -112,13 +112,11 @@ impl Log<'_> {
         future: Future,
     ) -> Result<impl Stream<Item = Result<Record>> + Send + use<>> {
         let flag = |wanted: bool| if wanted { "1" } else { "0" };
-        let stream = self.options.stream;
+        // Of both streams: the tail counts them all, whichever is asked for.
         let path = format!(
-            "/containers/{}/logs?follow={}&stdout={}&stderr={}&timestamps=1&tail={}",
+            "/containers/{}/logs?follow={}&stdout=1&stderr=1&timestamps=1&tail={}",
             self.id,
             flag(future == Future::Awaited),
-            flag(stream != Some(StdStream::Stderr)),
-            flag(stream != Some(StdStream::Stdout)),
             tail.map_or_else(|| "all".to_owned(), |records| records.to_string()),
         );
         let answer = self.runtime.client.get(&path, self.id.as_str()).await?;

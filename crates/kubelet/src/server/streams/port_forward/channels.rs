@@ -1,6 +1,7 @@
 //! Ports that a client names beforehand, each with two channels of a WebSocket: data, and what goes wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::{Bytes, BytesMut};
@@ -17,19 +18,26 @@ use super::Target;
 /// How many ports may be named: each has two channels, whose numbers are bytes.
 const PORTS_MAX: usize = 100;
 /// How many messages wait for a port.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
+/// The largest message, in bytes: clients send what they read of a socket at a time.
+pub(super) const MESSAGE_MAX: usize = 512 << 10;
+/// How long a port may take nothing while something waits for it; then it is closed, because all ports share the client's
+/// connection, and the end of that is seen only by reading it.
+const STALLED: Duration = Duration::from_secs(60);
 /// How much is read of a port at a time.
 const READ: usize = 32 << 10;
 
 /// The ports in a query.
 pub(super) fn ports(query: &[(String, String)]) -> Result<Vec<u16>, Refusal> {
     let named = query.iter().filter(|(name, _)| name == "port").flat_map(|(_, ports)| ports.split(','));
-    let ports: Vec<u16> = named
+    let mut ports: Vec<u16> = named
         .map(|port| {
             let number = port.parse().ok().filter(|number| *number != 0);
             number.ok_or_else(|| Refusal::bad_request(format!("invalid port {port:?}")))
         })
         .collect::<Result<_, _>>()?;
+    let mut seen = HashSet::new();
+    ports.retain(|port| seen.insert(*port));
     match ports.len() {
         0 => Err(Refusal::bad_request("query parameter \"port\" is required")),
         1..=PORTS_MAX => Ok(ports),
@@ -55,9 +63,10 @@ pub(super) async fn talk(socket: WebSocket, coding: Coding, ports: Vec<u16>, tar
         while let Some(Ok(message)) = messages.next().await {
             if let Some((number, data)) = coding.unpack(message)
                 && let Some(input) = inputs.get(&number)
+                && input.send_timeout(data, STALLED).await.is_err()
             {
-                // Whoever takes no more has ended.
-                let _ = input.send(data).await;
+                // Whoever takes no more has ended, or has to.
+                inputs.remove(&number);
             }
         }
     };

@@ -89,6 +89,7 @@ fn over_websocket(
     let ports = channels::ports(query)?;
     let coding = websocket::Coding::of(protocol.unwrap_or_default());
     let shutdown = terms.daemon.shutdown.clone();
+    let upgrade = upgrade.max_message_size(channels::MESSAGE_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
         shutdown.run_until_cancelled(channels::talk(socket, coding, ports, target)).await;
     }))
