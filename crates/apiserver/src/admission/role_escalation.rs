@@ -15,7 +15,7 @@ use crate::{
         load,
         rbac::{
             Rbac,
-            covers::{describe, missing, quoted},
+            covers::{describe, missing, number_of_singles, quoted},
             policy,
         },
     },
@@ -26,6 +26,8 @@ use crate::{
 };
 
 const GROUP: &str = "rbac.authorization.k8s.io";
+/// So many single permissions are looked at; the products of a few long lists are many more.
+const MOST: usize = 100_000;
 
 pub(super) struct RoleEscalation {
     pub registry: Handle,
@@ -149,6 +151,11 @@ impl Check<'_> {
 
     /// Sees that the user has all of these rules.
     fn confirm(&self, rbac: &Rbac, given: &[PolicyRule]) -> Result<(), StatusError> {
+        if number_of_singles(given) > MOST {
+            return Err(self.forbidden(&format!(
+                "the rules come to more than {MOST} single permissions, give them away in several parts"
+            )));
+        }
         let user = self.review.user();
         let (own, errors) = rbac.rules_of(user, self.namespace());
         let lacking = missing(&own.iter().collect::<Vec<_>>(), given);

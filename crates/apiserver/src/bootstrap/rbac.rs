@@ -140,7 +140,8 @@ fn add(own: &mut Option<BTreeMap<String, String>>, expected: Option<&BTreeMap<St
 
 fn complete_rules(own: &mut Option<Vec<PolicyRule>>, expected: Option<&[PolicyRule]>) {
     let owned: Vec<&PolicyRule> = own.iter().flatten().collect();
-    let lacking = missing(&owned, expected.unwrap_or_default());
+    let lacking: Vec<PolicyRule> =
+        missing(&owned, expected.unwrap_or_default()).into_iter().map(PolicyRule::from).collect();
     if !lacking.is_empty() {
         own.get_or_insert_default().extend(lacking);
     }

@@ -155,6 +155,11 @@ async fn nobody_gives_away_what_they_do_not_have() {
     ann.send(Method::POST, &roles, &role("Role", "more", &pods(&["get"]))).await.ok();
     let widened = json!({"rules": pods(&["get", "create"])});
     assert_eq!(ann.send(Method::PATCH, &format!("{roles}/more"), &widened).await.code, 403);
+    let many: Vec<String> = (0..320).map(|i| format!("x{i}")).collect();
+    let product = json!([{"apiGroups": many, "resources": many, "verbs": ["get"]}]);
+    let refused = ann.send(Method::POST, &roles, &role("Role", "product", &product)).await.failure();
+    assert_eq!(refused.0, 403);
+    assert!(refused.2.contains("more than 100000 single permissions"), "{}", refused.2);
     let owned = json!({"metadata": {"finalizers": ["example.com/own"]}});
     ann.send(Method::PATCH, &format!("{GROUP}/clusterroles/cluster-admin"), &owned).await.ok();
 

@@ -1,61 +1,88 @@
 //! Whether somebody who has some rules has others, too: nobody gives away what they do not have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use api_types::rbac::PolicyRule;
 
 use super::rule::path_matches;
 
 const ALL: &str = "*";
+/// So many lines of rules are told.
+const MOST_LINES: usize = 100;
+/// So many bytes of rules are told: when they are more, the line that goes beyond is the last.
+const MOST_TOLD: usize = 64 << 10;
+/// So many bytes of rules are put into lines.
+const MOST_COMPARED: usize = 4 << 20;
+
+/// One verb with one resource (and name) or one path.
+#[derive(Clone, Copy)]
+pub struct Single<'a> {
+    verb: &'a str,
+    about: About<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum About<'a> {
+    Resource { group: &'a str, resource: &'a str, name: Option<&'a str> },
+    Path(&'a str),
+}
 
 /// What of `wanted` is not in `owned`, broken down as far as can be.
 #[must_use]
-pub fn missing(owned: &[&PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
+pub fn missing<'a>(owned: &[&PolicyRule], wanted: &'a [PolicyRule]) -> Vec<Single<'a>> {
     let each = wanted.iter().flat_map(break_down);
     each.filter(|single| !owned.iter().any(|rule| covers(rule, single))).collect()
 }
 
-/// Rules about one verb with one resource (and name) or one path, which together say the same.
-fn break_down(rule: &PolicyRule) -> Vec<PolicyRule> {
-    let one = |text: &String| Some(vec![text.clone()]);
-    let names: Vec<Option<&String>> = match list(&rule.resource_names) {
-        [] => vec![None],
-        names => names.iter().map(Some).collect(),
+/// How many rules come of breaking these down.
+#[must_use]
+pub fn number_of_singles(rules: &[PolicyRule]) -> usize {
+    let of = |rule: &PolicyRule| {
+        let factors =
+            [list(&rule.api_groups).len(), list(&rule.resources).len(), list(&rule.resource_names).len().max(1)];
+        let about = factors.into_iter().fold(1, usize::saturating_mul);
+        about.saturating_add(list(&rule.non_resource_urls).len()).saturating_mul(rule.verbs.len())
     };
-    let mut single = Vec::new();
-    for group in list(&rule.api_groups) {
-        for resource in list(&rule.resources) {
-            for verb in &rule.verbs {
-                single.extend(names.iter().map(|name| PolicyRule {
-                    verbs: vec![verb.clone()],
-                    api_groups: one(group),
-                    resources: one(resource),
-                    resource_names: name.and_then(one),
-                    non_resource_urls: None,
-                }));
-            }
-        }
-    }
-    for path in list(&rule.non_resource_urls) {
-        single.extend(rule.verbs.iter().map(|verb| PolicyRule {
-            verbs: vec![verb.clone()],
-            non_resource_urls: one(path),
-            ..PolicyRule::default()
-        }));
-    }
-    single
+    rules.iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// What together says the same as a rule.
+fn break_down(rule: &PolicyRule) -> impl Iterator<Item = Single<'_>> {
+    let names: Vec<Option<&str>> = match list(&rule.resource_names) {
+        [] => vec![None],
+        names => names.iter().map(|name| Some(name.as_str())).collect(),
+    };
+    let places =
+        list(&rule.api_groups).iter().flat_map(move |group| list(&rule.resources).iter().map(move |own| (group, own)));
+    let of_resources = places.flat_map(move |(group, resource)| {
+        let names = names.clone();
+        rule.verbs.iter().flat_map(move |verb| {
+            let names = names.clone().into_iter();
+            names.map(move |name| Single { verb, about: About::Resource { group, resource, name } })
+        })
+    });
+    let of_paths = list(&rule.non_resource_urls)
+        .iter()
+        .flat_map(move |path| rule.verbs.iter().map(move |verb| Single { verb, about: About::Path(path) }));
+    of_resources.chain(of_paths)
 }
 
 /// Whether a rule says what a single one says.
-fn covers(owned: &PolicyRule, single: &PolicyRule) -> bool {
+fn covers(owned: &PolicyRule, single: &Single<'_>) -> bool {
     let names = list(&owned.resource_names);
-    all(&owned.verbs, &single.verbs)
-        && all(list(&owned.api_groups), list(&single.api_groups))
-        && list(&single.resources).iter().all(|resource| covers_resource(list(&owned.resources), resource))
-        && list(&single.non_resource_urls)
-            .iter()
-            .all(|path| list(&owned.non_resource_urls).iter().any(|pattern| path_matches(pattern, path)))
-        && (names.is_empty() || (single.resource_names.is_some() && all_of(names, list(&single.resource_names))))
+    let has = |items: &[String], wanted: &str| items.iter().any(|item| item == ALL || item == wanted);
+    has(&owned.verbs, single.verb)
+        && match single.about {
+            About::Resource { group, resource, name } => {
+                has(list(&owned.api_groups), group)
+                    && covers_resource(list(&owned.resources), resource)
+                    && (names.is_empty() || name.is_some_and(|name| names.iter().any(|own| own == name)))
+            }
+            About::Path(path) => {
+                let patterns = list(&owned.non_resource_urls);
+                names.is_empty() && patterns.iter().any(|pattern| path_matches(pattern, path))
+            }
+        }
 }
 
 fn covers_resource(owned: &[String], resource: &str) -> bool {
@@ -64,53 +91,90 @@ fn covers_resource(owned: &[String], resource: &str) -> bool {
     owned.iter().any(|own| own == ALL || own == resource || of_all(own))
 }
 
-fn all(owned: &[String], wanted: &[String]) -> bool {
-    owned.iter().any(|own| own == ALL) || all_of(owned, wanted)
-}
-
-fn all_of(owned: &[String], wanted: &[String]) -> bool {
-    wanted.iter().all(|item| owned.contains(item))
-}
-
 fn list(list: &Option<Vec<String>>) -> &[String] {
     list.as_deref().unwrap_or_default()
 }
 
-/// Single rules as upstream's messages tell them: those that differ in their verb only are one line.
+/// Single rules as upstream's messages tell them: those that differ in their verb only are one line. When they are very
+/// many, some.
 #[must_use]
-pub fn describe(single: &[PolicyRule]) -> String {
-    let mut compact: Vec<PolicyRule> = Vec::new();
-    for rule in single {
-        let about = |other: &&mut PolicyRule| {
-            let same =
-                |rule: &PolicyRule| (rule.api_groups.clone(), rule.resources.clone(), rule.resource_names.clone());
-            rule.resources.is_some() && same(other) == same(rule)
-        };
-        match compact.iter_mut().find(about) {
-            Some(known) => known.verbs.extend(rule.verbs.iter().cloned()),
-            None => compact.push(rule.clone()),
+pub fn describe(single: &[Single<'_>]) -> String {
+    let mut compact: Vec<(About<'_>, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<About<'_>, usize> = HashMap::new();
+    let mut bytes = 0;
+    let compared = single.iter().take_while(|single| {
+        let before = bytes;
+        bytes += single.bytes();
+        before < MOST_COMPARED
+    });
+    let mut left = single.len();
+    for Single { verb, about } in compared {
+        left -= 1;
+        match places.get(about) {
+            Some(place) => compact[*place].1.push(verb),
+            None => {
+                if matches!(about, About::Resource { .. }) {
+                    places.insert(*about, compact.len());
+                }
+                compact.push((*about, vec![verb]));
+            }
         }
     }
-    let lines: BTreeSet<String> = compact.iter().map(describe_one).collect();
-    lines.into_iter().collect::<Vec<_>>().join("\n")
+    let (mut lines, mut told) = (BTreeSet::new(), 0);
+    for (about, verbs) in compact {
+        if lines.len() >= MOST_LINES || told >= MOST_TOLD {
+            left += verbs.len();
+            continue;
+        }
+        let line = describe_one(about, &verbs);
+        told += line.len();
+        lines.insert(line);
+    }
+    let more = (left > 0).then(|| format!("and {left} more"));
+    lines.into_iter().chain(more).collect::<Vec<_>>().join("\n")
 }
 
-fn describe_one(rule: &PolicyRule) -> String {
-    let parts = [
-        ("APIGroups", list(&rule.api_groups)),
-        ("Resources", list(&rule.resources)),
-        ("NonResourceURLs", list(&rule.non_resource_urls)),
-        ("ResourceNames", list(&rule.resource_names)),
-        ("Verbs", &rule.verbs),
-    ];
-    let filled = parts.into_iter().filter(|(_, items)| !items.is_empty());
-    let parts: Vec<String> = filled.map(|(name, items)| format!("{name}:{}", quoted(items))).collect();
-    format!("{{{}}}", parts.join(", "))
+fn describe_one(about: About<'_>, verbs: &[&str]) -> String {
+    let verbs = quoted(verbs);
+    match about {
+        About::Resource { group, resource, name } => {
+            let names = name.map(|name| format!(", ResourceNames:{}", quoted(&[name]))).unwrap_or_default();
+            format!("{{APIGroups:[{group:?}], Resources:[{resource:?}]{names}, Verbs:{verbs}}}")
+        }
+        About::Path(path) => format!("{{NonResourceURLs:[{path:?}], Verbs:{verbs}}}"),
+    }
+}
+
+impl Single<'_> {
+    fn bytes(&self) -> usize {
+        let about = match self.about {
+            About::Resource { group, resource, name } => group.len() + resource.len() + name.unwrap_or_default().len(),
+            About::Path(path) => path.len(),
+        };
+        self.verb.len() + about
+    }
+}
+
+impl From<Single<'_>> for PolicyRule {
+    fn from(single: Single<'_>) -> Self {
+        let one = |text: &str| Some(vec![text.to_owned()]);
+        let verbs = vec![single.verb.to_owned()];
+        match single.about {
+            About::Resource { group, resource, name } => Self {
+                verbs,
+                api_groups: one(group),
+                resources: one(resource),
+                resource_names: name.and_then(one),
+                non_resource_urls: None,
+            },
+            About::Path(path) => Self { verbs, non_resource_urls: one(path), ..Self::default() },
+        }
+    }
 }
 
 /// A list as Go's `%q` writes it.
 #[must_use]
-pub fn quoted(items: &[String]) -> String {
+pub fn quoted<T: std::fmt::Debug>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
     format!("[{}]", items.join(" "))
 }
@@ -165,5 +229,33 @@ mod tests {
             lacks(paths(&["/healthz/ping"]), paths(&["/healthz/*"])),
             r#"{NonResourceURLs:["/healthz/*"], Verbs:["get"]}"#
         );
+    }
+
+    #[test]
+    fn some_of_very_many_are_told() {
+        let many: Vec<String> = (0..200).map(|i| format!("r{i}")).collect();
+        let wanted = rules(json!([{"verbs": many, "apiGroups": many, "resources": ["pods", "nodes"]}]));
+        assert_eq!(number_of_singles(&wanted), 80_000);
+        let told = describe(&missing(&[], &wanted));
+        assert!(told.len() < 200_000 && told.lines().count() <= MOST_LINES + 1, "{} bytes", told.len());
+        assert!(told.lines().last().unwrap().ends_with(" more"), "{told}");
+        let long = "x".repeat(1 << 20);
+        let wanted = rules(json!([{"verbs": [long], "apiGroups": many, "resources": many}]));
+        assert!(describe(&missing(&[], &wanted)).len() < 2 << 20, "one long word is not told forty thousand times");
+    }
+
+    #[test]
+    fn single_rules_are_counted_before_they_are_made() {
+        let count = |value: Value| number_of_singles(&rules(value));
+        let mixed = json!([
+            {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "nodes"], "resourceNames": ["a", "b", "c"]},
+            {"verbs": ["get"], "nonResourceURLs": ["/a", "/b"]},
+            {"verbs": [], "apiGroups": [""], "resources": ["pods"]},
+        ]);
+        assert_eq!(count(mixed.clone()), 14);
+        assert_eq!(missing(&[], &rules(mixed)).len(), 14);
+        let many = vec!["x"; 1000];
+        let product = json!([{"verbs": many, "apiGroups": many, "resources": many, "resourceNames": many}]);
+        assert_eq!(count(product), 1_000_000_000_000);
     }
 }
