@@ -73,6 +73,11 @@ async fn kubelets_write_their_own_node_only() {
     let path = format!("{NODES}/n");
     let untainted = refusal(&kubelet, Method::PATCH, &path, &json!({"spec": {"taints": null}})).await;
     assert_eq!(untainted, r#"nodes "n" is forbidden: node "n" is not allowed to modify taints"#);
+    let owned = json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "u"}]}});
+    for path in [path.clone(), format!("{path}/status")] {
+        let disowned = refusal(&kubelet, Method::PATCH, &path, &owned).await;
+        assert_eq!(disowned, r#"nodes "n" is forbidden: node "n" is not allowed to modify ownerReferences"#, "{path}");
+    }
     let relabelled = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}});
     let relabelled = refusal(&kubelet, Method::PATCH, &path, &relabelled).await;
     assert_eq!(
@@ -118,6 +123,19 @@ async fn kubelets_write_their_own_pods_only() {
         (
             mirror("n", &owner, json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]})),
             r#"node "n" can not create pods that reference secrets"#,
+        ),
+        (
+            mirror(
+                "n",
+                &owner,
+                json!({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}]}),
+            ),
+            r#"node "n" can not create pods that reference persistentvolumeclaims"#,
+        ),
+        (
+            mirror("n", &owner, json!({"resourceClaims": [{"name": "r", "resourceClaimName": "c"}]})),
+            r#"node "n" can not create pods that reference resourceclaims"#,
         ),
     ] {
         let refused = refusal(&kubelet, Method::POST, PODS, &mirror).await;

@@ -58,6 +58,11 @@ impl Written<'_> {
         })?;
         let taints = |node: &Node| node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
         self.refuse_when(taints(new) != taints(old), || format!("node {node:?} is not allowed to modify taints"))?;
+        // Whose owner is gone is collected: the kubelet would make its node anew, without taints.
+        let owners = |node: &Node| node.metadata.owner_references.clone().unwrap_or_default();
+        self.refuse_when(owners(new) != owners(old), || {
+            format!("node {node:?} is not allowed to modify ownerReferences")
+        })?;
         let forbidden = forbidden_labels(new, Some(old));
         self.refuse_when(!forbidden.is_empty(), || format!("is not allowed to modify labels: {forbidden}"))
     }

@@ -53,7 +53,11 @@ impl Written<'_> {
         self.no_reference(refers_to_config_map(spec), "configmaps")?;
         let any = |test: fn(&Volume) -> bool| spec.volumes.iter().flatten().any(test);
         self.no_reference(any(projects_trust_bundle), "clustertrustbundles")?;
-        self.no_reference(any(|volume| volume.persistent_volume_claim.is_some()), "persistentvolumeclaims")
+        // An ephemeral volume is a claim, too, which is made for the pod.
+        let claims = any(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some());
+        self.no_reference(claims, "persistentvolumeclaims")?;
+        let devices = spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty());
+        self.no_reference(devices, "resourceclaims")
     }
 
     fn no_reference(&self, refers: bool, what: &str) -> Checked {
