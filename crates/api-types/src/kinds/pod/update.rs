@@ -4,14 +4,32 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::MIRROR;
 use crate::{
     core::{Affinity, Container, ContainerStatus, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration},
     field::{FieldError, Path},
     pod_spec::validate::image,
 };
 
-/// Changes to the spec: images, deadlines, more tolerations, fewer gates.
+/// Changes to all but the status.
 pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<FieldError> {
+    mirror(new, old).into_iter().chain(spec(new, old)).collect()
+}
+
+/// A pod is a mirror of a static one for all its life, or never.
+fn mirror(new: &Pod, old: &Pod) -> Option<FieldError> {
+    let annotation = |pod: &Pod| pod.metadata.annotations.as_ref().and_then(|own| own.get(MIRROR)).cloned();
+    let (new, old) = (annotation(new), annotation(old));
+    let detail = match old {
+        Some(_) => "may not remove or update mirror pod annotation",
+        None => "may not add mirror pod annotation",
+    };
+    let path = Path::new("metadata").child("annotations").key(MIRROR);
+    (new != old).then(|| FieldError::forbidden(&path, detail))
+}
+
+/// Changes to the spec: images, deadlines, more tolerations, fewer gates.
+fn spec(new: &Pod, old: &Pod) -> Vec<FieldError> {
     let default = PodSpec::default();
     let (new, old) = (new.spec.as_ref().unwrap_or(&default), old.spec.as_ref().unwrap_or(&default));
     if new == old {
@@ -175,6 +193,10 @@ fn scheduling_gates(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError
 
 /// Changes to the status: a container that may not be restarted stays terminated.
 pub(super) fn validate_status(new: &Pod, old: &Pod) -> Vec<FieldError> {
+    mirror(new, old).into_iter().chain(status(new, old)).collect()
+}
+
+fn status(new: &Pod, old: &Pod) -> Vec<FieldError> {
     let policy = old.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
     let path = Path::new("status");
     let pick = |pod: &Pod| pod.status.clone().unwrap_or_default();
@@ -258,6 +280,24 @@ mod tests {
             errors(|pod| pod["spec"]["tolerations"] = json!([])),
             ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"]
         );
+    }
+
+    #[test]
+    fn a_pod_does_not_become_a_mirror() {
+        let marked = |hash: &str| pod(|pod| pod["metadata"]["annotations"] = json!({MIRROR: hash, "a": hash}));
+        let plain = || pod(|_| {});
+        let path = "metadata.annotations[kubernetes.io/config.mirror]: Forbidden:";
+        for (new, old, expected) in [
+            (marked("x"), plain(), Some("may not add mirror pod annotation")),
+            (plain(), marked("x"), Some("may not remove or update mirror pod annotation")),
+            (marked("y"), marked("x"), Some("may not remove or update mirror pod annotation")),
+            (marked("x"), marked("x"), None),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|detail| format!("{path} {detail}")).collect();
+            for errors in [validate(&new, &old), validate_status(&new, &old)] {
+                assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+            }
+        }
     }
 
     #[test]
