@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use api_types::core::{EnvVar, Pod, ServiceAccount};
+use api_types::core::{Container, EnvFromSource, EnvVar, Pod, ServiceAccount};
 
 /// Asks for that; deprecated upstream, but obeyed.
 const ENFORCED: &str = "kubernetes.io/enforce-mountable-secrets";
@@ -19,21 +19,39 @@ pub(super) fn forbidden(pod: &Pod, account: &ServiceAccount, added: bool) -> Opt
     let mountable = account.secrets.iter().flatten().filter_map(|secret| secret.name.as_deref()).collect();
     let allowed = Allowed { account: name, mountable };
     let spec = pod.spec.as_ref()?;
-    let containers = |kind: &'static str, list: &'_ [(&str, Option<&Vec<EnvVar>>)]| {
-        list.iter().find_map(|(container, variables)| allowed.variables(kind, container, *variables))
+    let containers = |kind: &str, list: &[Environment<'_>]| {
+        list.iter().find_map(|environment| allowed.environment(kind, environment))
     };
-    let ephemeral: Vec<_> =
-        spec.ephemeral_containers.iter().flatten().map(|c| (c.name.as_str(), c.env.as_ref())).collect();
+    let ephemeral: Vec<_> = (spec.ephemeral_containers.iter().flatten())
+        .map(|c| Environment::of(&c.name, c.env.as_deref(), c.env_from.as_deref()))
+        .collect();
     if added {
         return containers("ephemeral container", &ephemeral);
     }
-    let init: Vec<_> = spec.init_containers.iter().flatten().map(|c| (c.name.as_str(), c.env.as_ref())).collect();
-    let main: Vec<_> = spec.containers.iter().map(|c| (c.name.as_str(), c.env.as_ref())).collect();
+    let init: Vec<_> = spec.init_containers.iter().flatten().map(Environment::of_container).collect();
+    let main: Vec<_> = spec.containers.iter().map(Environment::of_container).collect();
     allowed
         .volumes(pod)
         .or_else(|| containers("init container", &init))
         .or_else(|| containers("container", &main))
         .or_else(|| pulled(pod, account))
+}
+
+/// From where a container has its environment.
+struct Environment<'a> {
+    container: &'a str,
+    variables: &'a [EnvVar],
+    sources: &'a [EnvFromSource],
+}
+
+impl<'a> Environment<'a> {
+    fn of_container(container: &'a Container) -> Self {
+        Self::of(&container.name, container.env.as_deref(), container.env_from.as_deref())
+    }
+
+    fn of(container: &'a str, variables: Option<&'a [EnvVar]>, sources: Option<&'a [EnvFromSource]>) -> Self {
+        Self { container, variables: variables.unwrap_or_default(), sources: sources.unwrap_or_default() }
+    }
 }
 
 struct Allowed<'a> {
@@ -57,10 +75,15 @@ impl Allowed<'_> {
         secrets.find_map(|secret| self.refusal("volume with", secret.secret_name.as_deref().unwrap_or_default()))
     }
 
-    fn variables(&self, kind: &str, container: &str, variables: Option<&Vec<EnvVar>>) -> Option<String> {
-        variables.into_iter().flatten().find_map(|variable| {
+    fn environment(&self, kind: &str, environment: &Environment<'_>) -> Option<String> {
+        let container = environment.container;
+        let by_name = environment.variables.iter().find_map(|variable| {
             let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
             self.refusal(&format!("{kind} {container} with envVar {} referencing", variable.name), &key.name)
+        });
+        by_name.or_else(|| {
+            let mut secrets = environment.sources.iter().filter_map(|source| source.secret_ref.as_ref());
+            secrets.find_map(|own| self.refusal(&format!("{kind} {container} with envFrom referencing"), &own.name))
         })
     }
 }
@@ -100,6 +123,7 @@ mod tests {
     fn only_named_secrets_are_mounted() {
         let variable =
             |secret: &str| json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k"}}}]);
+        let whole = |secret: &str| json!([{"configMapRef": {"name": "x"}}, {"secretRef": {"name": secret}}]);
         let suffix = |what: &str| {
             Some(format!(
                 "{what} secret.secretName=\"x\" is not allowed because service account sa does not reference that secret"
@@ -109,6 +133,9 @@ mod tests {
             (json!({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}), suffix("volume with")),
             (json!({"initContainers": [{"name": "i", "env": variable("x")}]}), suffix("init container i with envVar A referencing")),
             (json!({"containers": [{"name": "c", "env": variable("x")}]}), suffix("container c with envVar A referencing")),
+            (json!({"initContainers": [{"name": "i", "envFrom": whole("x")}]}), suffix("init container i with envFrom referencing")),
+            (json!({"containers": [{"name": "c", "envFrom": whole("x")}]}), suffix("container c with envFrom referencing")),
+            (json!({"containers": [{"name": "c", "envFrom": whole("mine")}]}), None),
             (json!({"imagePullSecrets": [{"name": "pull"}, {"name": "x"}]}), Some("imagePullSecrets[1].name=\"x\" is not allowed because service account sa does not reference that imagePullSecret".to_owned())),
             (json!({"containers": [{"name": "c", "env": variable("mine")}], "imagePullSecrets": [{"name": "pull"}]}), None),
         ];
@@ -117,5 +144,7 @@ mod tests {
         }
         let added = json!({"ephemeralContainers": [{"name": "e", "env": variable("x")}]});
         assert_eq!(check(added, true), suffix("ephemeral container e with envVar A referencing"));
+        let added = json!({"ephemeralContainers": [{"name": "e", "envFrom": whole("x")}]});
+        assert_eq!(check(added, true), suffix("ephemeral container e with envFrom referencing"));
     }
 }
