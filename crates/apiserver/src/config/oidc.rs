@@ -139,11 +139,17 @@ struct ClaimOf {
 }
 
 impl ClaimOf {
-    fn mapping(self, field: &str) -> anyhow::Result<Mapping> {
+    fn claim(&self, field: &str) -> anyhow::Result<String> {
         ensure!(self.expression.is_none(), "{field}.expression: expressions are not supported yet, name a claim");
-        let claim =
-            self.claim.filter(|claim| !claim.is_empty()).with_context(|| format!("{field}.claim: Required value"))?;
-        Ok(Mapping { claim, prefix: self.prefix.unwrap_or_default() })
+        let claim = self.claim.clone().filter(|claim| !claim.is_empty());
+        claim.with_context(|| format!("{field}.claim: Required value"))
+    }
+
+    fn mapping(self, field: &str) -> anyhow::Result<Mapping> {
+        const WHY: &str = "prefix is required when claim is set. It can be set to an empty string to disable prefixing";
+        let claim = self.claim(field)?;
+        let prefix = self.prefix.with_context(|| format!("{field}.prefix: Required value: {WHY}"))?;
+        Ok(Mapping { claim, prefix })
     }
 }
 
@@ -212,7 +218,7 @@ fn settings(jwt: Jwt) -> anyhow::Result<Settings> {
         }
     }
     let mappings = jwt.claim_mappings;
-    let uid = mappings.uid.map(|uid| uid.mapping("claimMappings.uid")).transpose()?;
+    let uid = mappings.uid.map(|uid| uid.claim("claimMappings.uid")).transpose()?;
     Ok(Settings {
         discovery,
         issuer: issuer.url,
@@ -222,7 +228,7 @@ fn settings(jwt: Jwt) -> anyhow::Result<Settings> {
         required,
         username: mappings.username.mapping("claimMappings.username")?,
         groups: mappings.groups.map(|groups| groups.mapping("claimMappings.groups")).transpose()?,
-        uid: uid.map(|mapping| mapping.claim),
+        uid,
     })
 }
 
@@ -239,7 +245,12 @@ mod tests {
         };
         let good = "{url: 'https://i.example', audiences: [me]}";
         let check = |text: &str| parse(text).and_then(AuthenticationConfiguration::providers).map(|all| all.len());
-        assert_eq!(check(&jwt(good, "")).unwrap(), 1);
+        assert_eq!(check(&jwt(good, "    uid: {claim: sub}\n")).unwrap(), 1);
+        let required = "prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing";
+        for (field, prefix) in [("username", ", prefix: 'x:'"), ("groups", ", prefix: ''")] {
+            let error = format!("{:#}", check(&jwt(good, "").replace(prefix, "")).unwrap_err());
+            assert!(error.contains(&format!("claimMappings.{field}.{required}")), "{error}");
+        }
         let wrong = [
             (jwt("{url: 'http://i.example', audiences: [me]}", ""), "https"),
             (jwt("{url: 'https://i.example', audiences: []}", ""), "audiences"),
