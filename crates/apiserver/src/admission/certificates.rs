@@ -8,7 +8,9 @@ use component::auth::{
     user::{MASTERS, User},
 };
 use futures::future::BoxFuture;
-use x509_parser::{certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer};
+use x509_parser::{
+    certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer, x509::AttributeTypeAndValue,
+};
 
 use crate::registry::{
     Operation, Review,
@@ -107,11 +109,11 @@ impl Plugin for SubjectRestriction {
                 return Ok(());
             }
             match organizations(&request.spec.request.0) {
-                None => Err(review.forbidden("failed to parse CSR: PEM block type must be CERTIFICATE REQUEST")),
-                Some(groups) if groups.iter().any(|group| group == MASTERS) => {
+                Err(why) => Err(review.forbidden(why)),
+                Ok(groups) if groups.iter().any(|group| group == MASTERS) => {
                     Err(review.forbidden(&format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed")))
                 }
-                Some(_) => Ok(()),
+                Ok(_) => Ok(()),
             }
         });
         Box::pin(async move { result })
@@ -119,29 +121,40 @@ impl Plugin for SubjectRestriction {
 }
 
 /// The organizations in the subject of a request.
-fn organizations(pem: &[u8]) -> Option<Vec<String>> {
-    let block = Pem::iter_from_buffer(pem).next()?.ok()?;
-    let (_, request) = X509CertificationRequest::from_der(&block.contents).ok()?;
+fn organizations(pem: &[u8]) -> Result<Vec<String>, &'static str> {
+    const NO_REQUEST: &str = "failed to parse CSR: PEM block type must be CERTIFICATE REQUEST";
+    let block = Pem::iter_from_buffer(pem).next().and_then(Result::ok).ok_or(NO_REQUEST)?;
+    let (_, request) = X509CertificationRequest::from_der(&block.contents).map_err(|_| NO_REQUEST)?;
     let organizations = request.certification_request_info.subject.iter_organization();
-    // A name in an encoding that nobody reads as text is not the name of that group either.
-    Some(organizations.map(|name| name.as_str().unwrap_or_default().to_owned()).collect())
+    // What is not understood here may be read as the name of that group elsewhere.
+    let text = |name: &AttributeTypeAndValue<'_>| {
+        let text = name.as_str().map(str::to_owned);
+        text.map_err(|_| "failed to parse CSR: an Organization of the subject cannot be read as text")
+    };
+    organizations.map(text).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
 
     use super::*;
 
-    #[test]
-    fn organizations_are_read() {
+    fn request(organization: DnValue) -> String {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        params.distinguished_name.push(DnType::OrganizationName, organization);
         params.distinguished_name.push(DnType::CommonName, "me");
         let key = KeyPair::generate().unwrap();
-        let pem = params.serialize_request(&key).unwrap().pem().unwrap();
-        assert_eq!(organizations(pem.as_bytes()), Some(vec!["system:masters".to_owned()]));
-        assert_eq!(organizations(b"nonsense"), None);
+        params.serialize_request(&key).unwrap().pem().unwrap()
+    }
+
+    #[test]
+    fn organizations_are_read() {
+        let plain = request(DnValue::Utf8String("system:masters".to_owned()));
+        assert_eq!(organizations(plain.as_bytes()), Ok(vec!["system:masters".to_owned()]));
+        assert!(organizations(b"nonsense").is_err());
+        let wide = request(DnValue::BmpString("system:masters".try_into().unwrap()));
+        assert!(organizations(wide.as_bytes()).unwrap_err().ends_with("cannot be read as text"));
     }
 }
