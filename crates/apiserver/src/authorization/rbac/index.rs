@@ -1,6 +1,10 @@
 //! Roles and bindings by whom they are about: what concerns a user is found without looking at anything else.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use api_types::rbac::{PolicyRule, RoleRef, Subject};
 use component::auth::User;
@@ -139,36 +143,30 @@ fn role_error(role: &RoleRef) -> String {
 
 impl Bindings {
     fn put(&mut self, binding: &Arc<Binding>) {
-        for (index, subject) in binding.subjects.iter().enumerate() {
-            if let Some(list) = self.list_of(subject, &binding.namespace) {
-                list.push((binding.clone(), index));
-            }
+        for (sort, key, index) in subjects(binding) {
+            self.map(sort).entry(key).or_default().push((binding.clone(), index));
         }
         self.by_name.insert(binding.name.clone(), binding.clone());
     }
 
     fn remove(&mut self, name: &str) {
         let Some(binding) = self.by_name.remove(name) else { return };
-        for subject in &binding.subjects {
-            if let Some(list) = self.list_of(subject, &binding.namespace) {
-                list.retain(|(other, _)| !Arc::ptr_eq(other, &binding));
-            }
-        }
-        // What the last binding leaves behind would pile up otherwise.
-        for subject in &binding.subjects {
-            for map in [&mut self.by_user, &mut self.by_group] {
-                let key = key(subject, &binding.namespace).unwrap_or_default();
-                if map.get(&*key).is_some_and(Vec::is_empty) {
-                    map.remove(&*key);
-                }
+        for (sort, key, _) in subjects(&binding) {
+            let map = self.map(sort);
+            let Some(list) = map.get_mut(&key) else { continue };
+            list.retain(|(other, _)| !Arc::ptr_eq(other, &binding));
+            // What the last binding leaves behind would pile up otherwise.
+            if list.is_empty() {
+                map.remove(&key);
             }
         }
     }
 
-    fn list_of(&mut self, subject: &Subject, namespace: &str) -> Option<&mut Vec<Bound>> {
-        let key = key(subject, namespace)?;
-        let map = if subject.kind == "Group" { &mut self.by_group } else { &mut self.by_user };
-        Some(map.entry(key).or_default())
+    fn map(&mut self, sort: Sort) -> &mut HashMap<Box<str>, Vec<Bound>> {
+        match sort {
+            Sort::Group => &mut self.by_group,
+            Sort::User => &mut self.by_user,
+        }
     }
 
     fn of<'a>(&'a self, user: &User) -> impl Iterator<Item = &'a Bound> {
@@ -176,6 +174,23 @@ impl Bindings {
         let groups = user.groups.iter().filter_map(|group| self.by_group.get(group.as_str()));
         own.into_iter().chain(groups.collect::<SmallVec<[_; 4]>>()).flatten()
     }
+}
+
+/// What somebody is bound as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Sort {
+    User,
+    Group,
+}
+
+/// Whom a binding is about, each once, with the place of the first mention.
+fn subjects(binding: &Binding) -> Vec<(Sort, Box<str>, usize)> {
+    let mut known = HashSet::new();
+    let named = binding.subjects.iter().enumerate().filter_map(|(index, subject)| {
+        let sort = if subject.kind == "Group" { Sort::Group } else { Sort::User };
+        Some((sort, key(subject, &binding.namespace)?, index))
+    });
+    named.filter(|(sort, key, _)| known.insert((*sort, key.clone()))).collect()
 }
 
 /// Under which name a subject is found; `None` for one that is nobody.
@@ -287,6 +302,21 @@ mod tests {
             granted(&index, "system:serviceaccount:y:robot", &[], "x"),
             [format!("{here}ServiceAccount \"robot/y\""), view.to_owned()]
         );
+    }
+
+    #[test]
+    fn who_is_named_often_is_bound_once() {
+        let mut index = Index::default();
+        let (ann, ops) = (json!({"kind": "User", "name": "ann"}), json!({"kind": "Group", "name": "ops"}));
+        let own = json!({"kind": "User", "name": "system:serviceaccount:x:robot"});
+        let robot = json!({"kind": "ServiceAccount", "name": "robot"});
+        let subjects = json!([ann, ops, ann, own, robot, ops, ann]);
+        index.put_binding(binding("x", "b", ("ClusterRole", "view"), subjects));
+        let lists = |map: &HashMap<Box<str>, Vec<Bound>>| map.values().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lists(&index.bindings["x"].by_user), [1, 1]);
+        assert_eq!(lists(&index.bindings["x"].by_group), [1]);
+        index.remove_binding("x", "b");
+        assert!(index.bindings.is_empty());
     }
 
     #[test]
