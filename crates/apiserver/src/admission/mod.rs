@@ -194,7 +194,7 @@ impl Settings {
         let mut settings = Self::default();
         for (lines, makes) in [(LINES, &mut settings.own), (LAST, &mut settings.last)] {
             for line in lines.iter().filter(|line| choice.includes(line)) {
-                match line.make(choice.configurations) {
+                match line.make(choice) {
                     Ok(make) => makes.extend(make),
                     Err(mistake) => mistakes.push(mistake),
                 }
@@ -264,19 +264,22 @@ impl Choice<'_> {
 }
 
 impl Line {
-    fn make(&self, configurations: &Configurations) -> Result<Option<Make>, String> {
+    fn make(&self, choice: &Choice<'_>) -> Result<Option<Make>, String> {
         let name = self.name;
+        // Who asks for something by name relies on it.
+        let asked = choice.enabled.iter().any(|enabled| enabled == name);
         match (&self.what, self.default) {
             (What::Plugin(make), _) => {
                 let make = *make;
                 Ok(Some(Box::new(move |registry| make(&registry))))
             }
-            (What::Configured(make), _) => match make(configurations.of(name)) {
+            (What::Configured(make), _) => match make(choice.configurations.of(name)) {
                 Ok(make) => Ok(Some(make)),
                 Err(why) => Err(format!("couldn't init admission plugin {name:?}: {why}")),
             },
-            (What::Nothing, _) | (What::Absent, Default::On) => Ok(None),
-            (What::Absent, Default::Off) => Err(format!("admission plugin {name:?} is not supported yet")),
+            (What::Nothing, _) => Ok(None),
+            (What::Absent, Default::On) if !asked => Ok(None),
+            (What::Absent, _) => Err(format!("admission plugin {name:?} is not supported yet")),
         }
     }
 }
@@ -325,9 +328,8 @@ mod tests {
             mistakes("", "Priority", "Priority"),
             ["[Priority] in enable-admission-plugins and disable-admission-plugins overlapped"]
         );
-        assert_eq!(
-            mistakes("", "ImagePolicyWebhook", ""),
-            [r#"admission plugin "ImagePolicyWebhook" is not supported yet"#]
-        );
+        for name in ["ImagePolicyWebhook", "ValidatingAdmissionWebhook", "MutatingAdmissionPolicy"] {
+            assert_eq!(mistakes("", name, ""), [format!("admission plugin {name:?} is not supported yet")]);
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What extends the API: definitions of custom resources, and other servers. Nothing is served from them here.
 
+use std::marker::PhantomData;
+
 use api_types::{
+    Kind,
     apiextensions::CustomResourceDefinition,
     apiregistration::{APIService, APIServiceCondition},
     meta::Time,
@@ -9,7 +12,7 @@ use api_types::{
 use crate::registry::{
     Part, TypedStrategy,
     metadata::keep_all,
-    shape::{Counted, Fresh},
+    shape::{Counted, Fresh, Shape},
     strategy::{BlindUpdate, now},
 };
 
@@ -35,6 +38,29 @@ fn remember_storage(definition: &mut CustomResourceDefinition) {
     let stored = definition.status.get_or_insert_default().stored_versions.get_or_insert_default();
     if !stored.contains(&storage.name) {
         stored.push(storage.name.clone());
+    }
+}
+
+/// The strategy of a kind that is stored, and of which nothing comes yet: who writes such an object is told.
+pub(super) struct Unenforced<K, S>(PhantomData<fn() -> (K, S)>);
+
+impl<K, S> Default for Unenforced<K, S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K: Kind, S: Shape<K>> TypedStrategy for Unenforced<K, S> {
+    type Kind = K;
+    type Shape = S;
+    const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
+
+    fn prepare_for_part_update(&self, _part: Part, new: &mut K, old: &K) {
+        keep_all(new.metadata_mut(), old.metadata());
+    }
+
+    fn warnings(&self, _object: &K) -> Vec<String> {
+        vec![format!("this {} is stored and not enforced yet", K::KIND)]
     }
 }
 

@@ -288,23 +288,23 @@ static LINES: &[Line] = &[
     }),
     stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
     stored(&rows::MUTATING_ADMISSION_POLICIES, "mutatingadmissionpolicies", |_| {
-        Arc::new(Insisting::<webhooks::MutatingAdmissionPolicy, Revised>::default())
+        Arc::new(extensions::Unenforced::<webhooks::MutatingAdmissionPolicy, Revised>::default())
     }),
     stored(&rows::MUTATING_ADMISSION_POLICY_BINDINGS, "mutatingadmissionpolicybindings", |_| {
-        Arc::new(Insisting::<webhooks::MutatingAdmissionPolicyBinding, Revised>::default())
+        Arc::new(extensions::Unenforced::<webhooks::MutatingAdmissionPolicyBinding, Revised>::default())
     }),
     stored(&rows::MUTATING_WEBHOOK_CONFIGURATIONS, "mutatingwebhookconfigurations", |_| {
-        Arc::new(Insisting::<webhooks::MutatingWebhookConfiguration, Revised>::default())
+        Arc::new(extensions::Unenforced::<webhooks::MutatingWebhookConfiguration, Revised>::default())
     }),
     stored(&rows::VALIDATING_ADMISSION_POLICIES, "validatingadmissionpolicies", |_| {
-        Arc::new(Insisting::<webhooks::ValidatingAdmissionPolicy, Counted>::default())
+        Arc::new(extensions::Unenforced::<webhooks::ValidatingAdmissionPolicy, Counted>::default())
     })
     .with(&[STATUS]),
     stored(&rows::VALIDATING_ADMISSION_POLICY_BINDINGS, "validatingadmissionpolicybindings", |_| {
-        Arc::new(Insisting::<webhooks::ValidatingAdmissionPolicyBinding, Revised>::default())
+        Arc::new(extensions::Unenforced::<webhooks::ValidatingAdmissionPolicyBinding, Revised>::default())
     }),
     stored(&rows::VALIDATING_WEBHOOK_CONFIGURATIONS, "validatingwebhookconfigurations", |_| {
-        Arc::new(Insisting::<webhooks::ValidatingWebhookConfiguration, Revised>::default())
+        Arc::new(extensions::Unenforced::<webhooks::ValidatingWebhookConfiguration, Revised>::default())
     }),
     stored(&rows::CUSTOM_RESOURCE_DEFINITIONS, "apiextensions.k8s.io/customresourcedefinitions", |_| {
         Arc::new(extensions::CustomResourceDefinitions)

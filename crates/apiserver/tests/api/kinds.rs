@@ -81,6 +81,26 @@ async fn a_small_object_of_each_kind_lives() {
     }
 }
 
+#[tokio::test]
+async fn who_writes_what_is_not_enforced_yet_is_told() {
+    let api = Api::start().await;
+    let mut told = 0;
+    for row in resources::rows() {
+        let Some(mut object) = manifest(&row.kind).filter(|_| row.group == "admissionregistration.k8s.io") else {
+            continue;
+        };
+        object["apiVersion"] = row.api_version().into();
+        object["kind"] = (*row.kind).into();
+        object["metadata"] = json!({"name": "thing"});
+        let made = api.post(&root(&row), &object).await;
+        assert_eq!(made.code, 201);
+        let expected = format!(r#"299 - "this {} is stored and not enforced yet""#, row.kind);
+        assert_eq!(made.headers["warning"], expected.as_str());
+        told += 1;
+    }
+    assert_eq!(told, 6);
+}
+
 async fn live(api: &Api, list: &str, object: &Value) {
     let name = object["metadata"]["name"].as_str().unwrap();
     let path = format!("{list}/{name}");
