@@ -123,3 +123,16 @@ async fn a_file_names_providers() {
     let refused = review(&api, &key.sign(&provider.claims(&json!({}))).unwrap()).await;
     assert!(refused["error"].as_str().unwrap().contains("required claim hd not present"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_provider_that_tells_too_much_is_not_listened_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let provider = Provider::start(directory.path()).await;
+    let ca = format!("--oidc-ca-file={}", directory.path().join("provider.crt").display());
+    let issuer = format!("--oidc-issuer-url={}", provider.url);
+    let api = Api::start_with(&[&issuer, &ca, "--oidc-client-id=me", "--oidc-signing-algs=ES256"]).await;
+    let key = new_key();
+    *provider.keys.lock().unwrap() = vec![key.public().clone(); 10_000];
+    let refused = review(&api, &key.sign(&provider.claims(&json!({}))).unwrap()).await;
+    assert!(refused["error"].as_str().unwrap_or_default().contains("length limit exceeded"), "{refused}");
+}

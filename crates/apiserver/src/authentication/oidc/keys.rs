@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use component::jwt::{PublicKey, parse_key_set};
 use http::Uri;
-use kube::{Client, Config};
+use http_body_util::{BodyExt, Limited};
+use kube::{Client, Config, client::Body};
+use parking_lot::RwLock;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -16,6 +18,8 @@ use super::Settings;
 
 /// How long a provider may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// So many bytes a provider's answer may have.
+const MOST_BYTES: usize = 1 << 20;
 /// So long after one attempt to fetch the keys there is no other: tokens that name strange keys cost nothing.
 const PAUSE: Duration = Duration::from_secs(10);
 /// So long keys are known: one that the provider takes back is not believed for ever.
@@ -25,7 +29,9 @@ pub(super) struct ProviderKeys {
     issuer: String,
     discovery: Uri,
     authorities: Option<Vec<Vec<u8>>>,
-    known: Mutex<Known>,
+    known: RwLock<Known>,
+    /// When somebody tried last to fetch them. Held by whoever does that.
+    tried: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -33,8 +39,18 @@ struct Known {
     keys: Arc<Vec<PublicKey>>,
     /// When they were fetched.
     since: Option<Instant>,
-    /// When that was tried last.
-    tried: Option<Instant>,
+}
+
+impl Known {
+    /// The keys, unless they are known for too long.
+    fn fresh(&self) -> Option<Arc<Vec<PublicKey>>> {
+        self.since.is_some_and(|since| since.elapsed() < KNOWN_FOR).then(|| self.keys.clone())
+    }
+
+    /// The same, if there is one of this id.
+    fn with(&self, id: &str) -> Option<Arc<Vec<PublicKey>>> {
+        self.fresh().filter(|keys| keys.iter().any(|key| id.is_empty() || key.id() == id))
+    }
 }
 
 /// What is read of a provider's description of itself.
@@ -50,30 +66,35 @@ impl ProviderKeys {
             issuer: settings.issuer.clone(),
             discovery: settings.discovery.clone(),
             authorities: settings.authorities.clone(),
-            known: Mutex::default(),
+            known: RwLock::default(),
+            tried: Mutex::default(),
         }
     }
 
     /// The keys, the one of this id among them if the provider has it.
     pub async fn of(&self, id: &str) -> anyhow::Result<Arc<Vec<PublicKey>>> {
-        let mut known = self.known.lock().await;
-        let fresh = known.since.is_some_and(|since| since.elapsed() < KNOWN_FOR);
-        if fresh && known.keys.iter().any(|key| id.is_empty() || key.id() == id) {
-            return Ok(known.keys.clone());
+        if let Some(keys) = self.known.read().with(id) {
+            return Ok(keys);
         }
-        if known.tried.is_some_and(|tried| tried.elapsed() < PAUSE) {
-            ensure!(fresh, "they could not be fetched a moment ago");
-            return Ok(known.keys.clone());
+        let mut tried = self.tried.lock().await;
+        // Somebody may have fetched them meanwhile.
+        if let Some(keys) = self.known.read().with(id) {
+            return Ok(keys);
         }
-        known.tried = Some(Instant::now());
-        let keys = tokio::time::timeout(TIMEOUT, self.fetch()).await.context("the issuer did not answer in time")??;
-        known.keys = Arc::new(keys);
-        known.since = Some(Instant::now());
-        Ok(known.keys.clone())
+        if tried.is_some_and(|tried| tried.elapsed() < PAUSE) {
+            return self.known.read().fresh().context("they could not be fetched a moment ago");
+        }
+        // Also when the one who asks does not wait for the end.
+        *tried = Some(Instant::now());
+        let fetched = tokio::time::timeout(TIMEOUT, self.fetch()).await;
+        *tried = Some(Instant::now());
+        let keys = Arc::new(fetched.context("the issuer did not answer in time")??);
+        *self.known.write() = Known { keys: keys.clone(), since: Some(Instant::now()) };
+        Ok(keys)
     }
 
     async fn fetch(&self) -> anyhow::Result<Vec<PublicKey>> {
-        let discovery: Discovery = serde_json::from_str(&self.get(&self.discovery).await?)?;
+        let discovery: Discovery = serde_json::from_slice(&self.get(&self.discovery).await?)?;
         ensure!(
             discovery.issuer == self.issuer,
             "oidc: issuer did not match the issuer returned by provider, expected {:?} got {:?}",
@@ -81,17 +102,47 @@ impl ProviderKeys {
             discovery.issuer
         );
         let keys: Uri = discovery.jwks_uri.parse()?;
-        Ok(parse_key_set(self.get(&keys).await?.as_bytes())?)
+        Ok(parse_key_set(&self.get(&keys).await?)?)
     }
 
-    async fn get(&self, url: &Uri) -> anyhow::Result<String> {
+    async fn get(&self, url: &Uri) -> anyhow::Result<Vec<u8>> {
         ensure!(url.scheme_str() == Some("https"), "{url} does not begin with https://");
         let mut parts = url.clone().into_parts();
         let path = parts.path_and_query.replace(http::uri::PathAndQuery::from_static("/"));
         let mut config = Config::new(Uri::from_parts(parts)?);
         config.root_cert.clone_from(&self.authorities);
         let client = Client::try_from(config)?;
-        let request = http::Request::get(path.map(|path| path.to_string()).unwrap_or_default()).body(Vec::new())?;
-        client.request_text(request).await.with_context(|| url.to_string())
+        let request = http::Request::get(path.map(|path| path.to_string()).unwrap_or_default()).body(Body::empty())?;
+        let answer = client.send(request).await.with_context(|| url.to_string())?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{url}: {status}");
+        let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
+        Ok(body.map_err(|error| anyhow!("{url}: {error}"))?.to_bytes().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use component::jwt::SigningKey;
+    use futures::FutureExt;
+    use rcgen::KeyPair;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn known_keys_are_read_while_others_are_fetched() {
+        let key = SigningKey::parse(KeyPair::generate().unwrap().serialize_pem().as_bytes()).unwrap();
+        let keys = ProviderKeys {
+            issuer: String::new(),
+            discovery: Uri::from_static("https://i/d"),
+            authorities: None,
+            known: RwLock::new(Known { keys: Arc::new(vec![key.public().clone()]), since: Some(Instant::now()) }),
+            tried: Mutex::default(),
+        };
+        let fetching = keys.tried.lock().await;
+        let known = keys.of(key.public().id()).now_or_never().expect("nobody is waited for");
+        assert_eq!(known.unwrap().len(), 1);
+        assert!(keys.of("strange").now_or_never().is_none(), "that one may come");
+        drop(fetching);
     }
 }
