@@ -77,7 +77,9 @@ fn imports_below(path: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(path).unwrap() {
             imports_below(&entry.unwrap().path(), found);
         }
-    } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+    } else if path.extension().is_some_and(|extension| extension == "rs")
+        && !path.to_string_lossy().ends_with("tests.rs")
+    {
         found.extend(imports(&fs::read_to_string(path).unwrap()));
     }
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::errors::aggregate;
 use crate::{
-    bootstrap::loopback_user,
+    registry::own::loopback_user,
     registry::{Review, admission::Plugin},
 };
 

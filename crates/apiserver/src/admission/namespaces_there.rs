@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::view::View;
 use crate::{
-    bootstrap::{loopback_user, own_options},
+    registry::own::{loopback_user, own_options},
     registry::{
         DryRun, Operation, Review, Write,
         admission::{Handle, Plugin},

@@ -16,28 +16,11 @@ use api_types::{
 };
 use futures::future::try_join_all;
 
-use crate::{
-    registry::{Registry, Rest, Write, WriteOptions},
-    request::{User, user::MASTERS},
-};
+pub use crate::registry::own::{loopback_user, own_options};
+use crate::registry::{Registry, Rest, Write};
 
 /// Namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "default"];
-
-/// The API server itself, as managed fields name it.
-const MANAGER: &str = "kube-apiserver";
-
-/// The API server as a user of itself.
-#[must_use]
-pub fn loopback_user() -> User {
-    User::authenticated("system:apiserver", "", vec![MASTERS.into()])
-}
-
-/// Options of the API server's own writes.
-#[must_use]
-pub fn own_options() -> WriteOptions {
-    WriteOptions { field_manager: MANAGER.into(), ..WriteOptions::default() }
-}
 
 /// Creates the namespaces that every cluster has, unless they are there.
 ///

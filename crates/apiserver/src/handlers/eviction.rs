@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 
 use super::{Answer, Call, body, create, delete::dry_run, write};
 use crate::{
-    bootstrap::{loopback_user, own_options},
     catalogue::{Endpoint, Request},
+    registry::own::{loopback_user, own_options},
     registry::{
         Change, Changed, Door, DryRun, Operation, Part, Registry, Rest, Review, Stored, Target, Write, WriteOptions,
         decode::{Wanted, decode_kind},

@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::{Answer, Call, body, create::written_answer, write};
 use crate::{
     catalogue::Request,
+    json::go_value::Printed,
     managed_fields::{self, Applied, Configuration, Force, Writer, put_together},
-    patch::{Patch, PatchType, Printed},
+    patch::{Patch, PatchType},
     registry::{
         Change, Changed, FieldValidation, Identity, Part, Rest, Stored, Write,
         decode::{self, Sent, Wanted, repeated},

@@ -1,6 +1,7 @@
 //! JSON as text: finding, comparing and replacing parts of it without decoding it.
 
 mod cursor;
+pub mod go_value;
 mod indent;
 mod raw;
 mod syntax;

@@ -11,7 +11,7 @@ use super::{
     set::readable,
     shape::{keyed_element, set_element},
 };
-use crate::patch::Printed;
+use crate::json::go_value::Printed;
 
 /// What somebody wants the fields that are theirs to be.
 #[derive(Clone, Debug)]

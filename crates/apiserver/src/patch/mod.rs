@@ -2,14 +2,12 @@
 //! PATCH too, but lives in [`crate::managed_fields`].
 
 mod error;
-mod go_value;
 mod json;
 mod strategic;
 mod strategic_list;
 
 use api_types::schema::Type;
 pub use error::PatchError;
-pub use go_value::Printed;
 use json::{Operation, word};
 use serde_json::{Map, Value};
 

@@ -3,7 +3,8 @@
 use api_types::schema::{Field, ListPatch, Type};
 use serde_json::{Map, Value};
 
-use super::{PatchError, go_value::Printed, strategic_list as list};
+use super::{PatchError, strategic_list as list};
+use crate::json::go_value::Printed;
 
 pub(super) const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";

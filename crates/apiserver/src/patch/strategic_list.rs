@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{
     PatchError,
-    go_value::{Printed, type_of},
     strategic::{DIRECTIVE, fresh, unknown_directive},
 };
+use crate::json::go_value::{Printed, type_of};
 
 /// What a list becomes. Elements of the patch stand in its order, those that only the server has before the one that they
 /// preceded; those that are new to the list are first.

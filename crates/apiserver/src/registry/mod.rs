@@ -11,6 +11,7 @@ mod dynamic;
 pub mod errors;
 pub mod metadata;
 pub mod options;
+pub mod own;
 pub mod reservation;
 mod rest;
 pub mod review;

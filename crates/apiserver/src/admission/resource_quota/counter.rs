@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::account::{Account, Asked, Charged};
 use crate::{
     admission::view::View,
-    bootstrap::{loopback_user, own_options},
+    registry::own::{loopback_user, own_options},
     registry::{Part, Target, Write, strategy::AbsentUpdate, update::Replace},
 };
 

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{Account, Issuing, bound::meant};
 use crate::{
-    bootstrap::{loopback_user, own_options},
+    registry::own::{loopback_user, own_options},
     registry::{Change, Changed, Part, Registry, Stored, Target, Write, admission::Handle},
 };
 
