@@ -1,16 +1,25 @@
 //! Volumes and claims go when nobody uses them any more: a claim when no pod on a node does, a volume when it is not
 //! bound. Until then a finalizer keeps them.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, future::ready, sync::Arc};
 
-use api_types::core::{PersistentVolume, PersistentVolumeClaim};
+use api_types::{
+    codec::FromJson,
+    core::{PersistentVolume, PersistentVolumeClaim},
+};
 use component::{
     api::Api,
     informer::{Event, Informer, Item, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
-use kube::{Client, Resource, api::Patch};
-use serde_json::{Value, json};
+use futures::future::BoxFuture;
+use kube::{
+    Client, Resource,
+    api::{ListParams, Patch},
+    core::Request,
+};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     context::Context,
@@ -24,11 +33,15 @@ const OF_CLAIMS: &str = "kubernetes.io/pvc-protection";
 const OF_VOLUMES: &str = "kubernetes.io/pv-protection";
 const WORKERS: usize = 2;
 
+/// Asks the API server, before it is too late: what is used and its users are two watches, of which one may lag behind.
+type IsUsedNow<T> = fn(Client, Arc<T>) -> BoxFuture<'static, Result<bool, kube::Error>>;
+
 /// What is protected, and by what.
 struct Protection<T: Item> {
     objects: Informer<T>,
     finalizer: &'static str,
     is_used: Box<dyn Fn(&T) -> bool + Send + Sync>,
+    is_used_now: IsUsedNow<T>,
     api: fn(Client, &str) -> Api<T>,
     client: Client,
 }
@@ -44,6 +57,7 @@ pub(crate) fn start_for_claims(context: &Context) -> Option<Run> {
         objects: context.informer(),
         finalizer: OF_CLAIMS,
         is_used: Box::new(is_used),
+        is_used_now: |client, claim| Box::pin(is_used_by_pods(client, claim)),
         api: |client, namespace| Api::namespaced(client, namespace),
         client: context.client.clone(),
     };
@@ -68,6 +82,8 @@ pub(crate) fn start_for_volumes(context: &Context) -> Option<Run> {
         objects: context.informer(),
         finalizer: OF_VOLUMES,
         is_used: Box::new(is_bound),
+        // Whether a volume is bound stands in itself, and the patch insists on its version.
+        is_used_now: |_, _| Box::pin(ready(Ok(false))),
         api: |client, _| Api::all(client),
         client: context.client.clone(),
     };
@@ -96,12 +112,34 @@ impl<T: Item + Resource<DynamicType = ()> + Debug> Protection<T> {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
         let Some(object) = self.objects.store().get(key) else { return Ok(Outcome::Done) };
         if let Some(patch) = plan(&*object, self.finalizer, &self.is_used) {
+            let goes = object.meta().deletion_timestamp.is_some();
+            let asked = || (self.is_used_now)(self.client.clone(), Arc::clone(&object));
+            if goes && asked().await.map_err(failed("looking for users"))? {
+                // Its end will be told of.
+                return Ok(Outcome::Done);
+            }
             let api = (self.api)(self.client.clone(), &key.namespace);
             let written = api.patch(&key.name, &write::patch_params(), &Patch::Merge(patch)).await;
             written.map_err(failed("changing the finalizer"))?;
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Whether a pod of the claim's namespace uses it, as the API server has it now. A pod that cannot be read may.
+async fn is_used_by_pods(client: Client, claim: Arc<PersistentVolumeClaim>) -> Result<bool, kube::Error> {
+    #[derive(Deserialize)]
+    struct Pods {
+        items: Option<Vec<Box<RawValue>>>,
+    }
+    let ObjectKey { namespace, name } = ObjectKey::of(&*claim);
+    let pods = Request::new(Pod::url_path(&(), Some(&namespace))).list(&ListParams::default());
+    let text = client.request_text(pods.map_err(kube::Error::BuildRequest)?).await?;
+    let pods: Pods = serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+    let uses = |pod: Box<RawValue>| {
+        Pod::from_json(pod.get().as_bytes()).map_or(true, |pod| pod.claims().any(|claim| claim == name))
+    };
+    Ok(pods.items.into_iter().flatten().any(uses))
 }
 
 /// How an object's finalizers have to change: one that is not going gets ours, and who is not used loses it.
