@@ -1,6 +1,6 @@
 //! Ports that a client names beforehand, each with two channels of a WebSocket: data, and what goes wrong.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
@@ -30,14 +30,12 @@ const READ: usize = 32 << 10;
 /// The ports in a query.
 pub(super) fn ports(query: &[(String, String)]) -> Result<Vec<u16>, Refusal> {
     let named = query.iter().filter(|(name, _)| name == "port").flat_map(|(_, ports)| ports.split(','));
-    let mut ports: Vec<u16> = named
+    let ports: Vec<u16> = named
         .map(|port| {
             let number = port.parse().ok().filter(|number| *number != 0);
             number.ok_or_else(|| Refusal::bad_request(format!("invalid port {port:?}")))
         })
         .collect::<Result<_, _>>()?;
-    let mut seen = HashSet::new();
-    ports.retain(|port| seen.insert(*port));
     match ports.len() {
         0 => Err(Refusal::bad_request("query parameter \"port\" is required")),
         1..=PORTS_MAX => Ok(ports),
