@@ -61,12 +61,14 @@ start_daemon() {
         --service-account-issuer "https://kubernetes.default.svc.$CLUSTER_DOMAIN" \
         --service-account-key-file "$PKI/service-account.pub" \
         --service-account-signing-key-file "$PKI/service-account.key" \
-        --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction
+        --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth
       ;;
     kube-controller-manager)
       start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
         --leader-elect=false --allocate-node-cidrs=true --cluster-cidr $POD_CIDR --service-cluster-ip-range $SERVICE_CIDR \
         --root-ca-file "$PKI/ca.crt" --service-account-private-key-file "$PKI/service-account.key" \
+        --controllers '*,bootstrapsigner,tokencleaner' \
+        --cluster-signing-cert-file "$PKI/ca.crt" --cluster-signing-key-file "$PKI/ca.key" \
         --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
     kube-scheduler)

@@ -1,9 +1,9 @@
 //! The table of controllers.
 
 use crate::{
-    cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints, garbage_collector, namespace,
-    node_ipam, node_lifecycle, pod_gc, replication, resource_quota, root_ca, service_account, service_account_token,
-    taint_eviction, volume_protection,
+    bootstrap_token, certificates, cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints,
+    garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replication, resource_quota, root_ca,
+    service_account, service_account_token, taint_eviction, volume_protection,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -16,13 +16,19 @@ pub struct Controller {
     pub name: &'static str,
     /// The name that `--controllers` took before 1.28; empty when there was none.
     pub alias: &'static str,
+    /// Whether it runs only when `--controllers` names it, as upstream.
+    pub on_request: bool,
     /// Registers informers and handlers; `None` when the flags leave the controller nothing to do.
     pub start: fn(&Context) -> Option<Run>,
 }
 
 impl Controller {
     const fn new(name: &'static str, alias: &'static str, start: fn(&Context) -> Option<Run>) -> Self {
-        Self { name, alias, start }
+        Self { name, alias, on_request: false, start }
+    }
+
+    const fn on_request(self) -> Self {
+        Self { on_request: true, ..self }
     }
 
     /// Whether `--controllers` means this one by `name`.
@@ -49,6 +55,11 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("serviceaccount-controller", "serviceaccount", service_account::start),
     Controller::new("serviceaccount-token-controller", "serviceaccount-token", service_account_token::start),
     Controller::new("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", root_ca::start),
+    Controller::new("certificatesigningrequest-approving-controller", "csrapproving", certificates::approving::start),
+    Controller::new("certificatesigningrequest-signing-controller", "csrsigning", certificates::signing::start),
+    Controller::new("certificatesigningrequest-cleaner-controller", "csrcleaner", certificates::cleaning::start),
+    Controller::new("bootstrap-signer-controller", "bootstrapsigner", bootstrap_token::signer::start).on_request(),
+    Controller::new("token-cleaner-controller", "tokencleaner", bootstrap_token::cleaner::start).on_request(),
     Controller::new("clusterrole-aggregation-controller", "clusterrole-aggregation", cluster_role_aggregation::start),
     Controller::new("namespace-controller", "namespace", namespace::start),
     Controller::new("resourcequota-controller", "resourcequota", resource_quota::start),

@@ -5,7 +5,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`slim`] | pods, nodes, leases with only the fields that are read here |
+//! | [`slim`] | pods, nodes and others with only the fields that are read here |
 //! | [`ownership`] | controller references: claim, adopt, release |
 //! | [`expectations`] | what was asked of the server and not yet seen by an informer |
 //! | [`pod_state`], [`pod_rank`], [`pod_template`] | active, ready, available; whom to delete first; pods from templates |
@@ -16,6 +16,8 @@
 use std::process::ExitCode;
 
 pub mod batch;
+mod bootstrap_token;
+mod certificates;
 mod cluster_role_aggregation;
 pub mod context;
 pub mod controllers;

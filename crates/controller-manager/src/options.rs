@@ -10,7 +10,10 @@ use component::{
 };
 use ipnet::IpNet;
 
-use crate::controllers::CONTROLLERS;
+use crate::{
+    certificates::{Signers, SigningFlags},
+    controllers::{CONTROLLERS, Controller},
+};
 
 /// Flags of upstream's controller manager that mean nothing here.
 pub const RETIRED: RetiredFlags = &[
@@ -57,7 +60,7 @@ pub struct Flags {
     /// Who may use the health and metrics port
     #[command(flatten)]
     pub guard: GuardFlags,
-    /// Controllers to run: '*' means all, 'foo' that one, '-foo' not that one
+    /// Controllers to run: '*' means all but bootstrap-signer-controller and token-cleaner-controller, 'foo' that one, '-foo' not that one
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true, value_name = "NAMES")]
     pub controllers: Vec<String>,
     /// Give every node a Pod CIDR out of --cluster-cidr
@@ -123,6 +126,9 @@ pub struct Flags {
     /// Plain HTTP port for /healthz and /metrics, once 10252; 0 for none
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub port: u16,
+    /// Who signs requests for certificates
+    #[command(flatten)]
+    pub signing: SigningFlags,
     /// How many keys of each controller are worked on at once
     #[command(flatten)]
     pub concurrency: Concurrency,
@@ -181,6 +187,8 @@ pub struct Config {
     pub root_ca: Option<String>,
     /// The key of `--service-account-private-key-file`.
     pub service_account_key: Option<Arc<SigningKey>>,
+    /// The authorities of `--cluster-signing-…`.
+    pub signers: Signers,
 }
 
 impl Config {
@@ -202,8 +210,9 @@ impl Config {
             }
         });
         let service_account_key = signing_key(&flags, &mut mistakes);
+        let signers = Signers::read(&flags.signing, &mut mistakes);
         if mistakes.is_empty() {
-            Ok(Self { flags, enabled, root_ca, service_account_key })
+            Ok(Self { flags, enabled, root_ca, service_account_key, signers })
         } else {
             Err(InvalidFlags(mistakes))
         }
@@ -256,7 +265,7 @@ fn check_ranges(flags: &Flags, mistakes: &mut Vec<String>) {
     }
 }
 
-/// As upstream: a name turns a controller on, `-name` off, `*` all of those that are not named.
+/// As upstream: a name turns a controller on, `-name` off, `*` all of those that are not named and wait for no request.
 fn enabled_controllers(words: &[String], mistakes: &mut Vec<String>) -> BTreeSet<&'static str> {
     for word in words {
         let name = word.strip_prefix('-').unwrap_or(word);
@@ -274,7 +283,8 @@ fn enabled_controllers(words: &[String], mistakes: &mut Vec<String>) -> BTreeSet
             }
         })
     };
-    CONTROLLERS.iter().map(|controller| controller.name).filter(|name| named(name).unwrap_or(all)).collect()
+    let runs = |controller: &&Controller| named(controller.name).unwrap_or(all && !controller.on_request);
+    CONTROLLERS.iter().filter(runs).map(|controller| controller.name).collect()
 }
 
 #[cfg(test)]
@@ -290,9 +300,13 @@ mod tests {
 
     #[test]
     fn controllers_are_turned_on_and_off() {
-        let all = CONTROLLERS.len();
-        let cases =
-            [("", all), ("--controllers=*,-podgc", all - 1), ("--controllers=deployment,replicaset-controller", 2)];
+        let all = CONTROLLERS.iter().filter(|controller| !controller.on_request).count();
+        let cases = [
+            ("", all),
+            ("--controllers=*,-podgc", all - 1),
+            ("--controllers=*,bootstrapsigner,tokencleaner", CONTROLLERS.len()),
+            ("--controllers=deployment,replicaset-controller", 2),
+        ];
         for (words, count) in cases {
             assert_eq!(config(words).unwrap().enabled.len(), count, "{words}");
         }
@@ -306,6 +320,11 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
         }
         assert!(config("--allocate-node-cidrs=true --cluster-cidr=10.10.0.0/25").is_err());
+        let error = config("--cluster-signing-kubelet-client-cert-file=/nonexistent").unwrap_err();
+        assert!(error.to_string().contains("--cluster-signing-kubelet-client-key-file need each other"), "{error}");
+        let flags = "--cluster-signing-cert-file=/nonexistent --cluster-signing-key-file=/nonexistent";
+        assert!(config(flags).unwrap_err().to_string().contains("--cluster-signing-cert-file: "));
+        assert!(config("--cluster-signing-cert-file=/nonexistent").is_ok(), "half of a pair is none");
     }
 
     #[test]

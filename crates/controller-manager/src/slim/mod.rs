@@ -1,9 +1,13 @@
-//! Pods, nodes and leases with only the fields that controllers read.
+//! Pods, nodes and others with only the fields that controllers read.
 
+mod certificate_signing_request;
 mod lease;
 mod node;
 mod pod;
 
+pub use certificate_signing_request::{
+    CertificateSigningRequest, CertificateSigningRequestSpec, CertificateSigningRequestStatus,
+};
 pub use lease::{Lease, LeaseSpec};
 pub use node::{Node, NodeSpec, NodeStatus};
 pub use pod::{

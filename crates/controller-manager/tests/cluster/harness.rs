@@ -5,8 +5,8 @@ use std::{ffi::OsString, fmt::Debug, sync::Arc, time::Duration};
 use api_types::{
     apps::{Deployment, ReplicaSet},
     core::{
-        Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
-        ResourceQuota, Secret, ServiceAccount,
+        ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+        ReplicationController, ResourceQuota, Secret, ServiceAccount,
     },
     discovery::EndpointSlice,
     jiff::Timestamp,
@@ -19,7 +19,10 @@ use component::{
     informer::{Informers, ObjectKey, Store},
     queue::{Outcome, WorkQueue},
 };
-use controller_manager::options::{Config, Flags, RETIRED};
+use controller_manager::{
+    options::{Config, Flags, RETIRED},
+    slim,
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams},
@@ -34,10 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     pub client: Client,
     daemon: Daemon,
-    informers: Informers,
+    pub informers: Informers,
     /// Something changed.
     changed: Arc<Notify>,
-    _server: TestServer,
+    server: TestServer,
 }
 
 impl Drop for Cluster {
@@ -68,6 +71,7 @@ impl Cluster {
         let changed = Arc::new(Notify::new());
         watch!(informers, changed, Deployment, ReplicaSet, ReplicationController, Pod, Event);
         watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, Secret, ServiceAccount);
+        watch!(informers, changed, ConfigMap, slim::CertificateSigningRequest);
         watch!(informers, changed, PersistentVolume, PersistentVolumeClaim, ResourceQuota);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
@@ -76,7 +80,12 @@ impl Cluster {
         let flags: Flags = component::flags::parse(words, RETIRED).unwrap();
         let config = Arc::new(Config::new(flags).unwrap());
         controller_manager::start_controllers(client.clone(), config, &daemon).await;
-        Self { client, daemon, informers, changed, _server: server }
+        Self { client, daemon, informers, changed, server }
+    }
+
+    /// Where the API server listens for TLS.
+    pub fn secure_url(&self) -> String {
+        self.server.secure_url()
     }
 
     /// Waits until the objects of a type are as they should be.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod certificates;
 mod garbage;
 mod harness;
 mod nodes;
