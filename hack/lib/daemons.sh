@@ -85,7 +85,7 @@ start_daemon() {
       ;;
     kube-proxy)
       start kube-proxy "$BIN/kube-proxy" --kubeconfig "$PKI/proxy.kubeconfig" --hostname-override "$NODE_NAME" \
-        --cluster-cidr $POD_CIDR --healthz-bind-address 127.0.0.1:10256
+        --cluster-cidr $POD_CIDR --healthz-bind-address 127.0.0.1:10256 --enforce-network-policies
       ;;
     kube-dns)
       start kube-dns "$BIN/kube-dns" --kubeconfig "$PKI/dns.kubeconfig" --cluster-domain $CLUSTER_DOMAIN \

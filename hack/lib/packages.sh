@@ -15,7 +15,7 @@ ensure_packages() {
 }
 
 ensure_runtime_packages() {
-  ensure_packages dockerd:docker.io iptables:iptables conntrack:conntrack ip:iproute2 \
+  ensure_packages dockerd:docker.io iptables:iptables nft:nftables conntrack:conntrack ip:iproute2 \
     openssl:openssl curl:curl busybox:busybox-static
 }
 

@@ -23,6 +23,7 @@ use crate::health::ProxyHealth;
 use crate::metrics::Metrics;
 use crate::model::{EndpointSlice, Service};
 use crate::node;
+use crate::policy;
 use crate::service::LABEL_SELECTOR;
 use crate::sync::Syncer;
 
@@ -43,6 +44,9 @@ pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let client = connect(&config.client).await?;
+    if flags.enforce_network_policies == Some(true) {
+        policy::enforce::start(&config.node, client.clone(), &daemon);
+    }
     run(&daemon, config, iptables, client).await?;
     daemon.ready();
     Ok(())
@@ -57,6 +61,9 @@ fn read(path: &Path) -> anyhow::Result<ConfigFile> {
 async fn clean_up(iptables: &HostIptables) -> anyhow::Result<()> {
     for family in node::families() {
         FamilyRules::new(family).clean_up(iptables).await?;
+    }
+    if let Err(error) = policy::enforce::clean_up().await {
+        tracing::info!("no network policies are removed: {error}");
     }
     Ok(())
 }

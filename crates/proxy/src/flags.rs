@@ -103,6 +103,9 @@ pub struct Flags {
     /// For how long a half-closed TCP connection is remembered; 0 leaves the kernel's setting
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub conntrack_tcp_timeout_close_wait: Option<Duration>,
+    /// Enforce NetworkPolicies for the pods of this node, with nftables. Not where a network plugin does
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub enforce_network_policies: Option<bool>,
     /// Remove every rule and chain that kube-proxy made, and exit
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub cleanup: Option<bool>,

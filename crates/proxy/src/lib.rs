@@ -5,6 +5,8 @@
 //! sync (the loop) around it; app puts it together from flags + file = config
 //! ```
 //!
+//! policy enforces NetworkPolicies beside it, when asked to.
+//!
 //! Invariants: nothing is changed before both informers have listed; what is applied is always computed from the
 //! whole; the rules outlive the process, so that a restart interrupts nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +25,7 @@ pub mod health;
 pub mod metrics;
 pub mod model;
 pub mod node;
+pub mod policy;
 pub mod rules;
 pub mod service;
 pub mod settings;
