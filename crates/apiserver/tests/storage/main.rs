@@ -1,4 +1,5 @@
-//! The stores and the watch cache, each against the same suite and then for what is its own.
+//! The stores and the watch cache, each against the same suite and then for what is its own; and what clients see of them
+//! when somebody is killed.
 #![allow(clippy::unwrap_used)]
 
 mod cache;
@@ -8,6 +9,8 @@ mod embedded;
 mod encryption;
 mod etcd;
 mod etcd_server;
+mod history;
+mod process;
 mod restart;
 mod unreadable;
 mod wakeups;
