@@ -148,13 +148,16 @@ impl Coding {
 
     /// A channel's number, and its data; `None` for what means nothing to us.
     pub(super) fn unpack(self, message: Message) -> Option<(u8, Bytes)> {
-        match (self, message) {
-            (Self::Binary, Message::Binary(bytes)) => Some((*bytes.first()?, bytes.slice(1..))),
-            (Self::Base64, Message::Text(text)) => {
-                let number = text.as_bytes().first()?.checked_sub(b'0')?;
-                Some((number, STANDARD.decode(text.get(1..)?).ok()?.into()))
-            }
-            _ => None,
+        // As text or as bytes, whatever the coding: Python's client sends text as text.
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => Bytes::from(text),
+            _ => return None,
+        };
+        let number = *bytes.first()?;
+        match self {
+            Self::Binary => Some((number, bytes.slice(1..))),
+            Self::Base64 => Some((number.checked_sub(b'0')?, STANDARD.decode(&bytes[1..]).ok()?.into())),
         }
     }
 
@@ -190,8 +193,10 @@ mod tests {
             (Coding::Binary, binary(b""), None),
             (Coding::Binary, binary(&[255]), None),
             (Coding::Binary, binary(&[255, 9]), None),
+            (Coding::Binary, Message::Text("\0ls\n".into()), data(Channel::Stdin, "ls\n")),
             (Coding::Binary, Message::Text("0bHM=".into()), None),
             (Coding::Base64, Message::Text("0bHM=".into()), data(Channel::Stdin, "ls")),
+            (Coding::Base64, binary(b"0bHM="), data(Channel::Stdin, "ls")),
             (Coding::Base64, Message::Text("0?".into()), None),
             (Coding::Base64, Message::Text("é".into()), None),
             (Coding::Binary, Message::Ping(Bytes::new()), None),
