@@ -11,7 +11,7 @@ use e2e::root;
 
 const DAEMONS: &[&str] = &["apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "dns", "ctl"];
 const LIBRARIES: &[(&str, &[&str])] =
-    &[("api-types", &[]), ("iptables", &[]), ("test-needs", &[]), ("component", &["api-types"])];
+    &[("api-types", &[]), ("iptables", &[]), ("netfilter", &[]), ("test-needs", &[]), ("component", &["api-types"])];
 
 /// The house's own crates that a crate depends on, tests excepted.
 fn dependencies(name: &str) -> BTreeSet<String> {

@@ -153,6 +153,47 @@ impl TableDelta {
     }
 }
 
+impl TableDelta {
+    /// Parts of about so many rules; the last has everything but chains to fill.
+    fn pieces(&self, rules: usize) -> Vec<TableDelta> {
+        let mut pieces = vec![TableDelta::default()];
+        let mut room = rules;
+        for name in self.callees_first() {
+            let content = &self.refill[name];
+            if room == 0 {
+                pieces.push(TableDelta::default());
+                room = rules;
+            }
+            room = room.saturating_sub(content.len().max(1));
+            if let Some(piece) = pieces.last_mut() {
+                piece.refill.insert(name.clone(), content.clone());
+            }
+        }
+        let TableDelta { refill: _, remove, delete, insert, append } = self.clone();
+        pieces.push(TableDelta { refill: BTreeMap::new(), remove, delete, insert, append });
+        pieces.retain(|piece| *piece != TableDelta::default());
+        pieces
+    }
+
+    /// The chains to fill, each behind those that its rules lead to.
+    fn callees_first(&self) -> Vec<&ChainName> {
+        let mut ordered = Vec::with_capacity(self.refill.len());
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<(&ChainName, bool)> = self.refill.keys().rev().map(|name| (name, false)).collect();
+        while let Some((name, callees_done)) = open.pop() {
+            if callees_done {
+                ordered.push(name);
+            } else if let Some((name, rules)) = self.refill.get_key_value(name)
+                && seen.insert(name)
+            {
+                open.push((name, true));
+                open.extend(rules.iter().filter_map(Rule::calls).map(|callee| (callee, false)));
+            }
+        }
+        ordered
+    }
+}
+
 /// The difference between what is wanted and what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
@@ -226,9 +267,63 @@ impl Delta {
         Script { lines }
     }
 
+    /// The same in several scripts of about so many rules each, to be applied in order. Every chain is filled before
+    /// the chains that lead to it, and hooks come last: what is in force between two scripts is, chain by chain, the
+    /// old or the new. `iptables-nft-restore` takes time that grows with the square of a script's length.
+    #[must_use]
+    pub fn to_scripts(&self, rules: usize) -> Vec<Script> {
+        let total: usize = self.tables.values().flat_map(|change| change.refill.values()).map(Vec::len).sum();
+        if total <= rules {
+            return vec![self.to_script()].into_iter().filter(|script| !script.is_empty()).collect();
+        }
+        let mut scripts = Vec::new();
+        for (table, change) in &self.tables {
+            scripts.extend(change.pieces(rules).into_iter().map(|piece| {
+                let mut lines = Vec::new();
+                piece.write(*table, &mut lines);
+                Script { lines }
+            }));
+        }
+        scripts
+    }
+
     /// How many rules of the table are written.
     #[must_use]
     pub fn rules_in(&self, table: Table) -> usize {
         self.tables.get(&table).map_or(0, |change| change.refill.values().map(Vec::len).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_delta_is_applied_callees_first() {
+        let name = |text: &'static str| ChainName::from_static(text);
+        let to = |chain: &'static str| Rule::new().jump(name(chain));
+        let mut desired = Desired::default();
+        *desired.chain(Table::Nat, &name("a-first")) = vec![to("m"), to("z")];
+        *desired.chain(Table::Nat, &name("m")) = vec![to("z"), to("y")];
+        *desired.chain(Table::Nat, &name("y")) = vec![Rule::new().target(crate::Target::Accept)];
+        desired.chain(Table::Nat, &name("z"));
+        let rule = to("a-first");
+        desired.hook(Hook { table: Table::Nat, chain: ChainName::OUTPUT, place: Place::First, rule });
+        let delta = Delta::between(&desired, &Observed::default(), |_| true);
+        let (whole, mut in_parts) = (apply([delta.to_script()]), Ruleset::default());
+        let scripts = delta.to_scripts(2);
+        assert_eq!(scripts.len(), 4);
+        assert_eq!(delta.to_scripts(5), [delta.to_script()]);
+        for script in scripts {
+            in_parts.apply(&script.to_string().parse().unwrap()).unwrap();
+        }
+        assert_eq!(in_parts.to_string(), whole.to_string());
+        assert!(Delta::default().to_scripts(5).is_empty());
+    }
+
+    fn apply(scripts: impl IntoIterator<Item = Script>) -> Ruleset {
+        let mut rules = Ruleset::default();
+        scripts.into_iter().for_each(|script| rules.apply(&script).unwrap());
+        rules
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use crate::names::Family;
+use crate::names::{ChainName, Family, Table};
 use crate::ruleset::{Rejection, Ruleset};
 use crate::script::{ParseError, Script};
 
@@ -17,6 +17,19 @@ pub trait Iptables: Send + Sync + 'static {
     /// # Errors
     /// When the rules cannot be read; never an empty answer instead.
     fn save(&self, family: Family) -> impl Future<Output = Result<Ruleset, Error>> + Send;
+
+    /// Whether the chain is there.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn has_chain(
+        &self,
+        family: Family,
+        table: Table,
+        chain: &ChainName,
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move { Ok(self.save(family).await?.chain(table, chain).is_some()) }
+    }
 
     /// Applies the script on top of what is there (`--noflush`).
     ///

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::executor::{Error, Iptables};
-use crate::names::Family;
+use crate::names::{ChainName, Family, Table};
 use crate::ruleset::Ruleset;
 use crate::script::Script;
 
@@ -152,6 +152,17 @@ impl Iptables for HostIptables {
         let program = self.flavour.program(family, "save");
         let text = self.run(&program, &[], "").await?;
         text.parse().map_err(|source| Error::Unreadable { program, source })
+    }
+
+    async fn has_chain(&self, family: Family, table: Table, chain: &ChainName) -> Result<bool, Error> {
+        let base = self.flavour.program(family, "save");
+        let program = base.trim_end_matches("-save");
+        let words = ["-w", LOCK_SECONDS, "-t", table.name(), "-S", chain.as_str()];
+        match self.run(program, &words, "").await {
+            Ok(_) => Ok(true),
+            Err(Error::Failed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn restore(&self, family: Family, script: &Script) -> Result<(), Error> {

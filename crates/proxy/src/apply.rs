@@ -1,24 +1,37 @@
-//! Brings one address family's rules into force.
+//! Brings one address family's rules into force, with iptables.
 
-use iptables::{Delta, Desired, Family, Iptables, Observed, Table};
+use std::collections::HashSet;
 
-use crate::chains;
-use crate::conntrack::{self, UdpServices};
-use crate::endpoint::endpoint_map;
-use crate::model::{EndpointSlice, Service};
-use crate::rules::render;
-use crate::service::service_map;
+use iptables::{ChainName, Delta, Desired, Family, Iptables, Observed, Table};
+
+use crate::chains::{self, CANARY};
+use crate::rules::{add_own, add_shared, forwarding, render, shared};
 use crate::settings::Settings;
+use crate::table::{Change, ServiceTable};
+
+/// How many rules one `iptables-restore` writes: with ten times as many it takes a hundred times as long.
+const RULES_A_RESTORE: usize = 5000;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Rules in the nat table that are ours.
+    /// Rules in the nat table that are ours, or elements that lead somewhere.
     pub nat_rules: usize,
     /// Rules in the filter table that are ours.
     pub filter_rules: usize,
-    /// Rules that were written.
+    /// Rules or elements that were written.
     pub written: usize,
+}
+
+/// How many rules there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// Of services alone, in the nat table.
+    own: usize,
+    /// Of all services, in the nat table.
+    shared: usize,
+    /// In the filter table.
+    filter: usize,
 }
 
 /// The rules of one address family. It remembers what is in force, so that a change costs one restore of the chains
@@ -26,17 +39,16 @@ pub struct Applied {
 #[derive(Debug)]
 pub struct FamilyRules {
     family: Family,
-    /// What is in force; `None` when it is not known.
-    observed: Option<Observed>,
-    /// The UDP services whose flows were last compared; `None` when they were not yet.
-    compared: Option<UdpServices>,
+    /// What is in force, and the settings that it was computed with; `None` when it is not known.
+    observed: Option<(Observed, Settings)>,
+    counts: Counts,
 }
 
 impl FamilyRules {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(family: Family) -> Self {
-        Self { family, observed: None, compared: None }
+        Self { family, observed: None, counts: Counts::default() }
     }
 
     /// The address family.
@@ -50,71 +62,141 @@ impl FamilyRules {
         self.observed = None;
     }
 
-    /// Computes the whole and applies the difference, in one restore or none.
+    /// Whether what is in force is known.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.observed.is_some()
+    }
+
+    /// Whether the tables have been flushed by somebody else. Costs less than reading all rules.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub async fn is_flushed(&self, iptables: &impl Iptables) -> Result<bool, iptables::Error> {
+        for table in [Table::Nat, Table::Filter] {
+            if !iptables.has_chain(self.family, table, &CANARY).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Brings all services into force: what has changed since the last time, or everything if that is not known.
     ///
     /// # Errors
     /// When rules cannot be read or written. The next call starts by reading.
-    pub async fn apply<'a>(
+    pub async fn apply(
         &mut self,
         iptables: &impl Iptables,
-        services: impl IntoIterator<Item = &'a Service>,
-        slices: impl IntoIterator<Item = &'a EndpointSlice>,
-        node: &str,
+        services: &ServiceTable,
+        changes: &[Change],
         settings: &Settings,
     ) -> Result<Applied, iptables::Error> {
-        let endpoints = endpoint_map(slices, node, self.family);
-        let services = service_map(services, endpoints, self.family);
-        let desired = render(&services, settings, self.family);
-        let written = self.restore(iptables, &desired).await?;
-        self.compare_flows(UdpServices::of(&services), settings).await;
-        Ok(Applied { nat_rules: desired.rules_in(Table::Nat), filter_rules: desired.rules_in(Table::Filter), written })
+        let written = match self.observed.take() {
+            Some((observed, with)) if with == *settings => {
+                self.apply_changes(iptables, observed, services, changes, settings).await?
+            }
+            known => {
+                let desired = render(services.ports(), settings, self.family);
+                let own = own_rules(&desired);
+                let (nat, filter) = (desired.rules_in(Table::Nat), desired.rules_in(Table::Filter));
+                self.counts = Counts { own, shared: nat.saturating_sub(own), filter };
+                self.replace(iptables, known.map(|(observed, _)| observed), &desired, settings).await?
+            }
+        };
+        let Counts { own, shared, filter } = self.counts;
+        Ok(Applied { nat_rules: own + shared, filter_rules: filter, written })
     }
 
-    /// Removes every rule and chain of the proxy.
+    /// Keeps only what lets translated packets be forwarded.
+    ///
+    /// # Errors
+    /// When rules cannot be read or written.
+    pub async fn forward_only(
+        &mut self,
+        iptables: &impl Iptables,
+        settings: &Settings,
+    ) -> Result<usize, iptables::Error> {
+        match self.observed.take() {
+            Some((observed, with)) if with == *settings => {
+                self.observed = Some((observed, with));
+                Ok(0)
+            }
+            known => self.replace(iptables, known.map(|(observed, _)| observed), &forwarding(settings), settings).await,
+        }
+    }
+
+    /// Removes every chain that belongs to the proxy, and the rules that lead there.
     ///
     /// # Errors
     /// When rules cannot be read or written.
     pub async fn clean_up(&mut self, iptables: &impl Iptables) -> Result<(), iptables::Error> {
-        self.distrust();
-        self.restore(iptables, &Desired::default()).await.map(|_| ())
+        self.replace(iptables, None, &Desired::default(), &Settings::default()).await.map(|_| ())
     }
 
-    async fn restore(&mut self, iptables: &impl Iptables, desired: &Desired) -> Result<usize, iptables::Error> {
-        let mut observed = match self.observed.take() {
+    /// Makes the chains that belong to the proxy these and no others.
+    async fn replace(
+        &mut self,
+        iptables: &impl Iptables,
+        known: Option<Observed>,
+        desired: &Desired,
+        settings: &Settings,
+    ) -> Result<usize, iptables::Error> {
+        let observed = match known {
             Some(observed) => observed,
             None => Observed::of(&iptables.save(self.family).await?),
         };
         let delta = Delta::between(desired, &observed, chains::owned);
-        let script = delta.to_script();
-        if !script.is_empty() {
-            iptables.restore(self.family, &script).await?;
-            observed.advance(&delta);
-        }
-        self.observed = Some(observed);
-        Ok(script.rules())
+        self.restore(iptables, observed, &delta, settings).await
     }
 
-    /// Failing is logged only: clients recover when their flows expire, and rules matter more.
-    async fn compare_flows(&mut self, current: UdpServices, settings: &Settings) {
-        if self.compared.as_ref() == Some(&current) {
-            return;
+    async fn restore(
+        &mut self,
+        iptables: &impl Iptables,
+        mut observed: Observed,
+        delta: &Delta,
+        settings: &Settings,
+    ) -> Result<usize, iptables::Error> {
+        let scripts = delta.to_scripts(RULES_A_RESTORE);
+        for script in &scripts {
+            iptables.restore(self.family, script).await?;
         }
-        let before = self.compared.take().unwrap_or_default();
-        let wanted = current.clone().with_removed(&before);
-        if wanted.is_empty() {
-            self.compared = Some(current);
-            return;
-        }
-        match conntrack::delete_stale(self.family, &wanted, &settings.node_addresses).await {
-            Ok(0) => self.compared = Some(current),
-            Ok(count) => {
-                tracing::debug!(family = %self.family, count, "deleted UDP flows to endpoints that are gone");
-                self.compared = Some(current);
-            }
-            Err(error) => {
-                tracing::warn!(family = %self.family, "delete UDP flows to endpoints that are gone: {error}");
-                self.compared = Some(wanted);
-            }
-        }
+        observed.advance(delta);
+        self.observed = Some((observed, settings.clone()));
+        Ok(scripts.iter().map(iptables::Script::rules).sum())
     }
+
+    /// Computes the chains of these services alone, and those that all share if they change.
+    async fn apply_changes(
+        &mut self,
+        iptables: &impl Iptables,
+        observed: Observed,
+        services: &ServiceTable,
+        changes: &[Change],
+        settings: &Settings,
+    ) -> Result<usize, iptables::Error> {
+        let family = self.family;
+        let olds = || changes.iter().filter_map(|change| Some((&*change.name, change.old.as_deref()?)));
+        let news = || changes.iter().filter_map(|change| Some((&*change.name, change.new.as_deref()?)));
+        let (mut shared_before, mut shared_now) = (Desired::default(), Desired::default());
+        olds().for_each(|(name, port)| add_shared(&mut shared_before, name, port, settings, family));
+        news().for_each(|(name, port)| add_shared(&mut shared_now, name, port, settings, family));
+        let mut before = Desired::default();
+        olds().for_each(|(name, port)| add_own(&mut before, name, port, settings, family));
+        let mut desired = Desired::default();
+        if shared_before != shared_now {
+            desired = shared(services.ports(), settings, family);
+            self.counts.shared = desired.rules_in(Table::Nat);
+            self.counts.filter = desired.rules_in(Table::Filter);
+        }
+        news().for_each(|(name, port)| add_own(&mut desired, name, port, settings, family));
+        self.counts.own = (self.counts.own + own_rules(&desired)).saturating_sub(own_rules(&before));
+        let theirs: HashSet<ChainName> = before.chains().map(|(_, name, _)| name.clone()).collect();
+        let delta = Delta::between(&desired, &observed, |name| theirs.contains(name));
+        self.restore(iptables, observed, &delta, settings).await
+    }
+}
+
+fn own_rules(desired: &Desired) -> usize {
+    desired.chains().filter(|(_, name, _)| chains::of_service(name)).map(|(_, _, rules)| rules.len()).sum()
 }

@@ -20,20 +20,36 @@ pub const MARK_MASQ: ChainName = ChainName::from_static("KUBE-MARK-MASQ");
 pub const FORWARD: ChainName = ChainName::from_static("KUBE-FORWARD");
 /// Enforcement of load balancer source ranges (filter).
 pub const PROXY_FIREWALL: ChainName = ChainName::from_static("KUBE-PROXY-FIREWALL");
+/// Holds nothing: where it is gone, all rules have been flushed.
+pub const CANARY: ChainName = ChainName::from_static("KUBE-PROXY-CANARY");
 /// Protection of loopback addresses (filter).
 pub const FIREWALL: ChainName = ChainName::from_static("KUBE-FIREWALL");
 
-const FIXED: [&ChainName; 8] =
-    [&SERVICES, &EXTERNAL_SERVICES, &NODE_PORTS, &POSTROUTING, &MARK_MASQ, &FORWARD, &PROXY_FIREWALL, &FIREWALL];
+const FIXED: [&ChainName; 9] = [
+    &SERVICES,
+    &EXTERNAL_SERVICES,
+    &NODE_PORTS,
+    &POSTROUTING,
+    &MARK_MASQ,
+    &FORWARD,
+    &PROXY_FIREWALL,
+    &FIREWALL,
+    &CANARY,
+];
 
-/// What the names of chains made for services start with; `KUBE-XLB-` and the canary are left behind by upstream's.
-const PREFIXES: [&str; 7] =
-    ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-", "KUBE-XLB-", "KUBE-PROXY-CANARY"];
+/// What the names of chains made for services start with; `KUBE-XLB-` is left behind by upstream's.
+const PREFIXES: [&str; 6] = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-", "KUBE-XLB-"];
 
 /// Whether the chain belongs to the proxy, this one or upstream's: then it is deleted when it is not wanted.
 #[must_use]
 pub fn owned(name: &ChainName) -> bool {
-    FIXED.contains(&name) || PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+    FIXED.contains(&name) || of_service(name)
+}
+
+/// Whether the chain is made for one service port.
+#[must_use]
+pub fn of_service(name: &ChainName) -> bool {
+    PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
 }
 
 /// The chains of one service port.
@@ -53,7 +69,7 @@ impl ServiceChains {
     /// The chains of this port.
     #[must_use]
     pub fn of(name: &ServicePortName, protocol: &Protocol) -> Self {
-        let hash = hash(&format!("{name}{protocol}"));
+        let hash = service_hash(name, protocol);
         let chain = |prefix: &str| named(prefix, &hash);
         Self { cluster: chain("SVC"), local: chain("SVL"), external: chain("EXT"), firewall: chain("FW") }
     }
@@ -62,7 +78,19 @@ impl ServiceChains {
 /// The chain that sends traffic of a service port to one endpoint.
 #[must_use]
 pub fn endpoint_chain(name: &ServicePortName, protocol: &Protocol, endpoint: &Endpoint) -> ChainName {
-    named("SEP", &hash(&format!("{name}{protocol}{}", endpoint.address)))
+    named("SEP", &endpoint_hash(name, protocol, endpoint))
+}
+
+/// Stands for a service port in names.
+#[must_use]
+pub fn service_hash(name: &ServicePortName, protocol: &Protocol) -> String {
+    hash(&format!("{name}{protocol}"))
+}
+
+/// Stands for an endpoint of a service port in names.
+#[must_use]
+pub fn endpoint_hash(name: &ServicePortName, protocol: &Protocol, endpoint: &Endpoint) -> String {
+    hash(&format!("{name}{protocol}{}", endpoint.address))
 }
 
 fn named(prefix: &str, hash: &str) -> ChainName {
@@ -70,7 +98,7 @@ fn named(prefix: &str, hash: &str) -> ChainName {
 }
 
 /// 16 characters of the SHA-256 in base 32 (RFC 4648), so 80 bits, which fit the length of a chain's name.
-fn hash(text: &str) -> String {
+pub(crate) fn hash(text: &str) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let digest = Sha256::digest(text);
     let bits = |i: usize| {

@@ -12,6 +12,7 @@ use iptables::Mark;
 
 use crate::file::ConfigFile;
 use crate::flags::Flags;
+use crate::mode::ProxyMode;
 use crate::settings::{
     DEFAULT_MASQUERADE_BIT, InvalidPackets, LocalhostNodePorts, Masquerade, NodePortAddresses, PodTraffic, Settings,
 };
@@ -30,10 +31,12 @@ pub struct Config {
     pub client: ClientFlags,
     /// This node's name.
     pub node: String,
-    /// What the rules depend on. Node port addresses are still unresolved: see `node_port_networks`.
+    /// What the rules depend on. Node port addresses are still unresolved: see `node_ports`.
     pub settings: Settings,
-    /// Node ports answer on this node's addresses in these networks; empty means on all.
-    pub node_port_networks: Vec<IpNet>,
+    /// On which of this node's addresses node ports answer; empty means on all.
+    pub node_ports: Vec<NodePortPlace>,
+    /// The mode that is asked for.
+    pub mode: Option<ProxyMode>,
     /// When the rules are written.
     pub pace: Pace,
     /// Where health is served.
@@ -46,10 +49,30 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// Addresses of this node on which node ports answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodePortPlace {
+    /// `primary`: the node's own, one a family, as the API server knows them.
+    Primary,
+    /// Those in this network.
+    Within(IpNet),
+}
+
+impl NodePortPlace {
+    /// The networks that are meant.
+    #[must_use]
+    pub fn networks(self, primary: &[IpAddr]) -> Vec<IpNet> {
+        match self {
+            NodePortPlace::Primary => primary.iter().copied().map(IpNet::from).collect(),
+            NodePortPlace::Within(net) => vec![net],
+        }
+    }
+}
+
 /// When the rules are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How often all rules are compared with the kernel's.
+    /// How often the rules are looked after.
     pub verify: Duration,
     /// The shortest time between two changes; `None` adapts it to how long a change takes.
     pub minimum: Option<Duration>,
@@ -66,6 +89,10 @@ pub struct ConntrackLimits {
     pub established: Duration,
     /// `nf_conntrack_tcp_timeout_close_wait`
     pub close_wait: Duration,
+    /// `nf_conntrack_udp_timeout`
+    pub udp: Duration,
+    /// `nf_conntrack_udp_timeout_stream`
+    pub udp_stream: Duration,
     /// `nf_conntrack_tcp_be_liberal`
     pub liberal: bool,
 }
@@ -127,7 +154,16 @@ impl Config {
         let mut reader = Reader::default();
         let settings = settings(flags, file, &mut reader);
         let networks = file.node_port_addresses.clone().or_else(|| flags.node_port_addresses.clone());
-        let node_port_networks = reader.list("nodeport-addresses", &networks.unwrap_or_default().join(","));
+        let node_ports = node_ports(&networks.unwrap_or_default(), &mut reader);
+        let mut warnings = Vec::new();
+        let mode = mode(flags, file, &mut reader, &mut warnings);
+        let sections = [file.iptables.sync_period, file.nftables.sync_period];
+        let rests = [file.iptables.min_sync_period, file.nftables.min_sync_period];
+        let of_mode = |[iptables, nftables]: [Option<Duration>; 2]| match mode {
+            Some(ProxyMode::Iptables) => iptables,
+            Some(ProxyMode::Nftables) => nftables,
+            None => nftables.or(iptables),
+        };
         let node =
             given(&flags.hostname_override.clone().unwrap_or_default()).or_else(|| given(&file.hostname_override));
         let bind = |own: &Option<String>, flag: &Option<String>, default: &str| {
@@ -139,15 +175,16 @@ impl Config {
             client: client(flags, file),
             node: node.unwrap_or_else(|| host.to_owned()).trim().to_lowercase(),
             settings,
-            node_port_networks,
+            node_ports,
+            mode,
             pace: Pace {
-                verify: file.iptables.sync_period.or(flags.iptables_sync_period).unwrap_or(SYNC_PERIOD),
-                minimum: file.iptables.min_sync_period.or(flags.iptables_min_sync_period),
+                verify: of_mode(sections).or(flags.iptables_sync_period).unwrap_or(SYNC_PERIOD),
+                minimum: of_mode(rests).or(flags.iptables_min_sync_period),
             },
             healthz: reader.address("healthz-bind-address", &healthz, HEALTHZ),
             metrics: reader.address("metrics-bind-address", &metrics.unwrap_or_else(|| METRICS.into()), METRICS),
             conntrack: conntrack(flags, file),
-            warnings: warnings(flags, file),
+            warnings,
         };
         if config.pace.verify.is_zero() {
             reader.mistakes.push("iptables-sync-period: must be greater than 0".into());
@@ -171,11 +208,14 @@ fn client(flags: &Flags, file: &ConfigFile) -> ClientFlags {
 }
 
 fn settings(flags: &Flags, file: &ConfigFile, reader: &mut Reader) -> Settings {
-    let bit = file.iptables.masquerade_bit.or(flags.iptables_masquerade_bit).unwrap_or(DEFAULT_MASQUERADE_BIT);
+    let bit = file.iptables.masquerade_bit.or(file.nftables.masquerade_bit);
+    let bit = bit.or(flags.iptables_masquerade_bit).unwrap_or(DEFAULT_MASQUERADE_BIT);
     if bit > 31 {
         reader.mistakes.push(format!("iptables-masquerade-bit: {bit}: must be within 0 and 31"));
     }
-    let all = file.iptables.masquerade_all.or(flags.masquerade_all).unwrap_or(false);
+    let all = file.iptables.masquerade_all.or(file.nftables.masquerade_all);
+    let all = all.or(flags.masquerade_all).unwrap_or(false);
+    let ranges = flags.service_cluster_ip_range.clone().unwrap_or_default();
     let localhost = file.iptables.localhost_node_ports.or(flags.iptables_localhost_node_ports).unwrap_or(true);
     let liberal = file.conntrack.tcp_be_liberal.or(flags.conntrack_tcp_be_liberal).unwrap_or(false);
     Settings {
@@ -186,7 +226,26 @@ fn settings(flags: &Flags, file: &ConfigFile, reader: &mut Reader) -> Settings {
         localhost: if localhost { LocalhostNodePorts::Answered } else { LocalhostNodePorts::Refused },
         invalid: if liberal { InvalidPackets::Ignored } else { InvalidPackets::Dropped },
         node_addresses: Vec::new(),
+        service_ranges: reader.list("service-cluster-ip-range", &ranges),
     }
+}
+
+/// The keywords may stand among networks.
+fn node_ports(texts: &[String], reader: &mut Reader) -> Vec<NodePortPlace> {
+    let mut places = Vec::new();
+    for text in texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty()) {
+        let networks = match text {
+            "primary" => {
+                places.push(NodePortPlace::Primary);
+                continue;
+            }
+            "localhost" => "127.0.0.0/8,::1/128",
+            "all" => "0.0.0.0/0,::/0",
+            network => network,
+        };
+        places.extend(reader.list("nodeport-addresses", networks).into_iter().map(NodePortPlace::Within));
+    }
+    places
 }
 
 fn pod_traffic(flags: &Flags, file: &ConfigFile, reader: &mut Reader) -> PodTraffic {
@@ -203,11 +262,12 @@ fn pod_traffic(flags: &Flags, file: &ConfigFile, reader: &mut Reader) -> PodTraf
     match either(&file.detect_local_mode, &flags.detect_local_mode).as_str() {
         "" | "ClusterCIDR" if cidrs.is_empty() => PodTraffic::Unknown,
         "" | "ClusterCIDR" => PodTraffic::Cidrs(cidrs),
+        "NodeCIDR" => PodTraffic::NodeCidrs,
         "BridgeInterface" => required("pod-bridge-interface", bridge, PodTraffic::Bridge),
         "InterfaceNamePrefix" => required("pod-interface-name-prefix", prefix, PodTraffic::InterfacePrefix),
         other => {
             reader.mistakes.push(format!(
-                "detect-local-mode: {other:?}: not one of ClusterCIDR, BridgeInterface, InterfaceNamePrefix"
+                "detect-local-mode: {other:?}: not one of ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix"
             ));
             PodTraffic::Unknown
         }
@@ -224,15 +284,72 @@ fn conntrack(flags: &Flags, file: &ConfigFile) -> ConntrackLimits {
         least: given.min.or(flags.conntrack_min).unwrap_or(131_072),
         established: given.tcp_established_timeout.or(flags.conntrack_tcp_timeout_established).unwrap_or(day),
         close_wait: given.tcp_close_wait_timeout.or(flags.conntrack_tcp_timeout_close_wait).unwrap_or(hour),
+        udp: given.udp_timeout.or(flags.conntrack_udp_timeout).unwrap_or_default(),
+        udp_stream: given.udp_stream_timeout.or(flags.conntrack_udp_timeout_stream).unwrap_or_default(),
         liberal: given.tcp_be_liberal.or(flags.conntrack_tcp_be_liberal).unwrap_or(false),
     }
 }
 
-fn warnings(flags: &Flags, file: &ConfigFile) -> Vec<String> {
+fn mode(flags: &Flags, file: &ConfigFile, reader: &mut Reader, warnings: &mut Vec<String>) -> Option<ProxyMode> {
     let mode = given(&file.mode).or_else(|| flags.proxy_mode.clone()).unwrap_or_default();
     match mode.as_str() {
-        "" | "iptables" => Vec::new(),
-        other => vec![format!("proxy mode {other:?} is not supported: iptables is used")],
+        "" => {}
+        "iptables" => return Some(ProxyMode::Iptables),
+        "nftables" => return Some(ProxyMode::Nftables),
+        old @ ("ipvs" | "userspace") => {
+            warnings.push(format!("there is no proxy mode {old:?} here: another is chosen"));
+        }
+        other => reader.mistakes.push(format!("proxy-mode: {other:?}: not one of nftables, iptables")),
+    }
+    None
+}
+
+impl Config {
+    /// What `/configz` tells, in the words of a configuration file.
+    #[must_use]
+    pub fn told(&self, mode: ProxyMode) -> serde_json::Value {
+        let seconds = |duration: Duration| format!("{}s", duration.as_secs_f64());
+        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+        let settings = &self.settings;
+        let (detect, cidrs, bridge, prefix) = match &settings.pods {
+            PodTraffic::Unknown => ("ClusterCIDR", Vec::new(), "", ""),
+            PodTraffic::NodeCidrs => ("NodeCIDR", Vec::new(), "", ""),
+            PodTraffic::Cidrs(nets) => ("ClusterCIDR", nets.iter().map(ToString::to_string).collect(), "", ""),
+            PodTraffic::Bridge(name) => ("BridgeInterface", Vec::new(), name.as_str(), ""),
+            PodTraffic::InterfacePrefix(prefix) => ("InterfaceNamePrefix", Vec::new(), "", prefix.as_str()),
+        };
+        let places = self.node_ports.iter().map(|place| match place {
+            NodePortPlace::Primary => "primary".to_owned(),
+            NodePortPlace::Within(net) => net.to_string(),
+        });
+        let rules = serde_json::json!({
+            "masqueradeBit": settings.mark.value.trailing_zeros(),
+            "masqueradeAll": settings.masquerade == Masquerade::All,
+            "localhostNodePorts": settings.localhost == LocalhostNodePorts::Answered,
+            "syncPeriod": seconds(self.pace.verify),
+            "minSyncPeriod": seconds(self.pace.minimum.unwrap_or_default()),
+        });
+        serde_json::json!({
+            "mode": mode.name(),
+            "hostnameOverride": self.node,
+            "healthzBindAddress": address(self.healthz),
+            "metricsBindAddress": address(self.metrics),
+            "clusterCIDR": cidrs.join(","),
+            "detectLocalMode": detect,
+            "detectLocal": {"bridgeInterface": bridge, "interfaceNamePrefix": prefix},
+            "nodePortAddresses": places.collect::<Vec<_>>(),
+            "iptables": rules,
+            "nftables": rules,
+            "conntrack": {
+                "maxPerCore": self.conntrack.per_core,
+                "min": self.conntrack.least,
+                "tcpEstablishedTimeout": seconds(self.conntrack.established),
+                "tcpCloseWaitTimeout": seconds(self.conntrack.close_wait),
+                "udpTimeout": seconds(self.conntrack.udp),
+                "udpStreamTimeout": seconds(self.conntrack.udp_stream),
+                "tcpBeLiberal": self.conntrack.liberal,
+            },
+        })
     }
 }
 
@@ -271,8 +388,32 @@ mod tests {
     #[test]
     fn all_mistakes_are_reported_at_once() {
         let flags = "--cluster-cidr=ten --nodeport-addresses=1.2.3.4/40 --iptables-masquerade-bit=40 \
-                     --detect-local-mode=BridgeInterface --metrics-bind-address=x";
+                     --detect-local-mode=BridgeInterface --metrics-bind-address=x --proxy-mode=magic";
         let Mistakes(mistakes) = config(flags, "{}").unwrap_err();
-        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn each_mode_has_its_own_pace() {
+        let yaml = "{nftables: {syncPeriod: 7s}, iptables: {syncPeriod: 9s}}";
+        for (flag, expected) in [("", 7), ("--proxy-mode=nftables", 7), ("--proxy-mode=iptables", 9)] {
+            assert_eq!(config(flag, yaml).unwrap().pace.verify.as_secs(), expected, "{flag}");
+        }
+    }
+
+    #[test]
+    fn node_ports_may_be_named_by_keywords() {
+        let places = config("--nodeport-addresses=primary,10.0.0.0/8,localhost", "{}").unwrap().node_ports;
+        let networks: Vec<_> = places.iter().flat_map(|place| place.networks(&["10.1.1.1".parse().unwrap()])).collect();
+        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.1.1.1/32", "10.0.0.0/8", "127.0.0.0/8", "::1/128"]);
+    }
+
+    #[test]
+    fn the_configuration_is_told() {
+        let told = config("--cluster-cidr 10.1.0.0/16,fd00::/64", "{}").unwrap().told(ProxyMode::Nftables);
+        let (mode, bit) = (&told["mode"], &told["nftables"]["masqueradeBit"]);
+        assert_eq!((mode, &told["clusterCIDR"]), (&"nftables".into(), &"10.1.0.0/16,fd00::/64".into()));
+        assert_eq!(bit, 14);
     }
 }

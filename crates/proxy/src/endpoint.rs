@@ -36,8 +36,50 @@ impl Readiness {
 pub enum Locality {
     /// On this node.
     Here,
-    /// On another node, or unknown.
+    /// On another node.
     Elsewhere,
+    /// Nobody says.
+    Unknown,
+}
+
+/// What the hints of an endpoint say of this node, or of this node's zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hinted {
+    /// There are none.
+    #[default]
+    Unsaid,
+    /// It is meant.
+    Here,
+    /// Others are meant.
+    Elsewhere,
+}
+
+impl Hinted {
+    fn of(hints: Option<&Vec<model::Hint>>, here: Option<&str>) -> Self {
+        match hints {
+            None => Hinted::Unsaid,
+            Some(hints) if hints.is_empty() => Hinted::Unsaid,
+            Some(hints) if hints.iter().any(|hint| Some(&*hint.name) == here) => Hinted::Here,
+            Some(_) => Hinted::Elsewhere,
+        }
+    }
+}
+
+/// Where this proxy is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The node's name.
+    pub node: String,
+    /// The zone, as the node's label says.
+    pub zone: Option<String>,
+}
+
+impl Place {
+    /// On this node, in no zone that is known.
+    #[must_use]
+    pub fn on(node: &str) -> Self {
+        Self { node: node.to_owned(), zone: None }
+    }
 }
 
 /// One endpoint of a service port.
@@ -49,6 +91,10 @@ pub struct Endpoint {
     pub readiness: Readiness,
     /// Where it runs.
     pub locality: Locality,
+    /// Which nodes are to use it.
+    pub for_node: Hinted,
+    /// Which zones are to use it.
+    pub for_zone: Hinted,
 }
 
 /// The endpoints of every service port; a name with another protocol is another port.
@@ -58,7 +104,7 @@ pub type EndpointMap = HashMap<(ServicePortName, Protocol), Vec<Endpoint>>;
 /// best state: while it moves from one slice to another both may hold it.
 pub fn endpoint_map<'a>(
     slices: impl IntoIterator<Item = &'a model::EndpointSlice>,
-    node: &str,
+    place: &Place,
     family: Family,
 ) -> EndpointMap {
     let mut map: HashMap<_, BTreeMap<SocketAddr, Endpoint>> = HashMap::new();
@@ -68,7 +114,7 @@ pub fn endpoint_map<'a>(
             let Some(number) = port.port.filter(|number| *number != 0) else { continue };
             let name = ServicePortName { port: port.name.clone().unwrap_or_default(), ..service.clone() };
             let endpoints = map.entry((name, protocol(port.protocol.as_deref().unwrap_or("")))).or_default();
-            for endpoint in slice.endpoints.iter().flatten().filter_map(|e| resolve(e, number, node, family)) {
+            for endpoint in slice.endpoints.iter().flatten().filter_map(|e| resolve(e, number, place, family)) {
                 let known = endpoints.entry(endpoint.address).or_insert(endpoint);
                 if endpoint.readiness < known.readiness {
                     *known = endpoint;
@@ -86,13 +132,19 @@ fn service_of(slice: &model::EndpointSlice, family: Family) -> Option<ServicePor
     Some(ServicePortName { name: slice.service()?.to_owned(), ..port_name(&slice.metadata, "") })
 }
 
-fn resolve(endpoint: &model::Endpoint, port: u16, node: &str, family: Family) -> Option<Endpoint> {
+fn resolve(endpoint: &model::Endpoint, port: u16, place: &Place, family: Family) -> Option<Endpoint> {
     let ip: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-    let here = endpoint.node_name.as_deref() == Some(node);
+    let hints = endpoint.hints.as_deref();
     (Family::of(ip) == family).then_some(Endpoint {
         address: SocketAddr::new(ip, port),
         readiness: Readiness::of(endpoint.conditions),
-        locality: if here { Locality::Here } else { Locality::Elsewhere },
+        locality: match endpoint.node_name.as_deref() {
+            None => Locality::Unknown,
+            Some(node) if node == place.node => Locality::Here,
+            Some(_) => Locality::Elsewhere,
+        },
+        for_node: Hinted::of(hints.and_then(|hints| hints.for_nodes.as_ref()), Some(&place.node)),
+        for_zone: Hinted::of(hints.and_then(|hints| hints.for_zones.as_ref()), place.zone.as_deref()),
     })
 }
 
@@ -108,12 +160,16 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// Decides for one service port. Within each policy, draining endpoints stand in when no other is left.
+    /// Decides for one service port. Within each policy, draining endpoints stand in when no other is left. Hints
+    /// choose among the ready endpoints of the whole cluster.
     #[must_use]
     pub fn of(service: &ServicePort) -> Self {
         let all = || service.endpoints.iter();
         let here = || all().filter(|e| e.locality == Locality::Here);
-        let cluster = if service.uses_cluster_endpoints() { best(all()) } else { Vec::new() };
+        let hinted = hinted(&service.endpoints);
+        let near =
+            || all().filter(|e| e.readiness != Readiness::Ready || hinted.is_none_or(|of| of(e) == Hinted::Here));
+        let cluster = if service.uses_cluster_endpoints() { best(near()) } else { Vec::new() };
         let local = if service.uses_local_endpoints() { best(here()) } else { Vec::new() };
         Self { cluster, local, anywhere: all().any(|e| e.readiness != Readiness::Unusable) }
     }
@@ -124,6 +180,14 @@ impl Reachable {
         let both = self.cluster.iter().chain(&self.local).map(|e| (e.address, *e));
         both.collect::<BTreeMap<_, _>>().into_values().collect()
     }
+}
+
+/// Which hints count: those for nodes if every ready endpoint has them and one is meant for here, else those for zones
+/// under the same conditions, else none.
+fn hinted(endpoints: &[Endpoint]) -> Option<fn(&Endpoint) -> Hinted> {
+    let kinds: [fn(&Endpoint) -> Hinted; 2] = [|e| e.for_node, |e| e.for_zone];
+    let ready = || endpoints.iter().filter(|e| e.readiness == Readiness::Ready);
+    kinds.into_iter().find(|of| ready().all(|e| of(e) != Hinted::Unsaid) && ready().any(|e| of(e) == Hinted::Here))
 }
 
 fn best<'a>(endpoints: impl Iterator<Item = &'a Endpoint> + Clone) -> Vec<Endpoint> {

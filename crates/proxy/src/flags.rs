@@ -19,16 +19,20 @@ pub const RETIRED: RetiredFlags = &[
     ("resource-container", "not supported"),
     ("udp-timeout", "the kernel forwards"),
     ("bind-address-hard-fail", "a server that cannot be bound always ends the process"),
-    ("ipvs-scheduler", "only the iptables mode is supported"),
-    ("ipvs-sync-period", "only the iptables mode is supported"),
-    ("ipvs-min-sync-period", "only the iptables mode is supported"),
-    ("ipvs-strict-arp", "only the iptables mode is supported"),
-    ("ipvs-exclude-cidrs", "only the iptables mode is supported"),
+    ("ipvs-scheduler", "there is no IPVS mode"),
+    ("ipvs-sync-period", "there is no IPVS mode"),
+    ("ipvs-min-sync-period", "there is no IPVS mode"),
+    ("ipvs-strict-arp", "there is no IPVS mode"),
+    ("ipvs-exclude-cidrs", "there is no IPVS mode"),
+    ("ipvs-tcp-timeout", "there is no IPVS mode"),
+    ("ipvs-tcpfin-timeout", "there is no IPVS mode"),
+    ("ipvs-udp-timeout", "there is no IPVS mode"),
+    ("write-config-to", "/configz tells the configuration"),
     ("show-hidden-metrics-for-version", "no metrics are hidden"),
     ("config-map", "use --config"),
 ];
 
-/// kube-proxy: makes Services reachable by way of iptables rules.
+/// kube-proxy: makes Services reachable by way of nftables or iptables rules.
 ///
 /// Where a value is given both here and in the file that --config names, the file's counts.
 #[derive(Parser, Clone, Debug, Default)]
@@ -43,7 +47,7 @@ pub struct Flags {
     /// A KubeProxyConfiguration file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How to forward; only iptables is supported, and used whatever is asked for
+    /// How to forward: nftables or iptables; when not given, nftables if it works here
     #[arg(long, value_name = "MODE")]
     pub proxy_mode: Option<String>,
     /// The networks of the cluster's pods: traffic to services from elsewhere is masqueraded
@@ -58,16 +62,20 @@ pub struct Flags {
     /// Whether node ports answer on 127.0.0.1
     #[arg(long = "iptables-localhost-nodeports", default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub iptables_localhost_node_ports: Option<bool>,
-    /// How often all rules are compared with the kernel's
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    /// How often the rules are looked after
+    #[arg(long, alias = "sync-period", value_parser = duration, value_name = "DURATION")]
     pub iptables_sync_period: Option<Duration>,
     /// The shortest time between two changes of the rules; by default ten times as long as a change takes, at most 1s
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub iptables_min_sync_period: Option<Duration>,
-    /// On which addresses of the node node ports answer, as networks; all when not given
+    /// The ranges of the virtual addresses of services, when the API server does not tell: connections to ports there
+    /// that no service has are refused
+    #[arg(long, value_name = "CIDR[,CIDR]")]
+    pub service_cluster_ip_range: Option<String>,
+    /// On which addresses of the node node ports answer, as networks, or primary, localhost or all
     #[arg(long = "nodeport-addresses", value_delimiter = ',', value_name = "CIDR[,CIDR]")]
     pub node_port_addresses: Option<Vec<String>>,
-    /// How a pod's traffic is recognised: ClusterCIDR, BridgeInterface or InterfaceNamePrefix
+    /// How a pod's traffic is recognised: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix
     #[arg(long, value_name = "MODE")]
     pub detect_local_mode: Option<String>,
     /// The pods' bridge, for BridgeInterface
@@ -106,6 +114,15 @@ pub struct Flags {
     /// Enforce NetworkPolicies for the pods of this node, with nftables. Not where a network plugin does
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub enforce_network_policies: Option<bool>,
+    /// For how long a UDP flow without an answer is remembered; 0 leaves the kernel's setting
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub conntrack_udp_timeout: Option<Duration>,
+    /// For how long a UDP flow with answers is remembered; 0 leaves the kernel's setting
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub conntrack_udp_timeout_stream: Option<Duration>,
+    /// Set the kernel's parameters, and exit
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub init_only: Option<bool>,
     /// Remove every rule and chain that kube-proxy made, and exit
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub cleanup: Option<bool>,

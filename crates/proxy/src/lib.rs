@@ -1,14 +1,16 @@
-//! kube-proxy: makes Services reachable by way of iptables rules.
+//! kube-proxy: makes Services reachable by way of nftables or iptables rules.
 //!
 //! ```text
-//! model (informers) → service + endpoint (resolved, per family) → rules (pure) → apply (delta, one restore)
+//! model (informers) → changes → table: service + endpoint (resolved, per family, one service at a time)
+//!     → nft (pure: elements of maps)  → nft::apply (one transaction of what differs)
+//!     → rules (pure: chains)          → apply (delta, one restore)
 //! sync (the loop) around it; app puts it together from flags + file = config
 //! ```
 //!
 //! policy enforces NetworkPolicies beside it, when asked to.
 //!
-//! Invariants: nothing is changed before both informers have listed; what is applied is always computed from the
-//! whole; the rules outlive the process, so that a restart interrupts nothing.
+//! Invariants: nothing is changed before both informers have listed; a change costs what changes, and what was applied
+//! is what the whole would be; the rules outlive the process, so that a restart interrupts nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::process::ExitCode;
@@ -16,20 +18,26 @@ use std::process::ExitCode;
 pub mod app;
 pub mod apply;
 pub mod chains;
+pub mod changes;
 pub mod config;
 pub mod conntrack;
 pub mod endpoint;
 pub mod file;
 pub mod flags;
 pub mod health;
+pub mod health_checks;
 pub mod metrics;
+pub mod mode;
 pub mod model;
+pub mod nft;
 pub mod node;
 pub mod policy;
 pub mod rules;
 pub mod service;
 pub mod settings;
+pub mod surroundings;
 pub mod sync;
+pub mod table;
 
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.

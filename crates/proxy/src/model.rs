@@ -1,7 +1,7 @@
 //! The part of Services and EndpointSlices that the proxy reads.
 
 use api_types::meta::ObjectMeta;
-pub use component::informer::endpoint_slice::{Conditions, Endpoint, EndpointPort, EndpointSlice};
+pub use component::informer::endpoint_slice::{Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints};
 use serde::Deserialize;
 
 /// A Service.
@@ -105,4 +105,75 @@ pub struct LoadBalancerIngress {
     pub ip: String,
     /// `VIP` when empty; with `Proxy` the address is left to the load balancer.
     pub ip_mode: String,
+}
+
+/// This node.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Node {
+    /// Identity, labels, and whether it is being deleted.
+    pub metadata: ObjectMeta,
+    /// What is wanted.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// What the kubelet reported.
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+component::slim_resource!(Node => api_types::core::Node);
+
+/// See `NodeSpec` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// The networks of its pods.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
+    /// Taints.
+    pub taints: Option<Vec<Taint>>,
+}
+
+/// See `Taint` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// What it is about.
+    pub key: String,
+}
+
+/// See `NodeStatus` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// Its addresses, the most important of each type first.
+    pub addresses: Option<Vec<NodeAddress>>,
+}
+
+/// See `NodeAddress` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// `InternalIP`, `ExternalIP`, `Hostname`…
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
+}
+
+/// A range of virtual addresses.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServiceCidr {
+    /// Identity.
+    pub metadata: ObjectMeta,
+    /// The range.
+    #[serde(default)]
+    pub spec: ServiceCidrSpec,
+}
+component::slim_resource!(ServiceCidr => api_types::networking::ServiceCIDR);
+
+/// See `ServiceCIDRSpec` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceCidrSpec {
+    /// Networks, one a family.
+    pub cidrs: Option<Vec<String>>,
 }

@@ -37,14 +37,25 @@ pub fn families() -> Vec<Family> {
     if v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
 }
 
-/// Completes the settings with this node's addresses as they are now.
+/// Completes the settings with this node's addresses as they are now; node ports answer on those in the networks, or
+/// on all. Those that are good on one link only do not
+/// count: every pod that starts brings one.
 #[must_use]
-pub fn with_addresses(settings: &Settings, addresses: Vec<IpAddr>, node_port_networks: &[IpNet]) -> Settings {
-    let chosen = |ip: &&IpAddr| node_port_networks.iter().any(|net| net.contains(*ip));
-    let everywhere = node_port_networks.is_empty() || node_port_networks.iter().any(|net| net.prefix_len() == 0);
-    let node_ports = match everywhere {
-        true => NodePortAddresses::All,
-        false => NodePortAddresses::These(addresses.iter().filter(chosen).copied().collect()),
+pub fn with_addresses(
+    settings: &Settings,
+    mut addresses: Vec<IpAddr>,
+    node_port_networks: Option<&[IpNet]>,
+) -> Settings {
+    addresses.retain(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    addresses.sort_unstable();
+    addresses.dedup();
+    let networks = node_port_networks.filter(|networks| networks.iter().all(|net| net.prefix_len() > 0));
+    let node_ports = match networks {
+        None => NodePortAddresses::All,
+        Some(networks) => {
+            let chosen = |ip: &&IpAddr| networks.iter().any(|net| net.contains(*ip));
+            NodePortAddresses::These(addresses.iter().filter(chosen).copied().collect())
+        }
     };
     Settings { node_ports, node_addresses: addresses, ..settings.clone() }
 }
@@ -72,6 +83,8 @@ pub fn prepare_kernel(settings: &Settings, limits: &ConntrackLimits) {
         ("net/netfilter/nf_conntrack_max", Want::AtLeast(tracked), tracked > 0),
         setting("net/netfilter/nf_conntrack_tcp_timeout_established", limits.established.as_secs()),
         setting("net/netfilter/nf_conntrack_tcp_timeout_close_wait", limits.close_wait.as_secs()),
+        setting("net/netfilter/nf_conntrack_udp_timeout", limits.udp.as_secs()),
+        setting("net/netfilter/nf_conntrack_udp_timeout_stream", limits.udp_stream.as_secs()),
         ("net/netfilter/nf_conntrack_tcp_be_liberal", Want::Exactly(1), limits.liberal),
     ];
     for (name, want, needed) in wanted {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api_types::meta::ObjectMeta;
 use ipnet::IpNet;
@@ -106,7 +107,7 @@ impl ServicePort {
 }
 
 /// Every service port of one address family.
-pub type ServiceMap = BTreeMap<ServicePortName, ServicePort>;
+pub type ServiceMap = BTreeMap<Arc<ServicePortName>, Arc<ServicePort>>;
 
 /// Resolves the services and gives each port its endpoints.
 pub fn service_map<'a>(
@@ -122,7 +123,7 @@ pub fn service_map<'a>(
             let protocol = protocol(&port.protocol);
             let mut resolved = resolve(service, port, cluster_ip, family);
             resolved.endpoints = endpoints.remove(&(name.clone(), protocol)).unwrap_or_default();
-            map.insert(name, resolved);
+            map.insert(Arc::new(name), Arc::new(resolved));
         }
     }
     map

@@ -25,6 +25,8 @@ pub struct Settings {
     pub invalid: InvalidPackets,
     /// This node's own addresses.
     pub node_addresses: Vec<IpAddr>,
+    /// The ranges of virtual addresses, as far as they are known.
+    pub service_ranges: Vec<IpNet>,
 }
 
 impl Default for Settings {
@@ -37,7 +39,15 @@ impl Default for Settings {
             localhost: LocalhostNodePorts::Answered,
             invalid: InvalidPackets::Dropped,
             node_addresses: Vec::new(),
+            service_ranges: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The ranges of virtual addresses of one family.
+    pub(crate) fn ranges(&self, family: Family) -> impl Iterator<Item = IpNet> {
+        self.service_ranges.iter().filter(move |net| Family::of(net.addr()) == family).map(IpNet::trunc)
     }
 }
 
@@ -55,6 +65,8 @@ pub enum Masquerade {
 pub enum PodTraffic {
     /// It is not.
     Unknown,
+    /// By source: the networks of this node's pods, as soon as they are known.
+    NodeCidrs,
     /// By source: the first network of each family counts.
     Cidrs(Vec<IpNet>),
     /// By the bridge over which it arrives.
@@ -76,7 +88,7 @@ impl PodTraffic {
 
     fn condition(&self, mut rule: Rule, family: Family, side: Side) -> Option<Rule> {
         match self {
-            PodTraffic::Unknown => return None,
+            PodTraffic::Unknown | PodTraffic::NodeCidrs => return None,
             PodTraffic::Cidrs(nets) => {
                 let net = *nets.iter().find(|net| Family::of(net.addr()) == family)?;
                 rule.source = Some(side.test(net.trunc()));

@@ -13,7 +13,7 @@ use iptables::trace::{Host, Origin, Packet, Tracer};
 use iptables::{Delta, Desired, Family, Observed, Protocol, Ruleset};
 use proxy::chains;
 use proxy::config::Config;
-use proxy::endpoint::endpoint_map;
+use proxy::endpoint::{Place, endpoint_map};
 use proxy::file::ConfigFile;
 use proxy::flags::Flags;
 use proxy::model::{EndpointSlice, Service};
@@ -23,8 +23,13 @@ use proxy::settings::Settings;
 use serde::Deserialize;
 
 const NODE: &str = "n1";
+const ZONE: &str = "z1";
 const NODE_ADDRESS: &str = "192.168.0.1";
 const PODS: &str = "10.244.0.0/16,fd00:244::/56";
+
+fn place() -> Place {
+    Place { node: NODE.into(), zone: Some(ZONE.into()) }
+}
 
 #[derive(Deserialize)]
 #[serde(tag = "kind")]
@@ -63,7 +68,7 @@ impl Case {
     }
 
     fn services(&self, family: Family) -> ServiceMap {
-        service_map(&self.services, endpoint_map(&self.slices, NODE, family), family)
+        service_map(&self.services, endpoint_map(&self.slices, &place(), family), family)
     }
 
     fn desired(&self, family: Family) -> Desired {

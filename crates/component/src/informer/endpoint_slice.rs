@@ -52,6 +52,26 @@ pub struct Endpoint {
     pub node_name: Option<Box<str>>,
     /// The pod's `spec.hostname`, when its `subdomain` is the service.
     pub hostname: Option<Box<str>>,
+    /// Who is to use it.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// See `EndpointHints` of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hints {
+    /// Zones.
+    pub for_zones: Option<Vec<Hint>>,
+    /// Nodes.
+    pub for_nodes: Option<Vec<Hint>>,
+}
+
+/// One zone or node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Hint {
+    /// Its name.
+    pub name: Box<str>,
 }
 
 impl Endpoint {

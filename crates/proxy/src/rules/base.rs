@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use iptables::{ChainName, ConntrackState, Desired, Family, Hook, Mark, Place, Rule, Table, Target};
 
 use crate::chains::{
-    EXTERNAL_SERVICES, FIREWALL, FORWARD, MARK_MASQ, NODE_PORTS, POSTROUTING, PROXY_FIREWALL, SERVICES,
+    CANARY, EXTERNAL_SERVICES, FIREWALL, FORWARD, MARK_MASQ, NODE_PORTS, POSTROUTING, PROXY_FIREWALL, SERVICES,
 };
 use crate::settings::{InvalidPackets, LocalhostNodePorts, MASQUERADE_PORTS, Settings};
 
@@ -44,10 +44,10 @@ const HOOKS: [(Table, ChainName, ChainName, Takes, &str); 12] = {
 
 /// Adds them.
 pub(super) fn add(desired: &mut Desired, settings: &Settings, family: Family) {
-    for name in [&SERVICES, &EXTERNAL_SERVICES, &NODE_PORTS, &PROXY_FIREWALL] {
+    for name in [&SERVICES, &EXTERNAL_SERVICES, &NODE_PORTS, &PROXY_FIREWALL, &CANARY] {
         desired.chain(Table::Filter, name);
     }
-    for name in [&SERVICES, &NODE_PORTS] {
+    for name in [&SERVICES, &NODE_PORTS, &CANARY] {
         desired.chain(Table::Nat, name);
     }
     *desired.chain(Table::Nat, &MARK_MASQ) = vec![Rule::new().target(Target::SetMark(settings.mark))];
@@ -63,6 +63,24 @@ pub(super) fn add(desired: &mut Desired, settings: &Settings, family: Family) {
     if family == Family::V4 && settings.localhost == LocalhostNodePorts::Answered {
         protect_loopback(desired);
     }
+}
+
+/// What a proxy needs of iptables that translates by other means: policies and rules of iptables that refuse to forward
+/// packets cannot be overruled from another table.
+pub(super) fn add_forwarding(desired: &mut Desired, settings: &Settings) {
+    *desired.chain(Table::Filter, &FORWARD) = forward(settings);
+    for (table, chain, to, _, comment) in HOOKS {
+        if to == FORWARD {
+            desired.hook(Hook { table, chain, place: Place::First, rule: Rule::new().comment(comment).jump(to) });
+        }
+    }
+}
+
+/// What is still for a virtual address when destinations have been translated is for a port that no service has. It
+/// would leave the node by its default route.
+pub(super) fn refuse_ranges(settings: &Settings, family: Family) -> impl Iterator<Item = Rule> {
+    let comment = "no service has this port";
+    settings.ranges(family).map(move |net| Rule::new().comment(comment).destination(net).reject())
 }
 
 /// Un-marks before masquerading: the packet may pass this hook again inside a tunnel.

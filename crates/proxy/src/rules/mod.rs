@@ -14,6 +14,8 @@
 mod base;
 mod service;
 
+pub use service::{add_own, add_shared};
+
 use iptables::{AddrType, Desired, Family, Rule, Table};
 
 use crate::chains::{NODE_PORTS, SERVICES};
@@ -23,12 +25,31 @@ use crate::settings::{LocalhostNodePorts, NodePortAddresses, Settings};
 /// Every rule of one address family.
 #[must_use]
 pub fn render(services: &ServiceMap, settings: &Settings, family: Family) -> Desired {
+    let mut desired = shared(services, settings, family);
+    for (name, port) in services {
+        add_own(&mut desired, name, port, settings, family);
+    }
+    desired
+}
+
+/// The chains that all services share.
+#[must_use]
+pub fn shared(services: &ServiceMap, settings: &Settings, family: Family) -> Desired {
     let mut desired = Desired::default();
     base::add(&mut desired, settings, family);
     for (name, port) in services {
-        service::add(&mut desired, name, port, settings, family);
+        add_shared(&mut desired, name, port, settings, family);
     }
     desired.chain(Table::Nat, &SERVICES).extend(node_port_dispatch(settings, family));
+    desired.chain(Table::Filter, &SERVICES).extend(base::refuse_ranges(settings, family));
+    desired
+}
+
+/// The rules that let translated packets be forwarded, and no others.
+#[must_use]
+pub fn forwarding(settings: &Settings) -> Desired {
+    let mut desired = Desired::default();
+    base::add_forwarding(&mut desired, settings);
     desired
 }
 

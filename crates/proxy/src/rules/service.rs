@@ -29,27 +29,39 @@ struct Port<'a> {
     reachable: Reachable,
 }
 
-/// Adds the rules of one service port.
-pub(super) fn add(
+/// Adds the rules of one service port to the chains that all share.
+pub fn add_shared(
     desired: &mut Desired,
     name: &ServicePortName,
     spec: &ServicePort,
     settings: &Settings,
     family: Family,
 ) {
-    let chains = ServiceChains::of(name, &spec.protocol);
-    let port = Port { name, spec, settings, family, chains, reachable: Reachable::of(spec) };
+    let port = Port::new(name, spec, settings, family);
     port.capture_cluster_ip(desired);
     port.capture_external_addresses(desired);
     port.capture_node_port(desired);
     port.accept_health_checks(desired);
+}
+
+/// Adds the chains of one service port.
+pub fn add_own(desired: &mut Desired, name: &ServicePortName, spec: &ServicePort, settings: &Settings, family: Family) {
+    let port = Port::new(name, spec, settings, family);
     if port.reachable.anywhere {
         port.add_external_chain(desired);
         port.add_firewall_chain(desired);
+        port.masquerade_cluster_ip(desired);
         port.add_balancing_chains(desired);
         for endpoint in port.reachable.all() {
             *desired.chain(Table::Nat, &port.endpoint_chain(&endpoint)) = port.endpoint_rules(&endpoint);
         }
+    }
+}
+
+impl<'a> Port<'a> {
+    fn new(name: &'a ServicePortName, spec: &'a ServicePort, settings: &'a Settings, family: Family) -> Self {
+        let chains = ServiceChains::of(name, &spec.protocol);
+        Self { name, spec, settings, family, chains, reachable: Reachable::of(spec) }
     }
 }
 
@@ -89,14 +101,24 @@ impl Port<'_> {
         self.endpoints(policy).is_empty().then(|| Refusal { target: Target::Drop, comment: comment() })
     }
 
+    fn to_cluster_ip(&self) -> Rule {
+        self.to(&format!("{} cluster IP", self.name), self.spec.cluster_ip)
+    }
+
+    fn masquerade_cluster_ip(&self, desired: &mut Desired) {
+        let policy = self.spec.internal_policy;
+        if self.refusal(policy).is_none() {
+            let rule = self.masquerade_off_cluster(self.to_cluster_ip());
+            desired.chain(Table::Nat, self.balancing_chain(policy)).extend(rule);
+        }
+    }
+
     fn capture_cluster_ip(&self, desired: &mut Desired) {
         let ip = self.spec.cluster_ip;
         match self.refusal(self.spec.internal_policy) {
             None => {
-                let comment = format!("{} cluster IP", self.name);
                 let chain = self.balancing_chain(self.spec.internal_policy);
-                desired.chain(Table::Nat, &SERVICES).push(self.to(&comment, ip).jump(chain.clone()));
-                desired.chain(Table::Nat, chain).extend(self.masquerade_off_cluster(self.to(&comment, ip)));
+                desired.chain(Table::Nat, &SERVICES).push(self.to_cluster_ip().jump(chain.clone()));
             }
             Some(refusal) => {
                 let rule = self.to(&refusal.comment, ip).target(refusal.target);

@@ -1,86 +1,131 @@
-//! Real packets through the rules in the real kernel, in network namespaces that the test makes. Needs root; does
-//! nothing without.
+//! Real packets through the rules in the real kernel, in network namespaces that the test makes, in each mode. Needs
+//! root; does nothing without.
 #![allow(clippy::unwrap_used)]
 
+mod behaviour;
 mod net;
+mod node;
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 
-use ipnet::IpNet;
-use iptables::{Family, HostIptables, Iptables};
+use iptables::Family;
 use net::{Net, ask};
-use proxy::apply::{Applied, FamilyRules};
-use proxy::model::{EndpointSlice, Service};
-use proxy::node;
-use proxy::settings::{PodTraffic, Settings};
+use node::{Node, slice};
+use proxy::mode::ProxyMode;
 
-/// Endpoints of the three services of this test, all in namespace `default`.
-struct Endpoints {
-    web: &'static [&'static str],
-    dns: &'static [&'static str],
+#[test]
+fn packets_follow_the_services_with_iptables() {
+    packets_follow_the_services(ProxyMode::Iptables);
 }
 
-fn services() -> Vec<Service> {
-    [
-        "{kind: Service, metadata: {namespace: default, name: web}, spec: {type: NodePort, clusterIP: 10.96.0.20, \
-       ports: [{name: http, protocol: TCP, port: 80, nodePort: 30080}]}}",
-        "{kind: Service, metadata: {namespace: default, name: dns}, spec: {type: NodePort, clusterIP: 10.96.0.10, \
-       ports: [{name: dns, protocol: UDP, port: 53, nodePort: 30053}]}}",
-        "{kind: Service, metadata: {namespace: default, name: sticky}, spec: {type: ClusterIP, clusterIP: 10.96.0.30, \
-       sessionAffinity: ClientIP, ports: [{name: http, protocol: TCP, port: 80}]}}",
-    ]
-    .iter()
-    .map(|yaml| serde_json::from_value(api_types::yaml::from_str(yaml).unwrap()).unwrap())
-    .collect()
+#[test]
+fn packets_follow_the_services_with_nftables() {
+    packets_follow_the_services(ProxyMode::Nftables);
 }
 
-fn slice(service: &str, port: &str, addresses: &[&str]) -> EndpointSlice {
-    let endpoints: Vec<_> = addresses.iter().map(|a| serde_json::json!({"addresses": [a], "nodeName": "n1"})).collect();
-    let (name, number, protocol) = if port == "dns" { (port, 5353, "UDP") } else { (port, 8080, "TCP") };
-    serde_json::from_value(serde_json::json!({
-        "metadata": {"namespace": "default", "name": service, "labels": {"kubernetes.io/service-name": service}},
-        "addressType": "IPv4",
-        "ports": [{"name": name, "port": number, "protocol": protocol}],
-        "endpoints": endpoints,
-    }))
-    .unwrap()
-}
-
-struct Node<'n> {
-    net: &'n Net,
-    rules: FamilyRules,
-}
-
-impl Node<'_> {
-    fn apply(&mut self, endpoints: &Endpoints) -> Applied {
-        let slices = [
-            slice("web", "http", endpoints.web),
-            slice("dns", "dns", endpoints.dns),
-            slice("sticky", "http", endpoints.web),
-        ];
-        let services = services();
-        let rules = &mut self.rules;
-        self.net.within("node", move || {
-            block_on(async {
-                let iptables = HostIptables::detect().await.unwrap();
-                let pods: IpNet = "10.244.0.0/16".parse().unwrap();
-                let settings = Settings { pods: PodTraffic::Cidrs(vec![pods]), ..Settings::default() };
-                let settings = node::with_addresses(&settings, node::addresses().unwrap(), &[]);
-                rules.apply(&iptables, &services, &slices, "n1", &settings).await.unwrap()
-            })
-        })
+fn packets_follow_the_services(mode: ProxyMode) {
+    let Some(net) = Net::new(mode.name()) else { return };
+    if test_needs::need("this mode", net.within("node", || node::probe(mode))).is_none() {
+        return;
     }
+    net.serve("a");
+    net.serve("b");
+    for family in [Family::V4, Family::V6] {
+        let mut node = Node::new(&net, mode, family);
+        assert!(node.apply(&behaviour::objects(family)) > 20);
+        behaviour::check(&net, family);
+    }
+    let mut node = Node::new(&net, mode, Family::V4);
+    node.apply(&behaviour::objects(Family::V4));
+    behaviour::stickiness(&net);
+    behaviour::forwarding_that_others_refuse(&net);
+    rules_come_back(&mut node);
+    udp_flows_follow_their_endpoints(&mut node);
+    changes_are_followed(&mut node);
+    node.clean_up();
+    assert!(!node.saved().contains("KUBE-"), "{}", node.saved());
+}
 
-    fn saved(&self) -> String {
-        let save = async { HostIptables::detect().await.unwrap().save(Family::V4).await.unwrap().to_string() };
-        self.net.within("node", || block_on(save))
+/// What the other mode has left goes away, and there is no moment without rules.
+#[test]
+fn modes_replace_each_other() {
+    let Some(net) = Net::new("modes") else { return };
+    if test_needs::need("nftables", net.within("node", || node::probe(ProxyMode::Nftables))).is_none() {
+        return;
+    }
+    net.serve("a");
+    net.serve("b");
+    for mode in [ProxyMode::Iptables, ProxyMode::Nftables] {
+        let mut node = Node::new(&net, mode, Family::V4);
+        node.apply(&behaviour::objects(Family::V4));
+        assert_eq!(node.saved().contains("KUBE-SVC-"), mode == ProxyMode::Iptables);
+        balanced(&net);
     }
 }
 
-/// On this very thread, so that processes are started in its namespace.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+fn balanced(net: &Net) {
+    assert_eq!(answers(net, "c", "10.96.0.20:80"), set(["a 10.244.0.9", "b 10.244.0.9"]), "pods keep their address");
+    assert_eq!(answers(net, "out", "172.16.0.1:30080"), set(["a 10.244.0.1", "b 10.244.0.1"]), "node port");
+}
+
+fn rules_come_back(node: &mut Node<'_>) {
+    *node = Node::new(node.net, node.mode, Family::V4);
+    let written = node.apply(&behaviour::objects(Family::V4));
+    assert!(node.mode == ProxyMode::Nftables || written == 0, "a restart changes nothing");
+    let flushes: &[&[&str]] = match node.mode {
+        ProxyMode::Iptables => {
+            &[&["iptables", "-F"], &["iptables", "-t", "nat", "-F", "KUBE-SERVICES"], &["iptables", "-t", "nat", "-F"]]
+        }
+        ProxyMode::Nftables => &[
+            &["nft", "flush", "ruleset"],
+            &["nft", "flush", "map", "ip", "kube-proxy", "endpoints-0"],
+            &["nft", "flush", "chain", "ip", "kube-proxy", "services"],
+        ],
+    };
+    for words in flushes {
+        let flush = || std::process::Command::new(words[0]).args(&words[1..]).status().unwrap();
+        assert!(node.net.within("node", flush).success());
+        node.rules.distrust();
+        assert!(node.apply(&behaviour::objects(Family::V4)) > 0);
+        balanced(node.net);
+    }
+}
+
+fn udp_flows_follow_their_endpoints(node: &mut Node<'_>) {
+    let mut objects = behaviour::objects(Family::V4);
+    let (inside, outside) = (node.net.udp("c", "10.96.0.10:53"), node.net.udp("out", "172.16.0.1:30053"));
+    assert_eq!((ask(&inside).unwrap(), ask(&outside).unwrap()), ("a".into(), "a".into()));
+    objects.replace(slice(Family::V4, "dns", "UDP", 5353, &["b"]));
+    node.apply(&objects);
+    assert_eq!((ask(&inside).unwrap(), ask(&outside).unwrap()), ("b".into(), "b".into()), "on the same sockets");
+}
+
+/// The table as it is after many small changes is the table of the last state.
+fn changes_are_followed(node: &mut Node<'_>) {
+    let all = behaviour::objects(Family::V4);
+    let mut objects = behaviour::objects(Family::V4);
+    for services in [0, all.services.len() / 2, 0, all.services.len()] {
+        objects.services.clone_from(&all.services);
+        objects.services.truncate(services);
+        node.apply(&objects);
+    }
+    for endpoints in [&["a"][..], &[], &["a", "b"], &["b"], &["a", "b"]] {
+        for service in ["web", "sticky", "outer"] {
+            objects.replace(slice(Family::V4, service, "TCP", 8080, endpoints));
+        }
+        node.apply(&objects);
+        let expected: BTreeSet<String> = endpoints.iter().map(|name| format!("{name} 10.244.0.9")).collect();
+        if !endpoints.is_empty() {
+            assert_eq!(answers(node.net, "c", "10.96.0.20:80"), expected);
+        }
+    }
+    node.apply(&all);
+    behaviour::check(node.net, Family::V4);
+    if node.mode == ProxyMode::Nftables {
+        let (grown, mut fresh) = (node.listed(), Node::new(node.net, node.mode, Family::V4));
+        fresh.apply(&all);
+        assert_eq!(grown, fresh.listed());
+    }
 }
 
 fn answers(net: &Net, from: &str, to: &str) -> BTreeSet<String> {
@@ -89,66 +134,4 @@ fn answers(net: &Net, from: &str, to: &str) -> BTreeSet<String> {
 
 fn set<const N: usize>(answers: [&str; N]) -> BTreeSet<String> {
     answers.map(str::to_owned).into()
-}
-
-const BOTH: Endpoints = Endpoints { web: &["10.244.0.5", "10.244.0.6"], dns: &["10.244.0.5"] };
-
-#[test]
-fn packets_follow_the_services() {
-    let Some(net) = Net::new() else { return };
-    net.serve("a");
-    net.serve("b");
-    net.within("node", || std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1")).unwrap();
-    let mut node = Node { net: &net, rules: FamilyRules::new(Family::V4) };
-    assert!(node.apply(&BOTH).written > 20);
-
-    balanced(&net);
-    rules_come_back(&mut node);
-    udp_flows_follow_their_endpoints(&mut node);
-    no_endpoints_is_refused_at_once(&mut node);
-
-    node.net.within("node", || {
-        block_on(async {
-            let iptables = HostIptables::detect().await.unwrap();
-            FamilyRules::new(Family::V4).clean_up(&iptables).await.unwrap();
-        });
-    });
-    assert!(!node.saved().contains("KUBE-"), "{}", node.saved());
-}
-
-fn balanced(net: &Net) {
-    assert_eq!(answers(net, "c", "10.96.0.20:80"), set(["a 10.244.0.9", "b 10.244.0.9"]), "pods keep their address");
-    assert_eq!(answers(net, "out", "172.16.0.1:30080"), set(["a 10.244.0.1", "b 10.244.0.1"]), "node port");
-    assert_eq!(answers(net, "node", "127.0.0.1:30080"), set(["a 10.244.0.1", "b 10.244.0.1"]), "on localhost");
-    assert_eq!(answers(net, "node", "10.96.0.20:80"), set(["a 10.244.0.1", "b 10.244.0.1"]), "from the node");
-    assert_eq!(answers(net, "a", "10.96.0.20:80"), set(["a 10.244.0.1", "b 10.244.0.5"]), "a pod that calls itself");
-    assert_eq!(answers(net, "c", "10.96.0.30:80").len(), 1, "with affinity");
-    assert_eq!(ask(&net.udp("c", "10.96.0.10:53")).unwrap(), "a");
-    assert_eq!(ask(&net.udp("out", "172.16.0.1:30053")).unwrap(), "a");
-}
-
-fn rules_come_back(node: &mut Node<'_>) {
-    node.rules = FamilyRules::new(Family::V4);
-    assert_eq!(node.apply(&BOTH).written, 0, "a restart changes nothing");
-    for words in [&["-F"][..], &["-t", "nat", "-F", "KUBE-SERVICES"], &["-t", "nat", "-F", "PREROUTING"]] {
-        let flush = || std::process::Command::new("iptables").args(words).status().unwrap();
-        assert!(node.net.within("node", flush).success());
-        node.rules.distrust();
-        assert!(node.apply(&BOTH).written > 0);
-        balanced(node.net);
-    }
-}
-
-fn udp_flows_follow_their_endpoints(node: &mut Node<'_>) {
-    let (inside, outside) = (node.net.udp("c", "10.96.0.10:53"), node.net.udp("out", "172.16.0.1:30053"));
-    assert_eq!((ask(&inside).unwrap(), ask(&outside).unwrap()), ("a".into(), "a".into()));
-    node.apply(&Endpoints { dns: &["10.244.0.6"], ..BOTH });
-    assert_eq!((ask(&inside).unwrap(), ask(&outside).unwrap()), ("b".into(), "b".into()), "on the same sockets");
-}
-
-fn no_endpoints_is_refused_at_once(node: &mut Node<'_>) {
-    node.apply(&Endpoints { web: &[], ..BOTH });
-    for (from, to) in [("c", "10.96.0.20:80"), ("out", "172.16.0.1:30080"), ("node", "10.96.0.20:80")] {
-        assert_eq!(node.net.get(from, to).unwrap_err().kind(), ErrorKind::ConnectionRefused, "{from} to {to}");
-    }
 }

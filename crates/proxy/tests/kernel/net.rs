@@ -17,12 +17,20 @@ pub struct Net {
     prefix: String,
 }
 
+const SYSCTLS: [&str; 5] = [
+    "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/ipv4/conf/all/route_localnet",
+];
+
 const MEMBERS: [&str; 5] = ["node", "a", "b", "c", "out"];
 
 impl Net {
     /// Makes them; `None` where that is not allowed.
-    pub fn new() -> Option<Self> {
-        let net = Self { prefix: format!("fk-px-{}", std::process::id()) };
+    pub fn new(test: &str) -> Option<Self> {
+        let net = Self { prefix: format!("fk-px-{test}-{}", std::process::id()) };
         for member in MEMBERS {
             let made = Command::new("ip").args(["netns", "add", &net.name(member)]).output();
             let made = match made {
@@ -35,18 +43,32 @@ impl Net {
         }
         net.ip("node", "link add cbr0 type bridge");
         net.ip("node", "addr add 10.244.0.1/24 dev cbr0");
+        net.ip("node", "addr add fd00:244::1/64 dev cbr0 nodad");
         net.ip("node", "link set cbr0 up");
-        for (pod, address) in [("a", "10.244.0.5/24"), ("b", "10.244.0.6/24"), ("c", "10.244.0.9/24")] {
-            net.join(pod, &format!("v{pod}"), address);
+        for (pod, host) in [("a", 5), ("b", 6), ("c", 9)] {
+            net.join(pod, &format!("v{pod}"), [&format!("10.244.0.{host}/24"), &format!("fd00:244::{host}/64")]);
             net.ip("node", &format!("link set v{pod} master cbr0"));
             net.ip("node", &format!("link set v{pod} type bridge_slave hairpin on"));
             net.ip(pod, "route add default via 10.244.0.1");
+            net.ip(pod, "-6 route add default via fd00:244::1");
         }
-        net.join("out", "vout", "172.16.0.9/24");
+        net.join("out", "vout", ["172.16.0.9/24", "fd00:172::9/64"]);
         net.ip("node", "addr add 172.16.0.1/24 dev vout");
+        net.ip("node", "addr add fd00:172::1/64 dev vout nodad");
         net.ip("node", "route add default via 172.16.0.9");
-        for sysctl in ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] {
+        net.ip("node", "-6 route add default via fd00:172::9");
+        for routed in ["10.96.0.0/16", "198.51.100.0/24", "10.244.0.0/16"] {
+            net.ip("out", &format!("route add {routed} via 172.16.0.1"));
+        }
+        for routed in ["fd00:96::/112", "2001:db8::/64", "fd00:244::/64"] {
+            net.ip("out", &format!("-6 route add {routed} via fd00:172::1"));
+        }
+        for sysctl in SYSCTLS {
             net.within("node", || std::fs::write(format!("/proc/sys/{sysctl}"), "1")).unwrap();
+        }
+        // Many refusals in one second are answered.
+        for sysctl in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"] {
+            net.within("node", || std::fs::write(format!("/proc/sys/{sysctl}"), "0")).unwrap();
         }
         Some(net)
     }
@@ -55,11 +77,12 @@ impl Net {
         format!("{}-{member}", self.prefix)
     }
 
-    fn join(&self, member: &str, port: &str, address: &str) {
+    fn join(&self, member: &str, port: &str, [v4, v6]: [&str; 2]) {
         let peer = self.name(member);
         self.ip("node", &format!("link add {port} type veth peer name eth0 netns {peer}"));
         self.ip("node", &format!("link set {port} up"));
-        self.ip(member, &format!("addr add {address} dev eth0"));
+        self.ip(member, &format!("addr add {v4} dev eth0"));
+        self.ip(member, &format!("addr add {v6} dev eth0 nodad"));
         self.ip(member, "link set eth0 up");
     }
 
@@ -81,11 +104,11 @@ impl Net {
 
     /// Starts servers on TCP 8080 and UDP 5353 of a pod that answer with the pod's name and who asks.
     pub fn serve(&self, pod: &'static str) {
-        let tcp = self.within(pod, || TcpListener::bind("0.0.0.0:8080")).unwrap();
-        let udp = self.within(pod, || UdpSocket::bind("0.0.0.0:5353")).unwrap();
+        let tcp = self.within(pod, || TcpListener::bind("[::]:8080")).unwrap();
+        let udp = self.within(pod, || UdpSocket::bind("[::]:5353")).unwrap();
         std::thread::spawn(move || {
             while let Ok((mut stream, peer)) = tcp.accept() {
-                let _ = write!(stream, "{pod} {}", peer.ip());
+                let _ = write!(stream, "{pod} {}", peer.ip().to_canonical());
             }
         });
         std::thread::spawn(move || {
