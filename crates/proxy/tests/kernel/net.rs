@@ -57,10 +57,10 @@ impl Net {
         net.ip("node", "addr add fd00:172::1/64 dev vout nodad");
         net.ip("node", "route add default via 172.16.0.9");
         net.ip("node", "-6 route add default via fd00:172::9");
-        for routed in ["10.96.0.0/16", "198.51.100.0/24", "10.244.0.0/16"] {
+        for routed in ["10.96.0.0/16", "198.51.100.0/24"] {
             net.ip("out", &format!("route add {routed} via 172.16.0.1"));
         }
-        for routed in ["fd00:96::/112", "2001:db8::/64", "fd00:244::/64"] {
+        for routed in ["fd00:96::/112", "2001:db8::/64"] {
             net.ip("out", &format!("-6 route add {routed} via fd00:172::1"));
         }
         for sysctl in SYSCTLS {

@@ -69,7 +69,7 @@ const DENY: &str = "{podSelector: {matchLabels: {app: a}}, policyTypes: [Ingress
 
 #[test]
 fn packets_go_where_policies_let_them() {
-    let Some(net) = Net::new() else { return };
+    let Some(net) = Net::new("policy") else { return };
     for pod in ["a", "b", "c"] {
         net.serve(pod);
     }
