@@ -1,0 +1,7 @@
+//! `flanneld`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flannel::main()
+}
