@@ -13,6 +13,12 @@ use http::{HeaderMap, header};
 use super::{links::Links, tags::Tags};
 use crate::serving::BodyError;
 
+/// So much of a packed page is unpacked at once, in bytes: what comes of it is at most a thousand times as much, so that
+/// neither memory nor the other requests of a thread suffer from what a pod has packed.
+const STEP: usize = 1 << 10;
+/// How long a page may be unpacked, in bytes.
+const UNPACKED_MAX: u64 = 64 << 20;
+
 /// How a page is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
@@ -36,22 +42,67 @@ impl Coding {
     }
 }
 
-/// The page with its links rewritten, in the same packing.
+/// The page with its links rewritten, in the same packing. It breaks off where a packed page becomes too long.
 pub(super) fn rewritten(
     page: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
     coding: Coding,
     links: Links,
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
-    let mut rewriting = Some(Rewriting::new(coding, links));
-    page.map(Some).chain(futures::stream::iter([None])).filter_map(move |piece| {
-        let written = match piece {
-            Some(Err(error)) => Some(Err(error)),
-            Some(Ok(piece)) => rewriting.as_mut().map(|rewriting| rewriting.write(&piece)),
-            None => rewriting.take().map(Rewriting::end),
+    rewritten_up_to(page, coding, links, UNPACKED_MAX)
+}
+
+fn rewritten_up_to(
+    page: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+    coding: Coding,
+    links: Links,
+    most: u64,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
+    let mut rewriting = Some(Rewriting::new(coding, links, most));
+    let steps = page.flat_map(move |piece| futures::stream::iter(steps(piece, coding)));
+    let all = steps.chain(futures::stream::iter([Ok(Step::End)]));
+    all.filter_map(move |step| {
+        let written = match step {
+            Err(error) => Some(Err(error)),
+            Ok(Step::Write(piece)) => rewriting.as_mut().map(|rewriting| rewriting.write(&piece)),
+            Ok(Step::Flush) => rewriting.as_mut().map(Rewriting::flush),
+            Ok(Step::End) => rewriting.take().map(Rewriting::end),
         };
+        if matches!(written, Some(Err(_))) {
+            rewriting = None;
+        }
         // What came of nothing is nothing to send.
-        futures::future::ready(written.filter(|written| !matches!(written, Ok(piece) if piece.is_empty())))
+        let written = written.filter(|written| !matches!(written, Ok(piece) if piece.is_empty()));
+        async move {
+            tokio::task::consume_budget().await;
+            written
+        }
     })
+}
+
+/// What is done to a page at once.
+#[derive(Debug)]
+enum Step {
+    /// This part of it is rewritten.
+    Write(Bytes),
+    /// What has been rewritten is to be sent.
+    Flush,
+    /// It is complete.
+    End,
+}
+
+/// What comes of a piece: small steps where it is packed.
+fn steps(piece: Result<Bytes, BodyError>, coding: Coding) -> Vec<Result<Step, BodyError>> {
+    let mut piece = match piece {
+        Ok(piece) => piece,
+        Err(error) => return vec![Err(error)],
+    };
+    let size = if coding == Coding::Plain { piece.len() } else { STEP };
+    let mut all = Vec::new();
+    while !piece.is_empty() {
+        all.push(Ok(Step::Write(piece.split_to(size.min(piece.len())))));
+    }
+    all.push(Ok(Step::Flush));
+    all
 }
 
 /// Packs what has been rewritten.
@@ -101,6 +152,8 @@ impl Packer {
 struct Page {
     tags: Tags,
     packer: Packer,
+    /// So many bytes may still come.
+    left: u64,
 }
 
 impl Page {
@@ -113,6 +166,8 @@ impl Page {
 
 impl Write for Page {
     fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        let left = self.left.checked_sub(piece.len() as u64);
+        self.left = left.ok_or_else(|| std::io::Error::other("the page is too long when it is unpacked"))?;
         self.tags.write(piece, self.packer.writer())?;
         Ok(piece.len())
     }
@@ -130,8 +185,10 @@ enum Rewriting {
 }
 
 impl Rewriting {
-    fn new(coding: Coding, links: Links) -> Self {
-        let page = Page { tags: Tags::new(links), packer: Packer::new(coding) };
+    /// A page that is packed may come to so many bytes.
+    fn new(coding: Coding, links: Links, most: u64) -> Self {
+        let left = if coding == Coding::Plain { u64::MAX } else { most };
+        let page = Page { tags: Tags::new(links), packer: Packer::new(coding), left };
         match coding {
             Coding::Plain => Self::Plain(page),
             Coding::Gzip => Self::Gzip(MultiGzDecoder::new(page)),
@@ -147,15 +204,23 @@ impl Rewriting {
         }
     }
 
-    /// What can be sent once this piece has come.
-    fn write(&mut self, piece: &[u8]) -> Result<Bytes, BodyError> {
-        let unpacker: &mut dyn Write = match self {
+    fn unpacker(&mut self) -> &mut dyn Write {
+        match self {
             Self::Plain(page) => page,
             Self::Gzip(unpacker) => unpacker,
             Self::Deflate(unpacker) => unpacker,
-        };
-        unpacker.write_all(piece)?;
-        unpacker.flush()?;
+        }
+    }
+
+    /// What can be sent once this piece has come.
+    fn write(&mut self, piece: &[u8]) -> Result<Bytes, BodyError> {
+        self.unpacker().write_all(piece)?;
+        Ok(self.page().packer.take())
+    }
+
+    /// What has come and was held back by the packing.
+    fn flush(&mut self) -> Result<Bytes, BodyError> {
+        self.unpacker().flush()?;
         Ok(self.page().packer.take())
     }
 
@@ -217,6 +282,34 @@ mod tests {
         let through = through(Coding::Deflate, vec![deflate.finish().unwrap().into()]);
         flate2::read::DeflateDecoder::new(&*through).read_to_string(&mut text).unwrap();
         assert_eq!(text, REWRITTEN);
+    }
+
+    #[test]
+    fn a_page_that_unpacks_to_very_much_is_unpacked_in_small_steps_and_broken_off() {
+        const MOST: u64 = 4 << 20;
+        let bomb = |length: u64| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+            std::io::copy(&mut std::io::repeat(b'x').take(length), &mut gzip).unwrap();
+            gzip.finish().unwrap()
+        };
+        let links = || Links { prefix: "/p/proxy".into(), backend: "10.0.0.1:80".into(), host: "kube".into() };
+        let through = |packed: Vec<u8>| {
+            let piece = futures::stream::iter([Ok(Bytes::from(packed))]);
+            block_on(rewritten_up_to(piece, Coding::Gzip, links(), MOST).collect::<Vec<_>>())
+        };
+        assert!(through(bomb(MOST)).iter().all(Result::is_ok));
+        let broken = through(bomb(MOST + 1));
+        let error = broken.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(error.to_string(), "the page is too long when it is unpacked");
+        assert_eq!(broken.iter().filter(|piece| piece.is_err()).count(), 1, "nothing comes after the error");
+
+        let packed = Bytes::from(bomb(MOST));
+        let longest = steps(Ok(packed.clone()), Coding::Gzip).into_iter().map(|step| match step.unwrap() {
+            Step::Write(piece) => piece.len(),
+            Step::Flush | Step::End => 0,
+        });
+        assert_eq!(longest.max(), Some(STEP));
+        assert_eq!(steps(Ok(packed), Coding::Plain).len(), 2);
     }
 
     #[test]
