@@ -1,13 +1,17 @@
 //! Reading the bodies of requests.
 
+use std::sync::Arc;
+
 use api_types::StatusError;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     catalogue::Request,
-    filters::EndsAt,
+    filters::{EndsAt, Place},
     registry::decode::{BodyType, Sent},
 };
 
@@ -17,7 +21,7 @@ const MAX: usize = 3 << 20;
 /// The whole body.
 ///
 /// # Errors
-/// 413 when it is too long, 400 when the connection breaks.
+/// 413 when it is too long, 400 when the connection breaks, 429 when too much is being read.
 pub(super) async fn read(request: &mut Request) -> Result<Bytes, StatusError> {
     let body = collect(request).await?;
     note(request, &body);
@@ -33,20 +37,39 @@ fn note(request: &Request, body: &Bytes) {
 
 async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
     let end = request.http.extensions().get::<EndsAt>().copied();
-    let body = Limited::new(request.http.body_mut(), MAX).collect();
+    let place = request.http.extensions().get::<Arc<Place>>().cloned();
+    if let Some(place) = &place {
+        place.leave();
+    }
+    let body = whole(request.http.body_mut(), place.as_deref());
     // A write goes on when its client has been told that it took too long, but it does not wait for the client.
     let read = match end {
         Some(EndsAt(end)) => tokio::time::timeout_at(end, body).await.map_err(|_| too_slow())?,
         None => body.await,
     };
-    let collected = read.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            StatusError::request_entity_too_large(&format!("limit is {MAX}"))
-        } else {
-            StatusError::bad_request(format!("reading the request body: {error}"))
+    let body = read?;
+    if let Some(place) = &place {
+        place.enter()?;
+    }
+    Ok(body)
+}
+
+async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<Bytes, StatusError> {
+    let mut pieces = BytesMut::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| StatusError::bad_request(format!("reading the request body: {error}")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if pieces.len() + piece.len() > MAX {
+            return Err(StatusError::request_entity_too_large(&format!("limit is {MAX}")));
         }
-    })?;
-    Ok(collected.to_bytes())
+        match (place.map(|place| place.room(piece.len())).transpose()?, &mut room) {
+            (Some(more), Some(room)) => room.merge(more),
+            (more, none) => *none = more,
+        }
+        pieces.extend_from_slice(&piece);
+    }
+    Ok(pieces.freeze())
 }
 
 fn too_slow() -> StatusError {

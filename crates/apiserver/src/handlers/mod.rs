@@ -61,7 +61,7 @@ impl Handler for Api {
         // What lasts as long as the client wants ends with the client.
         let mutates = request.info.verb.mutates() && !request.long_running();
         let daemon = self.daemon.clone();
-        let place = request.http.extensions().get::<Place>().cloned();
+        let place = request.http.extensions().get::<Arc<Place>>().cloned();
         let deprecated = request.destination.row().and_then(|row| deprecation(row)).map(str::to_owned);
         let answer = async move {
             let response = self.route(request).await.unwrap_or_else(|error| respond::error(&error));
@@ -225,7 +225,8 @@ async fn answered_without_storage(answered: &dyn Answered, asked: Asked<'_>, req
 /// Reads the options of a write; `kind` names them in messages.
 fn write<'a>(request: &'a Request, kind: &str) -> Result<Write<'a>, StatusError> {
     let options = WriteOptions::parse(&request.query, request.default_manager(), kind)?;
-    Ok(Write::new(&request.user, options).noted_in(journal(request)))
+    let write = Write::new(&request.user, options).asked_with(request.info.verb.as_str());
+    Ok(write.noted_in(journal(request)))
 }
 
 /// The record of the audit, if there is one.

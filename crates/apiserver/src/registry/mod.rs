@@ -79,6 +79,8 @@ pub struct Write<'a> {
     pub warnings: Mutex<Vec<String>>,
     reviewed: Reviewed,
     journal: Option<&'a dyn Journal>,
+    /// The verb of the request, if it is one.
+    verb: Option<&'static str>,
 }
 
 /// Where something is noted for whoever reads of the request later.
@@ -104,7 +106,13 @@ impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No, journal: None }
+        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No, journal: None, verb: None }
+    }
+
+    /// The same write, as a request with this verb asks for it.
+    #[must_use]
+    pub fn asked_with(self, verb: &'static str) -> Self {
+        Self { verb: Some(verb), ..self }
     }
 
     /// The same write, of which something may be noted.

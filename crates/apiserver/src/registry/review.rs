@@ -169,6 +169,17 @@ impl<'a> Review<'a> {
         self.write.options.dry_run
     }
 
+    /// The verb for which the request had to be allowed.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        self.write.verb.unwrap_or(match self.door.operation {
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+            Operation::Connect => "connect",
+        })
+    }
+
     /// Tells the client something although it is not refused.
     pub fn warn(&self, warning: String) {
         self.write.warn(warning);

@@ -100,6 +100,31 @@ async fn lists_that_are_too_long_to_merge_are_refused() {
 }
 
 #[tokio::test]
+async fn bodies_that_come_slowly_keep_nobody_waiting() {
+    let api = Api::start_with(&["--max-mutating-requests-inflight=1"]).await;
+    let head = format!(
+        "POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let mut slow = Vec::new();
+    for _ in 0..500 {
+        let mut stream = TcpStream::connect(api.server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It is told to go on when its body is waited for.
+        let mut answer = [0; 25];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(b"{").await.unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(api.post(MAPS, &json!({"metadata": {"name": "a"}})).await.code, 201);
+    let body = format!("{:98}", r#""metadata": {"name": "slow"}}"#);
+    slow[0].write_all(body.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    slow[0].read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 201");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_gives_its_place_back() {
     let api = Api::start_with(&["--max-mutating-requests-inflight=1", "--request-timeout=500ms"]).await;
     let mut slow = TcpStream::connect(api.server.address()).await.unwrap();
