@@ -6,6 +6,7 @@ mod configuration;
 mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
+mod device_claims;
 mod errors;
 mod event_rate_limit;
 mod extended_resource_toleration;
@@ -212,9 +213,12 @@ impl Settings {
     pub fn build(self, registry: &Handle) -> Admission {
         let made = |make: Make| make(registry.clone());
         // Always: what is to be stored is looked at, whoever has changed it.
-        let guard: Box<dyn Plugin> = Box::new(role_escalation::RoleEscalation { registry: registry.clone() });
+        let guards: [Box<dyn Plugin>; 2] = [
+            Box::new(role_escalation::RoleEscalation { registry: registry.clone() }),
+            Box::new(device_claims::DeviceClaims::new(registry)),
+        ];
         let changing = self.own.into_iter().chain(self.more).map(made);
-        Admission::new(changing.chain([guard]).chain(self.last.into_iter().map(made)).collect())
+        Admission::new(changing.chain(guards).chain(self.last.into_iter().map(made)).collect())
     }
 }
 
@@ -267,7 +271,7 @@ impl Line {
     fn make(&self, choice: &Choice<'_>) -> Result<Option<Make>, String> {
         let name = self.name;
         // Who asks for something by name relies on it.
-        let asked = choice.enabled.iter().any(|enabled| enabled == name);
+        let asked = choice.only.iter().chain(choice.enabled).any(|named| named == name);
         match (&self.what, self.default) {
             (What::Plugin(make), _) => {
                 let make = *make;
@@ -314,7 +318,7 @@ mod tests {
         assert_eq!(chosen("", "", "Priority,LimitRanger,SecurityContextDeny"), Ok(defaults - 2));
         assert_eq!(chosen("", "Priority,AlwaysAdmit", ""), Ok(defaults));
         assert_eq!(chosen("AlwaysAdmit", "", ""), Ok(0));
-        assert_eq!(chosen("NamespaceLifecycle,ResourceQuota,MutatingAdmissionWebhook", "", ""), Ok(2));
+        assert_eq!(chosen("NamespaceLifecycle,ResourceQuota,AlwaysAdmit", "", ""), Ok(2));
         let mistakes = |only, enabled, disabled| chosen(only, enabled, disabled).unwrap_err();
         assert_eq!(mistakes("", "Magic", ""), [r#"enable-admission-plugins plugin "Magic" is unknown"#]);
         assert_eq!(
@@ -329,7 +333,9 @@ mod tests {
             ["[Priority] in enable-admission-plugins and disable-admission-plugins overlapped"]
         );
         for name in ["ImagePolicyWebhook", "ValidatingAdmissionWebhook", "MutatingAdmissionPolicy"] {
-            assert_eq!(mistakes("", name, ""), [format!("admission plugin {name:?} is not supported yet")]);
+            let mistake = [format!("admission plugin {name:?} is not supported yet")];
+            assert_eq!(mistakes("", name, ""), mistake);
+            assert_eq!(mistakes(name, "", ""), mistake);
         }
     }
 }

@@ -11,6 +11,7 @@ mod client;
 mod connect;
 mod decoding;
 mod deletion;
+mod device_claims;
 mod encryption;
 mod errors;
 mod events;
