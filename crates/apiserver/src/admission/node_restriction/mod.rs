@@ -177,7 +177,8 @@ fn without_size(claim: &PersistentVolumeClaim) -> Value {
 /// The common name in a request in PEM.
 fn common_name(pem: &[u8]) -> Result<String, String> {
     use x509_parser::{certification_request::X509CertificationRequest, pem::parse_x509_pem, prelude::FromDer};
-    let (_, pem) = parse_x509_pem(pem).map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
+    let pem = parse_x509_pem(pem).ok().map(|(_, pem)| pem).filter(|pem| pem.label == "CERTIFICATE REQUEST");
+    let pem = pem.ok_or("PEM block type must be CERTIFICATE REQUEST")?;
     let (_, request) = X509CertificationRequest::from_der(&pem.contents).map_err(|error| error.to_string())?;
     let subject = &request.certification_request_info.subject;
     let name = subject.iter_common_name().last().and_then(|name| name.as_str().ok());
