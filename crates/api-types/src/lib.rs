@@ -31,7 +31,7 @@ pub use kinds::autoscaler::{
     convert::{from_v1 as autoscaler_from_v1, to_v1 as autoscaler_to_v1},
 };
 pub use kinds::events_k8s_io::{from_core as event_from_core, to_core as event_to_core};
-pub use kinds::flow_control::bootstrap::{flow_schemas, priority_levels};
+pub use kinds::flow_control::bootstrap::{MANDATORY as MANDATORY_FLOW_CONTROL, flow_schemas, priority_levels};
 pub use kinds::job::{Identity as JobIdentity, POD_LABELS as JOB_POD_LABELS, SELECTED_BY as JOB_SELECTED_BY};
 pub use kinds::priority_class::SYSTEM_PRIORITY_CLASSES;
 pub use object::{Kind, Object};

@@ -22,6 +22,7 @@ use crate::{
     bootstrap::{
         self,
         authentication_trust::{self, Trust},
+        keeping,
         kubernetes_service::{self, Advertised},
     },
     catalogue::{ChangeError, Request, Served},
@@ -257,6 +258,8 @@ impl Startup {
         }
         self.started.send_replace(true);
         daemon.ready();
+        let (registry, own) = (self.registry.clone(), daemon.clone());
+        daemon.spawn_until_shutdown(async move { keeping::keep(&registry, &own).await });
         let (registry, trust) = (self.registry.clone(), self.trust);
         daemon.spawn_until_shutdown(async move { authentication_trust::keep(&registry, &trust).await });
         let (registry, pools) = (self.registry.clone(), self.pools.clone());

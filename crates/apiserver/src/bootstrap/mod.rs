@@ -4,6 +4,7 @@
 pub mod api_services;
 pub mod authentication_trust;
 pub mod flow_control;
+pub mod keeping;
 pub mod kubernetes_service;
 pub mod rbac;
 pub mod service_cidr;

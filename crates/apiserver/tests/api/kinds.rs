@@ -1,5 +1,7 @@
 //! Every kind of the table, each by a small object of its own.
 
+use std::time::Duration;
+
 use api_types::Resource;
 use apiserver::resources;
 use serde_json::{Value, json};
@@ -249,6 +251,60 @@ async fn built_in_flow_control_is_there_and_partly_fixed() {
     let path = format!("{root}/flowschemas/exempt");
     let refused = api.merge(&path, &json!({"spec": {"matchingPrecedence": 3}})).await.failure();
     assert!(refused.2.contains("spec of 'exempt' must equal the fixed value"), "{}", refused.2);
+}
+
+/// What an object becomes, as soon as it is so.
+async fn becomes(api: &Api, path: &str, so: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..2000 {
+        let reply = api.get(path).await;
+        if reply.code == 200 && so(&reply.json()) {
+            return reply.json();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{path} does not become what it should");
+}
+
+#[tokio::test]
+async fn built_in_flow_control_comes_back() {
+    let api = Api::start().await;
+    let root = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    for name in ["flowschemas/exempt", "flowschemas/probes", "prioritylevelconfigurations/catch-all"] {
+        let path = format!("{root}/{name}");
+        let before = api.get(&path).await.ok();
+        api.delete(&path).await.ok();
+        let after = becomes(&api, &path, |after| after["metadata"]["uid"] != before["metadata"]["uid"]).await;
+        assert_eq!(after["spec"], before["spec"]);
+    }
+    becomes(&api, &format!("{root}/flowschemas/exempt"), |schema| {
+        schema["status"]["conditions"][0]["reason"] == "Found"
+    })
+    .await;
+    let path = format!("{root}/flowschemas/service-accounts");
+    let before = api.get(&path).await.ok();
+    let change = json!({"spec": {"matchingPrecedence": 77}});
+    api.merge(&path, &change).await.ok();
+    becomes(&api, &path, |schema| schema["spec"] == before["spec"]).await;
+    let annotation = "apf.kubernetes.io/autoupdate-spec";
+    api.merge(&path, &json!({"metadata": {"annotations": {annotation: "false"}}, "spec": change["spec"]})).await.ok();
+    // Something that does come back, later.
+    let level = format!("{root}/prioritylevelconfigurations/exempt");
+    let shares = json!({"spec": {"exempt": {"nominalConcurrencyShares": 3}}, "metadata": {"annotations": null}});
+    api.merge(&level, &shares).await.ok();
+    let level = becomes(&api, &level, |level| level["metadata"]["annotations"][annotation] == "true").await;
+    assert_eq!(level["spec"]["exempt"]["nominalConcurrencyShares"], 3, "how much it lends is free");
+    assert_eq!(api.get(&path).await.ok()["spec"]["matchingPrecedence"], 77, "somebody wants it so");
+}
+
+#[tokio::test]
+async fn namespaces_of_every_cluster_come_back() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/kube-node-lease";
+    let before = api.delete(path).await.ok();
+    let mut finalized = before.clone();
+    finalized["spec"]["finalizers"] = json!([]);
+    api.put(&format!("{path}/finalize"), &finalized).await.ok();
+    becomes(&api, path, |after| after["metadata"]["uid"] != before["metadata"]["uid"]).await;
 }
 
 #[tokio::test]

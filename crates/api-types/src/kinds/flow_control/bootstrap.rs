@@ -10,8 +10,8 @@ use crate::{
     meta::ObjectMeta,
 };
 
-/// Objects, of both kinds, that nobody may change.
-pub(super) const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
+/// Flow schemas and priority levels that nobody may change.
+pub const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
 /// Says that the server keeps a spec as it is to be.
 const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
