@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
     time::Instant,
 };
 
-use api_types::{StatusError, core::Event, rows};
+use api_types::{Object, StatusError, core::Event, event_to_core, events, rows};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -66,12 +67,14 @@ pub(super) fn configured(configuration: Option<&Value>) -> Result<Make, String> 
     Ok(Box::new(|_| Box::new(EventRateLimit(limits))))
 }
 
-/// What is left of each key's limit; those that were used last are remembered.
+/// What is left of each key's limit; those that were used last are remembered. A key may be as long as an event, so that
+/// its hash stands for it.
 #[derive(Default)]
 struct Buckets {
-    by_key: HashMap<String, Bucket>,
+    hasher: RandomState,
+    by_key: HashMap<u64, Bucket>,
     /// Keys in the order of their last use.
-    used: BTreeMap<u64, String>,
+    used: BTreeMap<u64, u64>,
     uses: u64,
 }
 
@@ -86,9 +89,10 @@ impl Buckets {
     fn take(&mut self, key: &str, limit: &Limit, now: Instant) -> bool {
         let (qps, burst) = (f64::from(limit.qps), f64::from(limit.burst));
         self.uses += 1;
-        let bucket = self.by_key.entry(key.to_owned()).or_insert(Bucket { left: burst, at: now, used: 0 });
+        let key = self.hasher.hash_one(key);
+        let bucket = self.by_key.entry(key).or_insert(Bucket { left: burst, at: now, used: 0 });
         self.used.remove(&bucket.used);
-        self.used.insert(self.uses, key.to_owned());
+        self.used.insert(self.uses, key);
         bucket.left = (bucket.left + now.duration_since(bucket.at).as_secs_f64() * qps).min(burst);
         (bucket.at, bucket.used) = (now, self.uses);
         let has = bucket.left >= 1.0;
@@ -130,8 +134,14 @@ fn key(by: By, review: &Review<'_>) -> String {
         By::Server => String::new(),
         By::Namespace => review.door.target.namespace.to_owned(),
         By::User => review.user().name.clone(),
-        By::SourceAndObject => review.get().and_then(|object| object.downcast_ref()).map(of_event).unwrap_or_default(),
+        By::SourceAndObject => review.get().map(of_object).unwrap_or_default(),
     }
+}
+
+/// Of an event in either version.
+fn of_object(object: &dyn Object) -> String {
+    let new = object.downcast_ref::<events::Event>().cloned().map(event_to_core);
+    new.as_ref().or_else(|| object.downcast_ref()).map(of_event).unwrap_or_default()
 }
 
 fn of_event(event: &Event) -> String {

@@ -150,6 +150,20 @@ async fn too_many_events_are_refused() {
     assert_eq!(refused[0].failure().2, "limit reached on type Namespace for key default");
 }
 
+#[tokio::test]
+async fn events_about_different_things_are_told_apart_in_either_version() {
+    let configuration = "{apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, \
+                         limits: [{type: SourceAndObject, qps: 1, burst: 1}]}";
+    let api = told("EventRateLimit", configuration).await;
+    for name in ["a", "b", "c"] {
+        let about = json!({"kind": "Pod", "name": name, "namespace": "default"});
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": name},
+            "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "example.com/c",
+            "reportingInstance": "i", "action": "a", "reason": "r", "type": "Normal", "regarding": about});
+        assert_eq!(api.post("/apis/events.k8s.io/v1/namespaces/default/events", &event).await.code, 201, "{name}");
+    }
+}
+
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
 fn request(name: &str, signer: &str, organization: &str) -> Value {
