@@ -54,7 +54,7 @@ impl Kind for Ingress {
             balancer.and_then(|balancer| balancer.ingress).unwrap_or_default()
         };
         let before = points(old);
-        let kept: Vec<&str> = before.iter().filter_map(|point| point.ip.as_deref()).collect();
+        let kept: address::Kept<'_> = before.iter().filter_map(|point| point.ip.as_deref()).collect();
         let path = Path::new("status").child("loadBalancer").child("ingress");
         let mut errors = Vec::new();
         for (i, point) in points(self).iter().enumerate() {

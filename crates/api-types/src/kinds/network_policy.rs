@@ -9,7 +9,10 @@ use crate::{
     object::{Column, Kind},
     pod_spec::defaults::default_text,
     table,
-    validation::{address, endpoint, names, number, selector},
+    validation::{
+        address::{self, Kept},
+        endpoint, names, number, selector,
+    },
 };
 
 const TYPES: [&str; 2] = ["Egress", "Ingress"];
@@ -39,13 +42,13 @@ impl Kind for NetworkPolicy {
     }
 
     fn validate(&self) -> Vec<FieldError> {
-        self.spec.as_ref().map(|own| spec(own, &[])).unwrap_or_default()
+        self.spec.as_ref().map(|own| spec(own, &Kept::default())).unwrap_or_default()
     }
 
     fn revalidate(&self, old: &Self) -> Vec<FieldError> {
         let kept =
             old.spec.iter().flat_map(blocks).flat_map(|block| block.except.iter().flatten().chain([&block.cidr]));
-        let kept: Vec<&str> = kept.map(String::as_str).collect();
+        let kept: Kept<'_> = kept.map(String::as_str).collect();
         self.spec.as_ref().map(|own| spec(own, &kept)).unwrap_or_default()
     }
 
@@ -66,7 +69,7 @@ fn blocks(spec: &NetworkPolicySpec) -> impl Iterator<Item = &IPBlock> {
     from.chain(to).filter_map(|peer| peer.ip_block.as_ref())
 }
 
-fn spec(spec: &NetworkPolicySpec, kept: &[&str]) -> Vec<FieldError> {
+fn spec(spec: &NetworkPolicySpec, kept: &Kept<'_>) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors = Vec::new();
     if let Some(pods) = &spec.pod_selector {
@@ -125,11 +128,11 @@ fn port(path: &Path, own: &NetworkPolicyPort) -> Vec<FieldError> {
     errors
 }
 
-fn all_peers(path: &Path, peers: &[NetworkPolicyPeer], kept: &[&str]) -> Vec<FieldError> {
+fn all_peers(path: &Path, peers: &[NetworkPolicyPeer], kept: &Kept<'_>) -> Vec<FieldError> {
     peers.iter().enumerate().flat_map(|(i, own)| peer(&path.index(i), own, kept)).collect()
 }
 
-fn peer(path: &Path, own: &NetworkPolicyPeer, kept: &[&str]) -> Vec<FieldError> {
+fn peer(path: &Path, own: &NetworkPolicyPeer, kept: &Kept<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let selectors = [("podSelector", &own.pod_selector), ("namespaceSelector", &own.namespace_selector)];
     for (field, own) in selectors {
@@ -145,7 +148,7 @@ fn peer(path: &Path, own: &NetworkPolicyPeer, kept: &[&str]) -> Vec<FieldError> 
     errors
 }
 
-fn ip_block(path: &Path, block: &IPBlock, kept: &[&str]) -> Vec<FieldError> {
+fn ip_block(path: &Path, block: &IPBlock, kept: &Kept<'_>) -> Vec<FieldError> {
     let cidr_path = path.child("cidr");
     if block.cidr.is_empty() {
         return vec![FieldError::required(&cidr_path, "")];

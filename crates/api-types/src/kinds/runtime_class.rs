@@ -1,5 +1,7 @@
 //! `node.k8s.io/v1.RuntimeClass`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     field::{FieldError, Path},
     node::RuntimeClass,
     object::{Column, Kind},
+    pod::tolerations::identity,
     pod_spec::validate::{resources, tolerations},
     quantity, table,
     validation::{
@@ -54,8 +57,9 @@ impl Kind for RuntimeClass {
 
 fn unique_tolerations(path: &Path, own: &[Toleration]) -> Vec<FieldError> {
     let mut errors = tolerations(path, own);
+    let mut seen = HashSet::new();
     for (i, toleration) in own.iter().enumerate() {
-        if own[..i].contains(toleration) {
+        if !seen.insert((identity(toleration), toleration.toleration_seconds)) {
             let value = serde_json::to_value(toleration).unwrap_or_default();
             errors.push(FieldError::duplicate(&path.index(i), value));
         }

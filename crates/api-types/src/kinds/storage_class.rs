@@ -85,14 +85,13 @@ impl Kind for StorageClass {
 /// as upstream.
 fn allowed_topologies(path: &Path, terms: &[TopologySelectorTerm]) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, term) in terms.iter().enumerate() {
         let (keys, wrong) = topology_term(&path.child("matchLabelExpressions"), term);
         errors.extend(wrong);
-        if seen.contains(&keys) || keys.is_empty() {
+        if keys.is_empty() || !seen.insert(keys) {
             errors.push(FieldError::duplicate(&path.index(i).child("matchLabelExpressions"), ""));
         }
-        seen.push(keys);
     }
     errors
 }

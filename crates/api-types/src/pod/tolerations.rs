@@ -26,6 +26,15 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     }
 }
 
+/// What tells a toleration from others, how long it lasts excepted: key, operator, value and effect.
+pub type Identity<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
+/// That of one.
+#[must_use]
+pub fn identity(own: &Toleration) -> Identity<'_> {
+    (own.key.as_deref(), own.operator.as_deref(), own.value.as_deref(), own.effect.as_deref())
+}
+
 fn text(field: &Option<String>) -> &str {
     field.as_deref().unwrap_or_default()
 }

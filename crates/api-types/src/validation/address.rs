@@ -2,7 +2,10 @@
 //!
 //! What is *lenient* may be written in more than one way; old fields are. What is *canonical* may not.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::IpNet;
 
@@ -89,9 +92,12 @@ pub(crate) fn canonical_range(value: &str) -> Vec<String> {
     }
 }
 
+/// Values that were there before.
+pub(crate) type Kept<'a> = BTreeSet<&'a str>;
+
 /// The same about the field at `path`, unless the value is one of those that were there before.
-pub(crate) fn unless_kept(rule: fn(&str) -> Vec<String>, path: &Path, value: &str, kept: &[&str]) -> Vec<FieldError> {
-    if kept.contains(&value) { Vec::new() } else { super::names::check(rule, path, value) }
+pub(crate) fn unless_kept(rule: fn(&str) -> Vec<String>, path: &Path, value: &str, kept: &Kept<'_>) -> Vec<FieldError> {
+    if kept.contains(value) { Vec::new() } else { super::names::check(rule, path, value) }
 }
 
 #[cfg(test)]

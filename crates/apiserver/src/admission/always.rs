@@ -1,5 +1,7 @@
 //! Plugins that do not ask: one refuses everything, one has every image asked for anew.
 
+use std::collections::HashSet;
+
 use api_types::{
     StatusError,
     core::{Pod, PodSpec},
@@ -94,7 +96,7 @@ fn has_same_images(new: &Pod, old: Option<&Pod>) -> bool {
         own.chain(ephemeral).flatten().collect()
     };
     old.is_some_and(|old| {
-        let before = images(old);
+        let before: HashSet<String> = images(old).into_iter().collect();
         images(new).iter().all(|image| before.contains(image))
     })
 }

@@ -1,5 +1,7 @@
 //! Nobody takes an address of their own choice: traffic to it would be theirs.
 
+use std::collections::HashSet;
+
 use api_types::{StatusError, core::Service, rows};
 use futures::future::BoxFuture;
 
@@ -14,7 +16,8 @@ impl Plugin for DenyServiceExternalIPs {
 
     fn validate<'a>(&'a self, review: &'a Review<'_>) -> BoxFuture<'a, Result<(), StatusError>> {
         let result = review.expect::<Service>("Service").map_err(StatusError::from).and_then(|service| {
-            let before = review.old().and_then(|old| old.downcast_ref::<Service>()).map(addresses).unwrap_or_default();
+            let before = review.old().and_then(|old| old.downcast_ref::<Service>()).map(addresses);
+            let before: HashSet<&String> = before.into_iter().flatten().collect();
             if addresses(service).iter().all(|address| before.contains(address)) {
                 return Ok(());
             }

@@ -1,13 +1,11 @@
 //! Refusals in words.
 
+use std::collections::HashSet;
+
 /// Several reasons as one, each once; upstream's form.
 pub(super) fn aggregate(reasons: &[String]) -> String {
-    let mut once: Vec<&str> = Vec::new();
-    for reason in reasons {
-        if !once.contains(&reason.as_str()) {
-            once.push(reason);
-        }
-    }
+    let mut seen = HashSet::new();
+    let once: Vec<&str> = reasons.iter().map(String::as_str).filter(|reason| seen.insert(*reason)).collect();
     match once[..] {
         [only] => only.to_owned(),
         _ => format!("[{}]", once.join(", ")),

@@ -1,7 +1,7 @@
 //! Who makes an object go with another has to be allowed to delete it; and who keeps the owner waiting for it, to set the
 //! owner's finalizers.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use api_types::{Resource, StatusError, meta::OwnerReference, rows};
 use component::auth::{Attributes, Decision, ResourceAttributes, Target, Verdict};
@@ -112,5 +112,6 @@ fn told(verdict: &Verdict) -> String {
 /// Owners that an object keeps waiting and did not before.
 fn blocking<'a>(new: &'a [OwnerReference], old: &'a [OwnerReference]) -> impl Iterator<Item = &'a OwnerReference> {
     let blocks = |owner: &&OwnerReference| owner.block_owner_deletion == Some(true);
-    new.iter().filter(blocks).filter(move |owner| !old.iter().filter(blocks).any(|before| before.uid == owner.uid))
+    let before: HashSet<&str> = old.iter().filter(blocks).map(|owner| owner.uid.as_str()).collect();
+    new.iter().filter(blocks).filter(move |owner| !before.contains(owner.uid.as_str()))
 }

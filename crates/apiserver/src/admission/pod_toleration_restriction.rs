@@ -80,17 +80,8 @@ impl Plugin for PodTolerationRestriction {
             }
             let defaults = self.said(review, DEFAULTS).await?.unwrap_or_else(|| self.defaults.clone());
             let pod = review.expect_mut::<Pod>("Pod")?;
-            let pressed = QosClass::of(pod) != QosClass::BestEffort;
-            let spec = pod.spec.get_or_insert_default();
-            let mut tolerations = spec.tolerations.take().unwrap_or_default();
-            if !defaults.is_empty() {
-                tolerations = merge(&defaults, &tolerations);
-            }
-            if pressed {
-                tolerations = merge(&tolerations, &[under_pressure()]);
-            }
-            spec.tolerations = Some(tolerations).filter(|tolerations| !tolerations.is_empty());
-            Ok(())
+            let merged = with_defaults(pod, &defaults);
+            merged.map_err(|why| review.forbidden(&why))
         })
     }
 
@@ -111,7 +102,21 @@ impl Plugin for PodTolerationRestriction {
     }
 }
 
-/// Who asks for resources stays where memory is short.
+/// Adds what all have, and what those have who ask for resources: they stay where memory is short.
+fn with_defaults(pod: &mut Pod, defaults: &[Toleration]) -> Result<(), String> {
+    let pressed = QosClass::of(pod) != QosClass::BestEffort;
+    let spec = pod.spec.get_or_insert_default();
+    let mut tolerations = spec.tolerations.take().unwrap_or_default();
+    if !defaults.is_empty() {
+        tolerations = merge(defaults, &tolerations)?;
+    }
+    if pressed {
+        tolerations = merge(&tolerations, &[under_pressure()])?;
+    }
+    spec.tolerations = Some(tolerations).filter(|tolerations| !tolerations.is_empty());
+    Ok(())
+}
+
 fn under_pressure() -> Toleration {
     Toleration {
         key: Some("node.kubernetes.io/memory-pressure".into()),

@@ -91,7 +91,7 @@ fn schedule(spec: &mut PodSpec, scheduling: &Scheduling) -> Result<(), String> {
         }
     }
     let more = scheduling.tolerations.as_deref().unwrap_or_default();
-    let merged = merge(spec.tolerations.as_deref().unwrap_or_default(), more);
+    let merged = merge(spec.tolerations.as_deref().unwrap_or_default(), more)?;
     spec.tolerations = Some(merged).filter(|merged| !merged.is_empty());
     Ok(())
 }

@@ -2,8 +2,17 @@
 
 use api_types::core::Toleration;
 
+/// So many tolerations are compared with each other.
+const MOST: usize = 1000;
+
 /// Both lists, without what something else in them covers.
-pub(super) fn merge(first: &[Toleration], second: &[Toleration]) -> Vec<Toleration> {
+///
+/// # Errors
+/// When there are too many.
+pub(super) fn merge(first: &[Toleration], second: &[Toleration]) -> Result<Vec<Toleration>, String> {
+    if first.len() + second.len() > MOST {
+        return Err(format!("tolerations can be merged with others when there are no more than {MOST} of them"));
+    }
     let all: Vec<&Toleration> = first.iter().chain(second).collect();
     let mut merged: Vec<Toleration> = Vec::new();
     for (i, one) in all.iter().enumerate() {
@@ -13,7 +22,7 @@ pub(super) fn merge(first: &[Toleration], second: &[Toleration]) -> Vec<Tolerati
             merged.push((*one).clone());
         }
     }
-    merged
+    Ok(merged)
 }
 
 /// Whether a toleration tolerates all that another does.

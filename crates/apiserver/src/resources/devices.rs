@@ -1,5 +1,7 @@
 //! Claims of devices.
 
+use std::collections::HashSet;
+
 use api_types::devices::{AllocationResult, ResourceClaim};
 
 use crate::registry::{Part, TypedStrategy, shape::Fresh, strategy::DeleteAnswer};
@@ -15,19 +17,22 @@ impl TypedStrategy for Claims {
     fn prepare_for_part_update(&self, _part: Part, new: &mut ResourceClaim, old: &ResourceClaim) {
         let before = old.status.as_ref().and_then(|status| status.allocation.as_ref());
         let (Some(before), Some(status)) = (before, &mut new.status) else { return };
-        let now = status.allocation.clone();
-        let lost = |driver: &str, pool: &str, device: &str, share: Option<&str>| {
-            let has = |allocation: &AllocationResult| has(allocation, (driver, pool, device, share));
-            has(before) && !now.as_ref().is_some_and(has)
-        };
+        let (before, now) = (allocated(Some(before)), allocated(status.allocation.as_ref()));
         if let Some(devices) = &mut status.devices {
-            devices.retain(|own| !lost(&own.driver, &own.pool, &own.device, own.share_id.as_deref()));
+            devices.retain(|own| {
+                let device = (&*own.driver, &*own.pool, &*own.device, own.share_id.as_deref());
+                now.contains(&device) || !before.contains(&device)
+            });
         }
         status.devices.take_if(|devices| devices.is_empty());
     }
 }
 
-fn has(allocation: &AllocationResult, device: (&str, &str, &str, Option<&str>)) -> bool {
-    let results = allocation.devices.iter().flat_map(|devices| devices.results.iter().flatten());
-    results.into_iter().any(|own| (&*own.driver, &*own.pool, &*own.device, own.share_id.as_deref()) == device)
+/// Driver, pool, device and share.
+type Device<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+
+fn allocated(allocation: Option<&AllocationResult>) -> HashSet<Device<'_>> {
+    let devices = allocation.and_then(|allocation| allocation.devices.as_ref());
+    let results = devices.into_iter().flat_map(|devices| devices.results.iter().flatten());
+    results.map(|own| (&*own.driver, &*own.pool, &*own.device, own.share_id.as_deref())).collect()
 }

@@ -56,7 +56,7 @@ impl TypedStrategy for Pods {
                 "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{why}]"
             ));
         }
-        warnings.extend(pod.spec.iter().flat_map(|spec| warnings::of(&Path::new("spec"), spec)));
+        warnings.extend(warnings::of_pod(pod));
         warnings
     }
 

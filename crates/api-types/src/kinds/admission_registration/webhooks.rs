@@ -219,8 +219,9 @@ fn reviews(path: &Path, versions: &[String], kept: Kept) -> Vec<FieldError> {
         return vec![FieldError::required(path, format!("must specify one of {known}"))];
     }
     let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, version) in versions.iter().enumerate() {
-        if versions[..i].contains(version) {
+        if !seen.insert(version) {
             errors.push(FieldError::invalid(&path.index(i), version.as_str(), "duplicate version"));
         } else {
             errors.extend(names::check(names::dns1035_label, &path.index(i), version));

@@ -6,6 +6,8 @@
 mod schema;
 mod versions;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -191,12 +193,14 @@ fn stored_versions(own: &CustomResourceDefinition) -> Vec<FieldError> {
         return vec![FieldError::invalid(&path, serde_json::Value::Null, "must have at least one stored version")];
     }
     let mut errors = Vec::new();
-    for version in own.spec.versions.iter().filter(|version| version.storage && !stored.contains(&version.name)) {
+    let names: BTreeSet<&String> = stored.iter().collect();
+    for version in own.spec.versions.iter().filter(|version| version.storage && !names.contains(&version.name)) {
         let detail = format!("must have the storage version {}", version.name);
         errors.push(FieldError::invalid(&path, stored.clone(), detail));
     }
+    let versions: BTreeSet<&String> = own.spec.versions.iter().map(|version| &version.name).collect();
     for (i, name) in stored.iter().enumerate() {
-        if !own.spec.versions.iter().any(|version| version.name == *name) {
+        if !versions.contains(name) {
             let detail = format!(
                 "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
             );
@@ -289,8 +293,9 @@ fn review_versions(path: &Path, versions: &[String]) -> Vec<FieldError> {
         return vec![FieldError::required(path, "")];
     }
     let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, version) in versions.iter().enumerate() {
-        if versions[..i].contains(version) {
+        if !seen.insert(version) {
             errors.push(FieldError::invalid(&path.index(i), version.as_str(), "duplicate version"));
         } else {
             errors.extend(names::check(names::dns1035_label, &path.index(i), version));

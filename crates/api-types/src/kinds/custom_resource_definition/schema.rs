@@ -533,10 +533,11 @@ fn map_keys(items_path: &Path, keys_path: &Path, own: &Schema, keys: &[String]) 
 /// A key is there in every element, or has a default.
 fn keys_that_are_there(items_path: &Path, own: &Schema, keys: &[String]) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    let required: BTreeSet<&String> = own.required.iter().flatten().collect();
     let named = keys.iter().filter_map(|key| Some((key, own.properties.as_ref()?.get(key)?)));
     for (key, key_schema) in named {
         let path = property(items_path, key);
-        if !own.required.iter().flatten().any(|name| name == key) && key_schema.default.is_none() {
+        if !required.contains(key) && key_schema.default.is_none() {
             let detail =
                 "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
             errors.push(FieldError::required(&path.child("default"), detail));

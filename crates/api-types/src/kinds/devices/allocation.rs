@@ -48,10 +48,13 @@ pub fn validate_update(new: &ResourceClaim, old: &ResourceClaim) -> Vec<FieldErr
         |path, own| device(path, own, &allocated),
     ));
     let users = status.reserved_for.as_deref().unwrap_or_default();
-    let users_before = before.reserved_for.as_deref().unwrap_or_default();
+    let same = |own: &'_ ResourceClaimConsumerReference| {
+        (own.api_group.clone(), own.resource.clone(), own.name.clone(), own.uid.clone())
+    };
+    let users_before: BTreeSet<_> = before.reserved_for.iter().flatten().map(same).collect();
     if !users.is_empty() && status.allocation.is_none() {
         errors.push(FieldError::forbidden(&users_path, "may not be specified when `allocated` is not set"));
-    } else if new.metadata.deletion_timestamp.is_some() && users.iter().any(|own| !users_before.contains(own)) {
+    } else if new.metadata.deletion_timestamp.is_some() && users.iter().any(|own| !users_before.contains(&same(own))) {
         let detail = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set";
         errors.push(FieldError::forbidden(&users_path, detail));
     }

@@ -164,14 +164,17 @@ fn binding(path: &Path, wanted: Option<&Vec<String>>, failed: Option<&Vec<String
     errors.extend(each(&failed_path, failed, MAX_BINDING_CONDITIONS, name));
     let (wanted, failed) =
         (wanted.map(Vec::as_slice).unwrap_or_default(), failed.map(Vec::as_slice).unwrap_or_default());
-    for (i, condition) in wanted.iter().enumerate().filter(|(i, condition)| wanted[..*i].contains(condition)) {
-        errors.push(FieldError::duplicate(&wanted_path.index(i), condition.as_str()));
+    let (mut seen_wanted, mut seen_failed) = (BTreeSet::new(), BTreeSet::new());
+    for (i, condition) in wanted.iter().enumerate() {
+        if !seen_wanted.insert(condition) {
+            errors.push(FieldError::duplicate(&wanted_path.index(i), condition.as_str()));
+        }
     }
     for (i, condition) in failed.iter().enumerate() {
-        if failed[..i].contains(condition) {
+        if !seen_failed.insert(condition) {
             errors.push(FieldError::duplicate(&failed_path.index(i), condition.as_str()));
         }
-        if wanted.contains(condition) {
+        if seen_wanted.contains(condition) {
             let detail = "bindingFailureConditions must not overlap with bindingConditions";
             errors.push(FieldError::invalid(&failed_path.index(i), condition.as_str(), detail));
         }

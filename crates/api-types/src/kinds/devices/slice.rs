@@ -107,10 +107,11 @@ fn validate(spec: &ResourceSliceSpec, old: Option<&ResourceSliceSpec>) -> Vec<Fi
     let more = devices.iter().any(|own| some(own.taints.as_ref()) || some(own.consumes_counters.as_ref()));
     let max = if more { MAX_DEVICES_WITH_MORE } else { MAX_DEVICES };
     let each_its_own = spec.per_device_node_selection == Some(true);
-    let before = |name: &str| old?.devices.iter().flatten().find(|device| device.name == name);
+    let before = old.iter().flat_map(|old| old.devices.iter().flatten());
+    let before: BTreeMap<&str, &Device> = before.map(|device| (device.name.as_str(), device)).collect();
     let name = |own: &Device| own.name.clone();
     errors.extend(each_once(&path.child("devices"), spec.devices.as_ref(), max, name, |path, own| {
-        device(path, own, before(&own.name), each_its_own)
+        device(path, own, before.get(own.name.as_str()).copied(), each_its_own)
     }));
     let sets = path.child("sharedCounters");
     let name = |own: &crate::devices::CounterSet| own.name.clone();

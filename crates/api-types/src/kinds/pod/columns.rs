@@ -1,5 +1,7 @@
 //! A pod in `kubectl get pods`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -13,12 +15,12 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::NAME,
     Column::text("Ready", "The aggregate readiness state of this pod for accepting traffic."),
     Column::text("Status", "The aggregate status of the containers in this pod."),
-    Column::text("Restarts", "How often containers in this pod have been restarted, and when last."),
+    Column::text("Restarts", "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted."),
     Column::AGE,
-    Column::text("IP", "The pod's address within the cluster.").wide(),
-    Column::text("Node", "The node that the pod is bound to.").wide(),
-    Column::text("Nominated Node", "The node that the pod will get once pods there have been preempted.").wide(),
-    Column::text("Readiness Gates", "How many of the pod's readiness gates are passed.").wide(),
+    Column::text("IP", "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated.").wide(),
+    Column::text("Node", "NodeName indicates in which node this pod is scheduled. If empty, this pod is a candidate for scheduling by the scheduler defined in schedulerName. Once this field is set, the kubelet for this node becomes responsible for the lifecycle of this pod. This field should not be used to express a desire for the pod to be scheduled on a specific node. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename").wide(),
+    Column::text("Nominated Node", "nominatedNodeName is set only when this pod preempts other pods on the node, but it cannot be scheduled right away as preemption victims receive their graceful termination periods. This field does not guarantee that the pod will be scheduled on this node. Scheduler may decide to place the pod elsewhere if other nodes become available sooner. Scheduler may also decide to give the resources on this node to a higher priority pod that is created after preemption. As a result, this field may be different than PodSpec.nodeName when the pod is scheduled.").wide(),
+    Column::text("Readiness Gates", "If specified, all readiness gates will be evaluated for pod readiness. A pod is ready when all its containers are ready AND all conditions specified in the readiness gates have status equal to \"True\" More info: https://git.k8s.io/enhancements/keps/sig-network/580-pod-readiness-gates").wide(),
 ];
 
 pub(super) fn cells(pod: &Pod) -> Vec<Value> {
@@ -104,10 +106,12 @@ impl Summary {
     /// Returns whether there is one, and the restarts of sidecars.
     fn add_init_containers(&mut self, spec: &PodSpec, status: &PodStatus) -> (bool, Restarts) {
         let init = spec.init_containers.as_deref().unwrap_or_default();
+        let sidecars = init.iter().filter(|own| is_sidecar(own)).map(|own| own.name.as_str());
+        let sidecars: HashSet<&str> = sidecars.collect();
         let mut sidecar_restarts = Restarts::default();
         for (i, container) in status.init_container_statuses.iter().flatten().enumerate() {
             self.restarts.add(container);
-            let sidecar = init.iter().any(|own| own.name == container.name && is_sidecar(own));
+            let sidecar = sidecars.contains(container.name.as_str());
             if sidecar {
                 sidecar_restarts.add(container);
             }

@@ -1,5 +1,7 @@
 //! What may change in a pod's ephemeral containers: some may come.
 
+use std::collections::HashMap;
+
 use super::{is_static, well_formed};
 use crate::{
     core::{EphemeralContainer, Pod},
@@ -16,10 +18,11 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> Vec<FieldError> {
     }
     let path = Path::new("spec").child("ephemeralContainers");
     let mut errors = well_formed(new);
+    let by_name: HashMap<&str, &EphemeralContainer> = all(new).iter().map(|now| (now.name.as_str(), now)).collect();
     for before in all(old) {
-        let what = match all(new).iter().find(|now| now.name == before.name) {
+        let what = match by_name.get(before.name.as_str()) {
             None => "removed",
-            Some(now) if now != before => "changed",
+            Some(now) if *now != before => "changed",
             Some(_) => continue,
         };
         let detail = format!("existing ephemeral containers {:?} may not be {what}\n", before.name);

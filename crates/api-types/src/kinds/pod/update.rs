@@ -1,13 +1,14 @@
 //! What may change in a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
 use super::MIRROR;
 use crate::{
-    core::{Affinity, Container, ContainerStatus, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration},
+    core::{Affinity, Container, ContainerStatus, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec},
     field::{FieldError, Path},
+    pod::tolerations::identity,
     pod_spec::validate::image,
 };
 
@@ -175,15 +176,14 @@ fn active_deadline(path: &Path, new: &PodSpec, old: &PodSpec) -> Option<FieldErr
 
 /// Tolerations are only added; how long one lasts may change.
 fn tolerations(path: &Path, new: &PodSpec, old: &PodSpec) -> Option<FieldError> {
-    let without_seconds = |toleration: &Toleration| Toleration { toleration_seconds: None, ..toleration.clone() };
-    let kept: Vec<Toleration> = new.tolerations.iter().flatten().map(without_seconds).collect();
-    let lost = old.tolerations.iter().flatten().any(|own| !kept.contains(&without_seconds(own)));
+    let kept: HashSet<_> = new.tolerations.iter().flatten().map(identity).collect();
+    let lost = old.tolerations.iter().flatten().any(|own| !kept.contains(&identity(own)));
     lost.then(|| FieldError::forbidden(path, "existing toleration can not be modified except its tolerationSeconds"))
 }
 
 fn scheduling_gates(path: &Path, new: &PodSpec, old: &PodSpec) -> Vec<FieldError> {
-    let known = |name: &str| old.scheduling_gates.iter().flatten().any(|own| own.name == name);
-    let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !known(&gate.name));
+    let known: HashSet<&str> = old.scheduling_gates.iter().flatten().map(|own| own.name.as_str()).collect();
+    let added = new.scheduling_gates.iter().flatten().enumerate().filter(|(_, gate)| !known.contains(&*gate.name));
     let error = |(i, gate): (usize, &crate::core::PodSchedulingGate)| {
         let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.name);
         FieldError::forbidden(&path.index(i), detail)
@@ -206,25 +206,21 @@ fn status(new: &Pod, old: &Pod) -> Vec<FieldError> {
     }
     let never = policy == "Never";
     let mut errors = Vec::new();
-    let containers = (new.container_statuses.as_deref(), old.container_statuses.as_deref());
-    for (i, status) in containers.1.into_iter().flatten().enumerate() {
-        errors.extend(resurrection(&path.child("containerStatuses").index(i), status, containers.0, never));
+    let now = new.container_statuses.iter().flatten().rev();
+    let now: HashMap<&str, &ContainerStatus> = now.map(|status| (status.name.as_str(), status)).collect();
+    for (i, status) in old.container_statuses.iter().flatten().enumerate() {
+        let now = now.get(status.name.as_str()).copied();
+        errors.extend(resurrection(&path.child("containerStatuses").index(i), status, now, never));
     }
     errors
 }
 
-fn resurrection(
-    path: &Path,
-    old: &ContainerStatus,
-    new: Option<&[ContainerStatus]>,
-    never: bool,
-) -> Option<FieldError> {
+fn resurrection(path: &Path, old: &ContainerStatus, now: Option<&ContainerStatus>, never: bool) -> Option<FieldError> {
     let terminated = old.state.as_ref()?.terminated.as_ref()?;
     if terminated.exit_code != 0 && !never {
         return None;
     }
-    let now = new?.iter().find(|status| status.name == old.name)?;
-    let still = now.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let still = now?.state.as_ref().is_some_and(|state| state.terminated.is_some());
     (!still).then(|| FieldError::forbidden(&path.child("state"), "may not be transitioned to non-terminated state"))
 }
 

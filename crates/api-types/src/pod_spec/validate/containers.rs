@@ -13,6 +13,13 @@ const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const MESSAGE_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
 const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
 
+/// Names within a pod, of which there may be as many as a client likes.
+struct Names<'a> {
+    /// Of the containers that have been looked at.
+    taken: BTreeSet<&'a str>,
+    volumes: BTreeSet<&'a str>,
+}
+
 pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let containers_path = path.child("containers");
@@ -20,16 +27,17 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
         errors.push(FieldError::required(&containers_path, ""));
     }
     let debugging: Vec<Container> = spec.ephemeral_containers.iter().flatten().map(ephemeral::as_container).collect();
-    let mut taken = BTreeSet::new();
+    let volumes = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+    let mut names = Names { taken: BTreeSet::new(), volumes };
     for (i, container) in spec.containers.iter().enumerate() {
         let path = containers_path.index(i);
-        errors.extend(validate_container(&path, container, spec, &mut taken));
+        errors.extend(validate_container(&path, container, spec, &mut names));
         errors.extend(probes::validate_all(&path, container, spec));
         errors.extend(restart_policy(&path, container, &["Always", "Never", "OnFailure"]));
     }
     for (i, container) in spec.init_containers.iter().flatten().enumerate() {
         let path = path.child("initContainers").index(i);
-        errors.extend(validate_container(&path, container, spec, &mut taken));
+        errors.extend(validate_container(&path, container, spec, &mut names));
         errors.extend(restart_policy(&path, container, &["Always", "Never", "OnFailure"]));
         if container.restart_policy.as_deref() == Some("Always") {
             errors.extend(probes::validate_all(&path, container, spec));
@@ -37,10 +45,12 @@ pub(super) fn validate(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
             errors.extend(only_for_sidecars(&path, container));
         }
     }
+    // Only these can be looked at, not each other.
+    let targets = names.taken.clone();
     for (i, own) in spec.ephemeral_containers.iter().flatten().enumerate() {
         let path = path.child("ephemeralContainers").index(i);
-        errors.extend(validate_container(&path, &debugging[i], spec, &mut taken));
-        errors.extend(ephemeral::validate(&path, own, spec));
+        errors.extend(validate_container(&path, &debugging[i], spec, &mut names));
+        errors.extend(ephemeral::validate(&path, own, &targets));
     }
     errors.extend(host_ports(&containers_path, spec));
     errors
@@ -91,15 +101,15 @@ fn validate_container<'a>(
     path: &Path,
     container: &'a Container,
     spec: &PodSpec,
-    taken: &mut BTreeSet<&'a str>,
+    names: &mut Names<'a>,
 ) -> Vec<FieldError> {
-    let mut errors = name(&path.child("name"), &container.name, taken);
+    let mut errors = name(&path.child("name"), &container.name, &mut names.taken);
     errors.extend(image(&path.child("image"), container.image.as_deref()));
     let policy = container.termination_message_policy.as_deref();
     errors.extend(names::one_of(&path.child("terminationMessagePolicy"), policy, &MESSAGE_POLICIES));
     errors.extend(ports(&path.child("ports"), container.ports.as_deref().unwrap_or_default()));
     errors.extend(environment::validate(path, container));
-    errors.extend(mounts(path, container, spec));
+    errors.extend(mounts(path, container, &names.volumes));
     errors.extend(names::one_of(
         &path.child("imagePullPolicy"),
         container.image_pull_policy.as_deref(),
@@ -162,7 +172,7 @@ fn host_ports(path: &Path, spec: &PodSpec) -> Vec<FieldError> {
     errors
 }
 
-fn mounts(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError> {
+fn mounts(path: &Path, container: &Container, volumes: &BTreeSet<&str>) -> Vec<FieldError> {
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     let devices = container.volume_devices.as_deref().unwrap_or_default();
     let privileged = container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
@@ -170,7 +180,7 @@ fn mounts(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError>
     let mut taken = BTreeSet::new();
     for (i, mount) in mounts.iter().enumerate() {
         let path = path.child("volumeMounts").index(i);
-        errors.extend(volume_name(&path.child("name"), &mount.name, spec));
+        errors.extend(volume_name(&path.child("name"), &mount.name, volumes));
         errors.extend(mount_path(&path.child("mountPath"), &mount.mount_path, &mut taken));
         errors.extend(sub_path(&path, mount));
         errors.extend(propagation(&path.child("mountPropagation"), mount, privileged));
@@ -178,15 +188,15 @@ fn mounts(path: &Path, container: &Container, spec: &PodSpec) -> Vec<FieldError>
     }
     for (i, VolumeDevice { device_path, name }) in devices.iter().enumerate() {
         let path = path.child("volumeDevices").index(i);
-        errors.extend(volume_name(&path.child("name"), name, spec));
+        errors.extend(volume_name(&path.child("name"), name, volumes));
         errors.extend(mount_path(&path.child("devicePath"), device_path, &mut taken));
     }
     errors
 }
 
-fn volume_name(path: &Path, name: &str, spec: &PodSpec) -> Vec<FieldError> {
+fn volume_name(path: &Path, name: &str, volumes: &BTreeSet<&str>) -> Vec<FieldError> {
     let mut errors: Vec<FieldError> = names::required(path, name).into_iter().collect();
-    if !spec.volumes.iter().flatten().any(|volume| volume.name == name) {
+    if !volumes.contains(name) {
         errors.push(FieldError::not_found(path, name));
     }
     errors

@@ -1,7 +1,9 @@
 //! Ephemeral containers: they look at a pod and are no part of what it does.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    core::{Container, EphemeralContainer, PodSpec, ResourceRequirements},
+    core::{Container, EphemeralContainer, ResourceRequirements},
     field::{FieldError, Path},
 };
 
@@ -23,12 +25,11 @@ pub(super) fn as_container(own: &EphemeralContainer) -> Container {
     }
 }
 
-/// What only ephemeral containers have, and what they may not have.
-pub(super) fn validate(path: &Path, own: &EphemeralContainer, spec: &PodSpec) -> Vec<FieldError> {
+/// What only ephemeral containers have, and what they may not have; `targets` names the containers of other kinds.
+pub(super) fn validate(path: &Path, own: &EphemeralContainer, targets: &BTreeSet<&str>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let target = own.target_container_name.as_deref().unwrap_or_default();
-    let mut others = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    if !target.is_empty() && !others.any(|other| other.name == target) {
+    if !target.is_empty() && !targets.contains(target) {
         errors.push(FieldError::not_found(&path.child("targetContainerName"), target));
     }
     let empty = ResourceRequirements::default();

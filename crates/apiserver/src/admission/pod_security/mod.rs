@@ -5,13 +5,13 @@ mod configuration;
 mod namespace;
 mod policy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use api_types::{
     Object, Resource, StatusError,
     apps::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::{CronJob, Job},
-    core::{Namespace, Pod, PodSpec, PodTemplate, PodTemplateSpec, ReplicationController},
+    core::{EphemeralContainer, Namespace, Pod, PodSpec, PodTemplate, PodTemplateSpec, ReplicationController},
     field::FieldError,
     rows,
 };
@@ -212,9 +212,8 @@ fn matters(new: &PodSpec, old: &PodSpec) -> bool {
     let changed = pairs
         .into_iter()
         .any(|(new, old)| new.len() != old.len() || new.iter().zip(old).any(|(new, old)| new.image != old.image));
-    changed
-        || new.ephemeral_containers.iter().flatten().any(|new| {
-            let mut before = old.ephemeral_containers.iter().flatten();
-            before.find(|old| old.name == new.name).is_none_or(|old| old.image != new.image)
-        })
+    let before = old.ephemeral_containers.iter().flatten().map(|old| (&old.name, &old.image));
+    let before: HashMap<_, _> = before.collect();
+    let comes = |new: &EphemeralContainer| before.get(&new.name) != Some(&&new.image);
+    changed || new.ephemeral_containers.iter().flatten().any(comes)
 }

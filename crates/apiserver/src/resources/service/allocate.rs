@@ -1,6 +1,9 @@
 //! Takes cluster IPs and node ports for a service, and finds what a change makes superfluous.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use api_types::{
     GroupResource, StatusError,
@@ -80,8 +83,8 @@ pub(super) async fn reserve(
     let mut taking = Taking { dry_run, reservation: Reservation::default() };
     let old_spec = old.and_then(|old| old.spec.as_ref());
     let had_addresses = old_spec.map(addresses_of).unwrap_or_default();
-    let had_ports = old_spec.map(node_ports_of).unwrap_or_default();
-    let (mut addresses, mut ports) = (Vec::new(), Vec::new());
+    let had_ports: HashSet<i32> = old_spec.map(node_ports_of).unwrap_or_default().into_iter().collect();
+    let (mut addresses, mut ports) = (Vec::new(), HashSet::new());
     if let Some(new) = new {
         let name = new.metadata.name.clone().unwrap_or_default();
         if let Some(spec) = &mut new.spec
@@ -91,7 +94,7 @@ pub(super) async fn reserve(
             return Err(error.into_status(&name));
         }
         addresses = new.spec.as_ref().map(addresses_of).unwrap_or_default();
-        ports = new.spec.as_ref().map(node_ports_of).unwrap_or_default();
+        ports = new.spec.as_ref().map(node_ports_of).unwrap_or_default().into_iter().collect();
     }
     let mut reservation = taking.reservation;
     let gone = had_addresses.iter().filter(|address| !addresses.contains(address));
@@ -111,7 +114,7 @@ async fn fill(
     pools: &Pools,
     spec: &mut ServiceSpec,
     had_addresses: &[IpAddr],
-    had_ports: &[i32],
+    had_ports: &HashSet<i32>,
     taking: &mut Taking,
 ) -> Result<(), Refusal> {
     if needs_address(spec) {
@@ -184,13 +187,15 @@ enum Slot {
 struct PortWishes {
     /// What to ask the pool for, and where the answer goes.
     open: Vec<(Slot, Wanted)>,
+    /// The numbers that it asks for.
+    asked: HashSet<i32>,
     /// Ports that get the same node port as an earlier one, because only the protocol differs.
     shared: Vec<(usize, usize)>,
 }
 
 impl PortWishes {
-    fn of(range: &Range, spec: &ServiceSpec, had: &[i32]) -> Result<Self, Refusal> {
-        let mut wishes = Self { open: Vec::new(), shared: Vec::new() };
+    fn of(range: &Range, spec: &ServiceSpec, had: &HashSet<i32>) -> Result<Self, Refusal> {
+        let mut wishes = Self { open: Vec::new(), asked: HashSet::new(), shared: Vec::new() };
         if needs_node_ports(spec) {
             let mut first_by_number: HashMap<(i32, i32), usize> = HashMap::new();
             for (index, port) in spec.ports.iter().flatten().enumerate() {
@@ -210,7 +215,7 @@ impl PortWishes {
         Ok(wishes)
     }
 
-    fn ask(&mut self, range: &Range, slot: Slot, asked: i32, had: &[i32]) -> Result<(), Refusal> {
+    fn ask(&mut self, range: &Range, slot: Slot, asked: i32, had: &HashSet<i32>) -> Result<(), Refusal> {
         if had.contains(&asked) {
             return Ok(());
         }
@@ -223,8 +228,7 @@ impl PortWishes {
             })?),
         };
         // Two ports of one service may ask for the same number when their protocols differ.
-        let asked_before = |(_, other): &(Slot, Wanted)| wanted != Wanted::Any && *other == wanted;
-        if !self.open.iter().any(asked_before) {
+        if wanted == Wanted::Any || self.asked.insert(asked) {
             self.open.push((slot, wanted));
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! What a service keeps or loses when it is changed; nothing here allocates.
 
+use std::collections::{HashMap, HashSet};
+
 use api_types::core::{Service, ServicePort, ServiceSpec};
 
 pub(super) const HEADLESS: &str = "None";
@@ -47,8 +49,10 @@ fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
         }
     }
     if needs_node_ports(spec) && needs_node_ports(old) {
+        let before = old.ports.iter().flatten().rev().map(|port| (number(port), port.node_port));
+        let before: HashMap<_, _> = before.collect();
         for port in spec.ports.iter_mut().flatten().filter(|port| port.node_port.unwrap_or(0) == 0) {
-            port.node_port = old.ports.iter().flatten().find(|other| same_port(port, other)).and_then(|p| p.node_port);
+            port.node_port = before.get(&number(port)).copied().flatten();
         }
     }
     if needs_health_check_port(spec) && needs_health_check_port(old) && spec.health_check_node_port.unwrap_or(0) == 0 {
@@ -56,8 +60,8 @@ fn keep_allocated(spec: &mut ServiceSpec, old: &ServiceSpec) {
     }
 }
 
-fn same_port(one: &ServicePort, other: &ServicePort) -> bool {
-    one.port == other.port && one.protocol == other.protocol
+fn number(port: &ServicePort) -> (i32, Option<&str>) {
+    (port.port, port.protocol.as_deref())
 }
 
 /// A change of the type takes away what only the old type had, unless the client changed it as well.
@@ -69,8 +73,10 @@ fn drop_superfluous(spec: &mut ServiceSpec, old: &ServiceSpec) {
         spec.ip_family_policy = None;
     }
     if needs_node_ports(old) && !needs_node_ports(spec) {
+        let before = old.ports.iter().flatten().map(|port| (number(port), port.node_port));
+        let before: HashSet<_> = before.collect();
         for port in spec.ports.iter_mut().flatten() {
-            if old.ports.iter().flatten().any(|other| same_port(port, other) && port.node_port == other.node_port) {
+            if before.contains(&(number(port), port.node_port)) {
                 port.node_port = None;
             }
         }
