@@ -8,6 +8,7 @@ use crate::{
     meta::{MicroTime, Time},
     object::{Column, Kind, SelectableField},
     table,
+    validation::names,
 };
 
 impl Kind for Event {
@@ -28,15 +29,7 @@ impl Kind for Event {
     ];
 
     fn validate(&self) -> Vec<FieldError> {
-        let own = self.metadata.namespace.as_deref().unwrap_or_default();
-        let involved = self.involved_object.namespace.as_deref().unwrap_or_default();
-        // Events about cluster-scoped objects live in `default`.
-        let agrees = own == involved || (involved.is_empty() && matches!(own, "default" | "kube-system" | ""));
-        if agrees {
-            return Vec::new();
-        }
-        let detail = "does not match event.namespace";
-        vec![FieldError::invalid(&Path::new("involvedObject").child("namespace"), involved, detail)]
+        validate(self, "reportingComponent")
     }
 
     fn cells(&self) -> Vec<Value> {
@@ -44,16 +37,61 @@ impl Kind for Event {
     }
 }
 
+/// So long may be who reports, what was done and why, in bytes.
+const MAX_WORD: usize = 128;
+const MAX_MESSAGE: usize = 1024;
+
+/// What is wrong with an event, by whichever API it comes; who reports has a name of its own in each. Events with a time
+/// are told in the new style, and have to say more.
+pub(super) fn validate(event: &Event, reporter: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let own = event.metadata.namespace.as_deref().unwrap_or_default();
+    let involved = event.involved_object.namespace.as_deref().unwrap_or_default();
+    let new_style = event.event_time.is_some();
+    // Events about cluster-scoped objects live in `default`.
+    let agrees = match (new_style, involved) {
+        (true, "") => matches!(own, "default" | "kube-system"),
+        (false, "") => matches!(own, "default" | ""),
+        (new_style, involved) => new_style || own == involved,
+    };
+    if !agrees {
+        let path = Path::new("involvedObject").child("namespace");
+        errors.push(FieldError::invalid(&path, involved, "does not match event.namespace"));
+    }
+    if new_style {
+        let (path, name) = (Path::new(reporter), event.reporting_component.as_deref().unwrap_or_default());
+        errors.extend(names::required(&path, name));
+        errors.extend(names::check(names::qualified_name, &path, name));
+        errors.extend(word("reportingInstance", event.reporting_instance.as_deref()));
+        errors.extend(word("action", event.action.as_deref()));
+        errors.extend(word("reason", event.reason.as_deref()));
+        let message = event.message.as_deref().unwrap_or_default();
+        errors.extend((message.len() > MAX_MESSAGE).then(|| too_long("message", MAX_MESSAGE)));
+    }
+    errors
+}
+
+fn word(field: &str, value: Option<&str>) -> Option<FieldError> {
+    match value.unwrap_or_default() {
+        "" => Some(FieldError::required(&Path::new(field), "")),
+        value => (value.len() > MAX_WORD).then(|| too_long(field, MAX_WORD)),
+    }
+}
+
+fn too_long(field: &str, max: usize) -> FieldError {
+    FieldError::invalid(&Path::new(field), "", format!("can have at most {max} characters"))
+}
+
 pub(super) const COLUMNS: &[Column] = &[
-    Column::text("Last Seen", "Time since the event was seen last."),
-    Column::text("Type", "Normal or Warning."),
-    Column::text("Reason", "Why the event was recorded, in one word."),
-    Column::text("Object", "What the event is about."),
-    Column::text("Subobject", "The part of the object that the event is about.").wide(),
-    Column::text("Source", "The component that recorded the event.").wide(),
-    Column::text("Message", "What happened."),
-    Column::text("First Seen", "Time since the event was seen first.").wide(),
-    Column::integer("Count", "How often the event was seen.").wide(),
+    Column::text("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
+    Column::text("Type", "Type of this event (Normal, Warning), new types could be added in the future"),
+    Column::text("Reason", "This should be a short, machine understandable string that gives the reason for the transition into the object's current status."),
+    Column::text("Object", "The object that this event is about."),
+    Column::text("Subobject", "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is to a container within a pod, this would take on a value like: \"spec.containers{name}\" (where \"name\" refers to the name of the container that triggered the event) or if no container name is specified \"spec.containers[2]\" (container with index 2 in this pod). This syntax is chosen only to have some well-defined way of referencing a part of an object.").wide(),
+    Column::text("Source", "The component reporting this event. Should be a short machine understandable string.").wide(),
+    Column::text("Message", "A human-readable description of the status of this operation."),
+    Column::text("First Seen", "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)").wide(),
+    Column::text("Count", "The number of times this event has occurred.").wide(),
     Column::NAME.wide(),
 ];
 

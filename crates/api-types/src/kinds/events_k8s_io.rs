@@ -1,6 +1,7 @@
 //! `events.k8s.io/v1.Event`: the same events as `v1.Event`, with other fields' names.
 
 use jiff::tz::TimeZone;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::event;
@@ -10,6 +11,7 @@ use crate::{
     field::{FieldError, Path},
     meta::MicroTime,
     object::{Column, Kind, SelectableField},
+    validation::meta,
 };
 
 impl Kind for Event {
@@ -29,16 +31,70 @@ impl Kind for Event {
     ];
 
     fn validate(&self) -> Vec<FieldError> {
-        let mut errors = to_core(self.clone()).validate();
-        if self.series.as_ref().is_some_and(|series| is_zero(&series.last_observed_time)) {
-            errors.push(FieldError::required(&Path::new("series").child("lastObservedTime"), ""));
+        let mut errors = self.revalidate(self);
+        errors.extend(series(self));
+        if self.event_time.is_none() {
+            errors.push(FieldError::required(&Path::new("eventTime"), ""));
         }
+        let kind = self.type_.as_deref().unwrap_or_default();
+        if !matches!(kind, "Normal" | "Warning") {
+            errors.push(FieldError::invalid(&Path::new("type"), "", format!("has invalid value: {kind}")));
+        }
+        let source = self.deprecated_source.as_ref();
+        let some = |text: Option<&String>| text.is_some_and(|text| !text.is_empty());
+        let old = [
+            ("firstTimestamp", self.deprecated_first_timestamp.is_some()),
+            ("lastTimestamp", self.deprecated_last_timestamp.is_some()),
+            ("count", self.deprecated_count.is_some_and(|count| count != 0)),
+            ("source", source.is_some_and(|own| some(own.component.as_ref()) || some(own.host.as_ref()))),
+        ];
+        let set = old.into_iter().filter(|(_, set)| *set);
+        errors.extend(set.map(|(field, _)| FieldError::invalid(&Path::new(field), "", "needs to be unset")));
         errors
+    }
+
+    fn revalidate(&self, _old: &Self) -> Vec<FieldError> {
+        event::validate(&to_core(self.clone()), "reportingController")
+    }
+
+    /// Nothing but how often it was seen may change.
+    fn validate_update(&self, old: &Self) -> Vec<FieldError> {
+        let again = if self.series == old.series { Vec::new() } else { series(self) };
+        let (new, old) = (to_core(self.clone()), to_core(old.clone()));
+        let fixed = [
+            fixed("involvedObject", &new.involved_object, &old.involved_object),
+            fixed("reason", &new.reason, &old.reason),
+            fixed("message", &new.message, &old.message),
+            fixed("source", &new.source.unwrap_or_default(), &old.source.unwrap_or_default()),
+            fixed("firstTimestamp", &new.first_timestamp, &old.first_timestamp),
+            fixed("lastTimestamp", &new.last_timestamp, &old.last_timestamp),
+            fixed("count", &new.count.unwrap_or_default(), &old.count.unwrap_or_default()),
+            fixed("type", &new.type_, &old.type_),
+            fixed("eventTime", &new.event_time, &old.event_time),
+            fixed("action", &new.action, &old.action),
+            fixed("related", &new.related, &old.related),
+            fixed("reportingController", &new.reporting_component, &old.reporting_component),
+            fixed("reportingInstance", &new.reporting_instance, &old.reporting_instance),
+        ];
+        again.into_iter().chain(fixed.into_iter().flatten()).collect()
     }
 
     fn cells(&self) -> Vec<Value> {
         event::cells(&to_core(self.clone()))
     }
+}
+
+fn fixed<T: PartialEq + Serialize>(field: &str, new: &T, old: &T) -> Option<FieldError> {
+    meta::immutable(&Path::new(field), new, old)
+}
+
+fn series(event: &Event) -> Vec<FieldError> {
+    let Some(series) = &event.series else { return Vec::new() };
+    let few = series.count < 2;
+    let few = few.then(|| FieldError::invalid(&Path::new("series.count"), "", "should be at least 2"));
+    let never = is_zero(&series.last_observed_time);
+    let never = never.then(|| FieldError::required(&Path::new("series.lastObservedTime"), ""));
+    few.into_iter().chain(never).collect()
 }
 
 /// Whether this is Go's zero time: what is read where none was sent.

@@ -91,3 +91,49 @@ async fn events_are_selected_by_every_field() {
         assert_eq!((refused.0, refused.2), (400, format!("field label not supported: {field}")));
     }
 }
+
+#[tokio::test]
+async fn events_in_the_new_style_say_more_and_stay_as_they_are() {
+    let api = Api::start().await;
+    let (group, core) = ("/apis/events.k8s.io/v1/namespaces/x/events", "/api/v1/namespaces/x/events");
+    api.post("/api/v1/namespaces", &json!({"metadata": {"name": "x"}})).await.ok();
+    let good = json!({
+        "metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": {"namespace": "y"},
+        "reportingController": "example.com/c", "reportingInstance": "i", "action": "a", "reason": "r", "type": "Normal",
+    });
+    let but = |more: Value| {
+        let mut event = good.clone();
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let cases = [
+        (json!({"eventTime": null, "regarding": {"namespace": "x"}}), "eventTime: Required value"),
+        (json!({"type": "Odd"}), r#"type: Invalid value: "": has invalid value: Odd"#),
+        (json!({"action": ""}), "action: Required value"),
+        (json!({"reason": "r".repeat(129)}), r#"reason: Invalid value: "": can have at most 128 characters"#),
+        (json!({"reportingInstance": null}), "reportingInstance: Required value"),
+        (json!({"regarding": {}}), r#"involvedObject.namespace: Invalid value: "": does not match event.namespace"#),
+        (json!({"deprecatedCount": 1}), r#"count: Invalid value: "": needs to be unset"#),
+        (
+            json!({"series": {"count": 1, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}}),
+            r#"series.count: Invalid value: "": should be at least 2"#,
+        ),
+    ];
+    for (more, why) in cases {
+        let (code, _, message) = api.post(group, &but(more)).await.failure();
+        assert_eq!((code, message), (422, format!(r#"Event.events.k8s.io "e" is invalid: {why}"#)));
+    }
+    let tried = api.post(&format!("{group}?dryRun=All"), &good).await.ok();
+    assert_eq!(tried["apiVersion"], "events.k8s.io/v1");
+    api.post(group, &good).await.ok();
+    let path = format!("{group}/e");
+    let (code, _, message) = api.merge(&path, &json!({"note": "n", "reason": "other"})).await.failure();
+    let why =
+        r#"[reason: Invalid value: "other": field is immutable, message: Invalid value: "n": field is immutable]"#;
+    assert_eq!((code, message), (422, format!(r#"Event.events.k8s.io "e" is invalid: {why}"#)));
+    let series = json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}});
+    api.merge(&path, &series).await.ok();
+    api.merge(&format!("{core}/e"), &json!({"message": "n"})).await.ok();
+    let (_, _, message) = api.merge(&format!("{core}/e"), &json!({"reportingComponent": ""})).await.failure();
+    assert!(message.contains("reportingComponent: Required value"), "{message}");
+}
