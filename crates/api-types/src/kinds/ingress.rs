@@ -64,7 +64,7 @@ impl Kind for Ingress {
             }
             let host_path = path.child("hostname");
             errors.extend(names::check_optional(names::dns1123_subdomain, &host_path, point.hostname.as_deref()));
-            errors.extend(no_address(&host_path, point.hostname.as_deref().unwrap_or_default()));
+            errors.extend(address::no_address(&host_path, point.hostname.as_deref().unwrap_or_default()));
         }
         errors
     }
@@ -97,11 +97,6 @@ fn addresses(ingress: &Ingress) -> String {
     let all: BTreeSet<String> =
         points.filter_map(|point| given(&point.ip).or_else(|| given(&point.hostname))).collect();
     all.into_iter().collect::<Vec<_>>().join(",")
-}
-
-fn no_address(path: &Path, host: &str) -> Option<FieldError> {
-    let is_address = address::parse(host).is_some();
-    is_address.then(|| FieldError::invalid(path, host, "must be a DNS name, not an IP address"))
 }
 
 /// What an update may leave as it is, because it was so before.
@@ -154,7 +149,7 @@ fn rule(path: &Path, rule: &IngressRule, kept: Kept) -> Vec<FieldError> {
     let host = rule.host.as_deref().unwrap_or_default();
     if !host.is_empty() {
         let path = path.child("host");
-        errors.extend(no_address(&path, host));
+        errors.extend(address::no_address(&path, host));
         errors.extend(names::check(host_rule(host), &path, host));
     }
     if !(host.contains('*') && kept.wildcard_rules) {

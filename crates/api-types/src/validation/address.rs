@@ -92,6 +92,11 @@ pub(crate) fn canonical_range(value: &str) -> Vec<String> {
     }
 }
 
+/// A host that is called by a name, not by its address.
+pub(crate) fn no_address(path: &Path, host: &str) -> Option<FieldError> {
+    parse(host).is_some().then(|| FieldError::invalid(path, host, "must be a DNS name, not an IP address"))
+}
+
 /// Values that were there before.
 pub(crate) type Kept<'a> = BTreeSet<&'a str>;
 

@@ -204,3 +204,71 @@ async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
         assert_eq!(taken.iter().any(|place| leaked.contains(&place)), places == 2, "round {round}");
     }
 }
+
+#[tokio::test]
+async fn families_are_those_of_the_cluster() {
+    let api = Api::start().await;
+    let services = "/api/v1/namespaces/default/services";
+    let service = |name: &str, spec: Value| {
+        let mut service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+        service["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        service
+    };
+    let refused = [
+        (
+            json!({"ipFamilies": ["IPv6"]}),
+            r#"spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster"#,
+        ),
+        (
+            json!({"ipFamilyPolicy": "RequireDualStack"}),
+            r#"spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services"#,
+        ),
+    ];
+    for (spec, why) in refused {
+        let (code, _, message) = api.post(services, &service("a", spec)).await.failure();
+        assert_eq!((code, message), (422, format!(r#"Service "a" is invalid: {why}"#)));
+    }
+    let headless = api.post(services, &service("h", json!({"clusterIP": "None"}))).await.ok();
+    assert_eq!(headless["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]));
+    assert_eq!(headless["spec"]["ipFamilyPolicy"], "RequireDualStack");
+}
+
+#[tokio::test]
+async fn a_load_balancer_tells_where_it_is() {
+    let api = Api::start().await;
+    let services = "/api/v1/namespaces/default/services";
+    for (name, kind) in [("inside", "ClusterIP"), ("outside", "LoadBalancer")] {
+        let service = json!({"metadata": {"name": name}, "spec": {"type": kind, "ports": [{"port": 80}]}});
+        api.post(services, &service).await.ok();
+    }
+    let told = |point: Value| json!({"status": {"loadBalancer": {"ingress": [point]}}});
+    let cases = [
+        ("inside", json!({"ip": "1.2.3.4"}), "ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"),
+        (
+            "outside",
+            json!({"ip": "x"}),
+            r#"ingress[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"#,
+        ),
+        (
+            "outside",
+            json!({"ip": "1.2.3.4", "ipMode": "Foo"}),
+            r#"ingress[0].ipMode: Unsupported value: "Foo": supported values: "Proxy", "VIP""#,
+        ),
+        (
+            "outside",
+            json!({"ipMode": "VIP"}),
+            "ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set",
+        ),
+        (
+            "outside",
+            json!({"hostname": "1.2.3.4"}),
+            r#"ingress[0].hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address"#,
+        ),
+    ];
+    for (name, point, why) in cases {
+        let (code, _, message) = api.merge(&format!("{services}/{name}/status"), &told(point)).await.failure();
+        assert_eq!((code, message), (422, format!(r#"Service "{name}" is invalid: status.loadBalancer.{why}"#)));
+    }
+    let good = api.merge(&format!("{services}/outside/status"), &told(json!({"ip": "1.2.3.4"}))).await.ok();
+    assert_eq!(good["status"]["loadBalancer"]["ingress"], json!([{"ip": "1.2.3.4", "ipMode": "VIP"}]));
+}

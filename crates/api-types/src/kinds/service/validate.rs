@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    core::{Service, ServicePort, ServiceSpec},
+    core::{LoadBalancerIngress, Service, ServicePort, ServiceSpec},
     field::{FieldError, Path},
     validation::{
+        address::{self, Kept},
         endpoint, meta,
         names::{self, one_of},
         number,
@@ -35,6 +36,41 @@ pub(super) fn validate(service: &Service) -> Vec<FieldError> {
     errors.extend(by_type(&path, spec));
     errors.extend(addresses(&path, spec));
     errors.extend(policies(&path, spec));
+    errors
+}
+
+const MODES: [&str; 2] = ["Proxy", "VIP"];
+
+/// What a load balancer says of where it can be reached.
+pub(super) fn validate_status(new: &Service, old: &Service) -> Vec<FieldError> {
+    let points = |service: &'_ Service| {
+        let balancer = service.status.as_ref().and_then(|status| status.load_balancer.clone());
+        balancer.and_then(|balancer| balancer.ingress).unwrap_or_default()
+    };
+    let (points, before) = (points(new), points(old));
+    let kept: Kept<'_> = before.iter().filter_map(|point| point.ip.as_deref()).collect();
+    let path = Path::new("status").child("loadBalancer").child("ingress");
+    let balanced = new.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    if !balanced && !points.is_empty() {
+        return vec![FieldError::forbidden(&path, "may only be used when `spec.type` is 'LoadBalancer'")];
+    }
+    points.iter().enumerate().flat_map(|(i, own)| point(&path.index(i), own, &kept)).collect()
+}
+
+fn point(path: &Path, own: &LoadBalancerIngress, kept: &Kept<'_>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let (ip, mode_path) = (own.ip.as_deref().filter(|ip| !ip.is_empty()), path.child("ipMode"));
+    if let Some(ip) = ip {
+        errors.extend(address::unless_kept(address::lenient, &path.child("ip"), ip, kept));
+    }
+    match (ip, own.ip_mode.as_deref()) {
+        (Some(_), None) => errors.push(FieldError::required(&mode_path, "must be specified when `ip` is set")),
+        (None, Some(_)) => errors.push(FieldError::forbidden(&mode_path, "may not be specified when `ip` is not set")),
+        (_, mode) => errors.extend(names::none_or_one_of(&mode_path, mode, &MODES)),
+    }
+    let (host, host_path) = (own.hostname.as_deref(), path.child("hostname"));
+    errors.extend(names::check_optional(names::dns1123_subdomain, &host_path, host));
+    errors.extend(address::no_address(&host_path, host.unwrap_or_default()));
     errors
 }
 

@@ -13,7 +13,7 @@ use api_types::{
 
 use super::{
     pool::{Held, Pool, PoolError, Wanted},
-    prepare::{needs_address, needs_health_check_port, needs_node_ports},
+    prepare::{is_anybodys, is_by_name, needs_address, needs_health_check_port, needs_node_ports},
     range::{Place, Range},
 };
 use crate::registry::{
@@ -117,6 +117,7 @@ async fn fill(
     had_ports: &HashSet<i32>,
     taking: &mut Taking,
 ) -> Result<(), Refusal> {
+    check_families(&pools.addresses.range, spec)?;
     if needs_address(spec) {
         fill_address(&pools.addresses, spec, had_addresses, taking).await?;
     }
@@ -128,9 +129,29 @@ async fn fill(
     Ok(())
 }
 
+/// The cluster has addresses of one family.
+fn check_families(addresses: &Range, spec: &ServiceSpec) -> Result<(), Refusal> {
+    if is_by_name(spec) || is_anybodys(spec) {
+        return Ok(());
+    }
+    let path = Path::new("spec");
+    let policy = spec.ip_family_policy.as_deref().filter(|policy| *policy == "RequireDualStack");
+    let policy = policy.map(|policy| {
+        let why = "this cluster is not configured for dual-stack services";
+        FieldError::invalid(&path.child("ipFamilyPolicy"), policy, why)
+    });
+    let own = if addresses.address(Place(0)).is_some_and(|address| address.is_ipv6()) { "IPv6" } else { "IPv4" };
+    let others = spec.ip_families.iter().flatten().enumerate().filter(|(_, family)| *family != own);
+    let others = others.map(|(i, family)| {
+        FieldError::invalid(&path.child("ipFamilies").index(i), family.as_str(), "not configured on this cluster")
+    });
+    let errors: Vec<FieldError> = policy.into_iter().chain(others).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
+}
+
 async fn fill_address(pool: &Pool, spec: &mut ServiceSpec, had: &[IpAddr], taking: &mut Taking) -> Result<(), Refusal> {
     let refuse = |ips: Option<Vec<String>>, why: String| {
-        Refusal::Invalid(FieldError::invalid(&Path::new("spec").child("clusterIPs"), ips, why))
+        Refusal::Invalid(vec![FieldError::invalid(&Path::new("spec").child("clusterIPs"), ips, why)])
     };
     let asked = addresses_of(spec).first().copied();
     let wish = match asked {
@@ -158,14 +179,14 @@ async fn fill_address(pool: &Pool, spec: &mut ServiceSpec, had: &[IpAddr], takin
 
 /// Why a service does not get what it needs.
 enum Refusal {
-    Invalid(FieldError),
+    Invalid(Vec<FieldError>),
     Failed(&'static str, PoolError),
 }
 
 impl Refusal {
     fn into_status(self, name: &str) -> StatusError {
         match self {
-            Self::Invalid(error) => StatusError::invalid(GroupResource::new("", "Service"), name, &[error]),
+            Self::Invalid(errors) => StatusError::invalid(GroupResource::new("", "Service"), name, &errors),
             Self::Failed(_, PoolError::Store(error)) => {
                 crate::registry::errors::status(GroupResource::new("", "services"), name, &error)
             }
@@ -224,7 +245,7 @@ impl PortWishes {
             port => Wanted::Exactly(range.place_of_port(port).ok_or_else(|| {
                 let why =
                     format!("provided port is not in the valid range. The range of valid ports is {}", range.spec());
-                Refusal::Invalid(FieldError::invalid(&slot.path(), port, why))
+                Refusal::Invalid(vec![FieldError::invalid(&slot.path(), port, why)])
             })?),
         };
         // Two ports of one service may ask for the same number when their protocols differ.
@@ -244,7 +265,7 @@ impl PortWishes {
         };
         let slot = self.open.iter().find(|(_, wanted)| *wanted == Wanted::Exactly(place)).map(|(slot, _)| *slot);
         let path = slot.map_or_else(|| Path::new("spec"), Slot::path);
-        Refusal::Invalid(FieldError::invalid(&path, range.port(place), "provided port is already allocated"))
+        Refusal::Invalid(vec![FieldError::invalid(&path, range.port(place), "provided port is already allocated")])
     }
 
     fn fulfil(&mut self, spec: &mut ServiceSpec, ports: &[i32]) {

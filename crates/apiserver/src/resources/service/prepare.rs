@@ -6,9 +6,19 @@ use api_types::core::{Service, ServicePort, ServiceSpec};
 
 pub(super) const HEADLESS: &str = "None";
 
+/// Whether the service is another name, and nothing besides.
+pub(super) fn is_by_name(spec: &ServiceSpec) -> bool {
+    spec.type_.as_deref() == Some("ExternalName")
+}
+
+/// Whether the service has no address, and nothing in the cluster finds its endpoints: they can be of any family.
+pub(super) fn is_anybodys(spec: &ServiceSpec) -> bool {
+    spec.cluster_ip.as_deref() == Some(HEADLESS) && spec.selector.as_ref().is_none_or(|selector| selector.is_empty())
+}
+
 /// Whether the service has an address of its own.
 pub(super) fn needs_address(spec: &ServiceSpec) -> bool {
-    spec.type_.as_deref() != Some("ExternalName") && spec.cluster_ip.as_deref() != Some(HEADLESS)
+    !is_by_name(spec) && spec.cluster_ip.as_deref() != Some(HEADLESS)
 }
 
 /// Whether the service has a port on every node.
@@ -33,7 +43,7 @@ pub(super) fn carry_over(new: &mut Service, old: Option<&Service>) {
         drop_superfluous(spec, old);
     }
     sync_addresses(spec, old.and_then(|old| old.spec.as_ref()));
-    default_families(spec);
+    default_families(spec, old.and_then(|old| old.spec.as_ref()));
 }
 
 fn text(value: &Option<String>) -> &str {
@@ -66,11 +76,14 @@ fn number(port: &ServicePort) -> (i32, Option<&str>) {
 
 /// A change of the type takes away what only the old type had, unless the client changed it as well.
 fn drop_superfluous(spec: &mut ServiceSpec, old: &ServiceSpec) {
-    if needs_address(old) && spec.type_.as_deref() == Some("ExternalName") && spec.cluster_ip == old.cluster_ip {
-        spec.cluster_ip = None;
-        spec.cluster_ips = None;
-        spec.ip_families = None;
-        spec.ip_family_policy = None;
+    if !is_by_name(old) && is_by_name(spec) {
+        if spec.cluster_ip == old.cluster_ip && spec.cluster_ips == old.cluster_ips {
+            spec.cluster_ip = None;
+            spec.cluster_ips = None;
+        }
+        spec.ip_families.take_if(|families| old.ip_families.as_ref() == Some(families));
+        spec.ip_family_policy.take_if(|policy| old.ip_family_policy.as_ref() == Some(policy));
+        spec.internal_traffic_policy.take_if(|policy| old.internal_traffic_policy.as_ref() == Some(policy));
     }
     if needs_node_ports(old) && !needs_node_ports(spec) {
         let before = old.ports.iter().flatten().map(|port| (number(port), port.node_port));
@@ -127,16 +140,29 @@ fn sync_addresses(spec: &mut ServiceSpec, old: Option<&ServiceSpec>) {
     }
 }
 
-/// There is one address family.
-fn default_families(spec: &mut ServiceSpec) {
-    if spec.type_.as_deref() == Some("ExternalName") {
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+const SINGLE: &str = "SingleStack";
+
+/// There is one address family, but for endpoints of which nobody knows.
+fn default_families(spec: &mut ServiceSpec, old: Option<&ServiceSpec>) {
+    if is_by_name(spec) {
         return;
     }
-    if spec.ip_families.as_ref().is_none_or(Vec::is_empty) {
-        let six = spec.cluster_ip.as_deref().is_some_and(|ip| ip.contains(':'));
-        spec.ip_families = Some(vec![if six { "IPv6" } else { "IPv4" }.to_owned()]);
+    if let Some(old) = old.filter(|old| !is_by_name(old)) {
+        spec.ip_family_policy = spec.ip_family_policy.take().or_else(|| old.ip_family_policy.clone());
+        spec.ip_families = spec.ip_families.take().filter(|own| !own.is_empty()).or_else(|| old.ip_families.clone());
     }
-    spec.ip_family_policy.get_or_insert_with(|| "SingleStack".to_owned());
+    let anybodys = is_anybodys(spec);
+    let policy = spec.ip_family_policy.get_or_insert_with(|| if anybodys { "RequireDualStack" } else { SINGLE }.into());
+    let families = spec.ip_families.get_or_insert_default();
+    if families.is_empty() {
+        let six = spec.cluster_ip.as_deref().is_some_and(|ip| ip.contains(':'));
+        families.push(FAMILIES[usize::from(six)].to_owned());
+    }
+    if anybodys && policy != SINGLE && families.len() == 1 {
+        let other = FAMILIES[usize::from(families[0] == FAMILIES[0])];
+        families.push(other.to_owned());
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +208,40 @@ mod tests {
         ];
         for (new, expected) in cases {
             assert_eq!(spec_after(new.clone(), old.clone()), expected, "{new}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_old_type_had_goes_with_it() {
+        let old = json!({
+            "type": "ClusterIP", "clusterIP": "10.0.0.5", "clusterIPs": ["10.0.0.5"], "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
+        });
+        let mut new = service(old.clone());
+        new.spec.as_mut().unwrap().type_ = Some("ExternalName".into());
+        let mut without_address = new.clone();
+        carry_over(&mut new, Some(&service(old.clone())));
+        assert_eq!(serde_json::to_value(new.spec).unwrap(), json!({"type": "ExternalName"}));
+        let spec = without_address.spec.as_mut().unwrap();
+        (spec.cluster_ip, spec.cluster_ips) = (None, None);
+        carry_over(&mut without_address, Some(&service(old)));
+        assert_eq!(serde_json::to_value(without_address.spec).unwrap(), json!({"type": "ExternalName"}));
+    }
+
+    #[test]
+    fn endpoints_of_which_nobody_knows_are_of_any_family() {
+        for (spec, families, policy) in [
+            (json!({}), json!(["IPv4", "IPv6"]), "RequireDualStack"),
+            (json!({"ipFamilies": ["IPv6"]}), json!(["IPv6", "IPv4"]), "RequireDualStack"),
+            (json!({"ipFamilyPolicy": "SingleStack"}), json!(["IPv4"]), "SingleStack"),
+            (json!({"ipFamilyPolicy": "PreferDualStack"}), json!(["IPv4", "IPv6"]), "PreferDualStack"),
+            (json!({"selector": {"a": "b"}}), json!(["IPv4"]), "SingleStack"),
+        ] {
+            let mut headless = service(spec.clone());
+            headless.spec.as_mut().unwrap().cluster_ip = Some("None".into());
+            carry_over(&mut headless, None);
+            let value = serde_json::to_value(headless.spec).unwrap();
+            assert_eq!((&value["ipFamilies"], &value["ipFamilyPolicy"]), (&families, &json!(policy)), "{spec}");
         }
     }
 
