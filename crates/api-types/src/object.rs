@@ -141,6 +141,12 @@ pub trait Kind:
         self.validate_status_update(old)
     }
 
+    /// What to tell the writer of an object although it is not wrong; `old` is what it replaces, if it does.
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        let _ = old;
+        Vec::new()
+    }
+
     /// One value per column, in the order of [`Kind::COLUMNS`].
     fn cells(&self) -> Vec<Value> {
         vec![

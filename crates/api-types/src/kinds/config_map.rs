@@ -11,8 +11,14 @@ use crate::{
 };
 
 impl Kind for ConfigMap {
-    const COLUMNS: &'static [Column] =
-        &[Column::NAME, Column::text("Data", "Number of keys that the config map contains."), Column::AGE];
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::text(
+            "Data",
+            "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap with the keys in the BinaryData field, this is enforced during validation process.",
+        ),
+        Column::AGE,
+    ];
 
     fn validate(&self) -> Vec<FieldError> {
         let mut errors = data(self).validate();

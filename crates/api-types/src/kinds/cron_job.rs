@@ -2,14 +2,17 @@
 
 use serde_json::Value;
 
-use super::job;
+use super::job::{self, of_job};
 use crate::{
     batch::{CronJob, CronJobSpec},
     cron,
     field::{FieldError, Path},
     jiff::tz,
     object::{Column, Kind},
-    pod_spec::defaults::{self, default_text},
+    pod_spec::{
+        defaults::{self, default_text},
+        warnings,
+    },
     table,
     validation::{names, number, template},
 };
@@ -17,6 +20,8 @@ use crate::{
 const CONCURRENCY: &[&str] = &["Allow", "Forbid", "Replace"];
 /// A job's name is longer by the time at which it was made.
 const NAME_MAX: usize = 52;
+/// Upstream names the field so.
+const ZONED: &str = "CRON_TZ or TZ used in spec.spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
 const ZONE_PART_MAX: usize = 14;
 
 impl Kind for CronJob {
@@ -54,6 +59,15 @@ impl Kind for CronJob {
 
     fn revalidate(&self, old: &Self) -> Vec<FieldError> {
         validate_spec(&self.spec, Some(&old.spec))
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        let name = if old.is_none() { warnings::of_host_name(self.metadata.name.as_deref()) } else { Vec::new() };
+        let spec = &self.spec;
+        let zoned = spec.schedule.contains("TZ").then(|| ZONED.to_owned());
+        let path = Path::new("spec").child("jobTemplate").child("spec");
+        let job = spec.job_template.spec.iter().flat_map(|spec| of_job(&path, spec));
+        name.into_iter().chain(job).chain(zoned).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     field::{FieldError, Path},
     object::{Column, Kind},
+    pod_spec::warnings,
     quantity,
     storage::CSIStorageCapacity,
     validation::{meta::immutable, names, quantity as amounts, selector},
@@ -36,6 +37,18 @@ impl Kind for CSIStorageCapacity {
         let topology = immutable(&Path::new("nodeTopology"), &self.node_topology, &old.node_topology);
         let class = Path::new("storageClassName");
         topology.into_iter().chain(immutable(&class, &self.storage_class_name, &old.storage_class_name)).collect()
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let Some(topology) = &self.node_topology else { return Vec::new() };
+        let path = Path::new("nodeTopology");
+        let keys = topology.match_expressions.iter().flatten().map(|own| own.key.as_str());
+        let mut warnings = warnings::of_expressions(&path.child("matchExpressions"), keys);
+        for key in topology.match_labels.iter().flat_map(|labels| labels.keys()) {
+            let path = path.child("matchLabels").child(key);
+            warnings.extend(warnings::of_node_label(key).map(|why| format!("{path}: {why}")));
+        }
+        warnings
     }
 
     fn cells(&self) -> Vec<Value> {

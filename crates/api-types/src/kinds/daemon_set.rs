@@ -11,6 +11,7 @@ use crate::{
     pod_spec::{
         defaults::{self, default_text},
         validate::validate_template,
+        warnings,
     },
     selector::label::Selector,
     table,
@@ -70,6 +71,16 @@ impl Kind for DaemonSet {
         let before = old.status.as_ref().and_then(|status| status.collision_count);
         errors.extend(template::not_fewer(&path.child("collisionCount"), status.collision_count, before));
         errors
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let Some(spec) = &self.spec else { return Vec::new() };
+        let path = Path::new("spec");
+        let warnings = warnings::of_template(&path.child("template"), Some(&spec.template));
+        warnings
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -7,7 +7,10 @@ use crate::{
     apps::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
     field::{FieldError, Path},
     object::{Column, Kind},
-    pod_spec::defaults::{self, default_text},
+    pod_spec::{
+        defaults::{self, default_text},
+        warnings,
+    },
     table,
     validation::{meta::immutable, number, template},
 };
@@ -20,13 +23,13 @@ const SURGE: &str = "25%";
 impl Kind for Deployment {
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
-        Column::text("Ready", "How many of the pods that are wanted are ready."),
-        Column::text("Up-to-date", "How many pods have the newest template."),
-        Column::integer("Available", "How many pods have been ready for long enough."),
+        Column::text("Ready", "Number of the pod with ready state"),
+        Column::text("Up-to-date", "Total number of non-terminating pods targeted by this deployment that have the desired template spec."),
+        Column::text("Available", "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this deployment."),
         Column::AGE,
         Column::text("Containers", "Names of each container in the template.").wide(),
         Column::text("Images", "Images referenced by each container in the template.").wide(),
-        Column::text("Selector", "Labels of the pods that are counted.").wide(),
+        Column::text("Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment. It must match the pod template's labels.").wide(),
     ];
 
     fn set_defaults(&mut self) {
@@ -81,6 +84,18 @@ impl Kind for Deployment {
         errors.extend(template::available_are_ready(&path, status.available_replicas, status.ready_replicas));
         errors.extend(template::not_fewer(&path.child("collisionCount"), status.collision_count, before));
         errors
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let name = if old.is_none() { warnings::of_host_name(self.metadata.name.as_deref()) } else { Vec::new() };
+        let template = self
+            .spec
+            .as_ref()
+            .map(|spec| warnings::of_template(&Path::new("spec").child("template"), Some(&spec.template)));
+        name.into_iter().chain(template.into_iter().flatten()).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -14,8 +14,14 @@ use crate::{
 };
 
 impl Kind for Endpoints {
-    const COLUMNS: &'static [Column] =
-        &[Column::NAME, Column::text("Endpoints", "Addresses and ports that are ready."), Column::AGE];
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::text(
+            "Endpoints",
+            "The set of all endpoints is the union of all subsets. Addresses are placed into subsets according to the IPs they share. A single address with multiple ports, some of which are ready and some of which are not (because they come from different containers) will result in the address being displayed in different subsets for the different ports. No address will appear in both Addresses and NotReadyAddresses in the same subset. Sets of addresses and ports that comprise a service.",
+        ),
+        Column::AGE,
+    ];
 
     fn set_defaults(&mut self) {
         let subsets = self.subsets.iter_mut().flatten();

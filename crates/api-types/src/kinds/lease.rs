@@ -10,7 +10,14 @@ use crate::{
 };
 
 impl Kind for Lease {
-    const COLUMNS: &'static [Column] = &[Column::NAME, Column::text("Holder", "Who holds the lease."), Column::AGE];
+    const COLUMNS: &'static [Column] = &[
+        Column::NAME,
+        Column::text(
+            "Holder",
+            "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader Election is used, the holder identity must be equal to the elected LeaseCandidate.metadata.name field.",
+        ),
+        Column::AGE,
+    ];
 
     fn validate(&self) -> Vec<FieldError> {
         let Some(spec) = &self.spec else { return Vec::new() };

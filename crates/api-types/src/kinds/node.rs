@@ -20,12 +20,12 @@ impl Kind for Node {
         Column::text("Status", "The status of the node"),
         Column::text("Roles", "The roles of the node"),
         Column::AGE,
-        Column::text("Version", "Version of the node's kubelet."),
-        Column::text("Internal-IP", "Address within the cluster's network.").wide(),
-        Column::text("External-IP", "Address that can be reached from outside.").wide(),
-        Column::text("OS-Image", "The operating system, as it calls itself.").wide(),
-        Column::text("Kernel-Version", "Version of the kernel.").wide(),
-        Column::text("Container-Runtime", "Name and version of the container runtime.").wide(),
+        Column::text("Version", "Kubelet Version reported by the node."),
+        Column::text("Internal-IP", "List of addresses reachable to the node. Queried from cloud provider, if available. More info: https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, but the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers should instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should assume that addresses can change during the lifetime of a Node. However, there are some exceptions where this may not be possible, such as Pods that inherit a Node's address in its own status or consumers of the downward API (status.hostIP).").wide(),
+        Column::text("External-IP", "List of addresses reachable to the node. Queried from cloud provider, if available. More info: https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, but the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers should instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should assume that addresses can change during the lifetime of a Node. However, there are some exceptions where this may not be possible, such as Pods that inherit a Node's address in its own status or consumers of the downward API (status.hostIP).").wide(),
+        Column::text("OS-Image", "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).").wide(),
+        Column::text("Kernel-Version", "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64).").wide(),
+        Column::text("Container-Runtime", "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2).").wide(),
     ];
 
     const SELECTABLE: &'static [SelectableField] = &[SelectableField::boolean("spec.unschedulable")];
@@ -68,6 +68,14 @@ impl Kind for Node {
             errors.push(FieldError::forbidden(&path.child("providerID"), detail));
         }
         errors
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let Some(spec) = &self.spec else { return Vec::new() };
+        let source = spec.config_source.is_some().then_some("spec.configSource: the feature is removed");
+        let id = spec.external_id.as_ref().is_some_and(|id| !id.is_empty());
+        let id = id.then_some("spec.externalID: this field is deprecated, and is unused by Kubernetes");
+        source.into_iter().chain(id).map(str::to_owned).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

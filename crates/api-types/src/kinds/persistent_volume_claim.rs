@@ -6,7 +6,7 @@ use crate::{
     core::{PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference, TypedObjectReference},
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::defaults::default_text,
+    pod_spec::{defaults::default_text, warnings},
     quantity::{self, Quantity, Wire},
     table,
     validation::{meta::immutable, names, quantity as amounts, selector, volume},
@@ -91,6 +91,12 @@ impl Kind for PersistentVolumeClaim {
             errors.extend(amounts::basic(&path, amount));
         }
         errors
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let class = warnings::of_annotation(&self.metadata, CLASS_ANNOTATION, warnings::CLASS_FIELD);
+        let spec = self.spec.iter().flat_map(|spec| warnings::of_claim(&Path::new("spec"), spec));
+        class.into_iter().chain(spec).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

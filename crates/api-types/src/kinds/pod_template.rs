@@ -6,7 +6,7 @@ use crate::{
     core::PodTemplate,
     field::{FieldError, Path},
     object::{Column, Kind},
-    pod_spec::{defaults, validate::validate_template},
+    pod_spec::{defaults, validate::validate_template, warnings},
     table,
 };
 
@@ -24,6 +24,10 @@ impl Kind for PodTemplate {
 
     fn validate(&self) -> Vec<FieldError> {
         validate_template(&Path::new("template"), &self.template.clone().unwrap_or_default())
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        warnings::of_template(&Path::new("template"), self.template.as_ref())
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -8,13 +8,18 @@ use crate::{
     core::PodTemplateSpec,
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::defaults,
+    pod_spec::{defaults, warnings},
     table,
     validation::{meta::immutable, template},
 };
 
 impl Kind for ReplicaSet {
-    const COLUMNS: &'static [Column] = replicated::COLUMNS;
+    const COLUMNS: &'static [Column] = &replicated::columns([
+        "Replicas is the number of desired pods. This is a pointer to distinguish between explicit zero and unspecified. Defaults to 1. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
+        "Replicas is the most recently observed number of non-terminating pods. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
+        "The number of non-terminating pods targeted by this ReplicaSet with a Ready Condition.",
+        "Selector is a label query over pods that should match the replica count. Label keys and values that must match in order to be controlled by this replica set. It must match the pod template's labels. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+    ]);
 
     const SELECTABLE: &'static [SelectableField] = replicated::SELECTABLE;
 
@@ -46,6 +51,18 @@ impl Kind for ReplicaSet {
 
     fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
         self.status.as_ref().map(|status| Counts::from(status).validate()).unwrap_or_default()
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let name = if old.is_none() { warnings::of_host_name(self.metadata.name.as_deref()) } else { Vec::new() };
+        let template = self
+            .spec
+            .as_ref()
+            .map(|spec| warnings::of_template(&Path::new("spec").child("template"), spec.template.as_ref()));
+        name.into_iter().chain(template.into_iter().flatten()).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -12,16 +12,19 @@ use crate::{
     validation::template,
 };
 
-pub(super) const COLUMNS: &[Column] = &[
-    Column::NAME,
-    Column::integer("Desired", "How many pods are wanted."),
-    Column::integer("Current", "How many pods there are."),
-    Column::integer("Ready", "How many pods are ready."),
-    Column::AGE,
-    Column::text("Containers", "Names of each container in the template.").wide(),
-    Column::text("Images", "Images referenced by each container in the template.").wide(),
-    Column::text("Selector", "Labels of the pods that are counted.").wide(),
-];
+/// The columns; what is wanted, there, ready and selected is described by each kind.
+pub(super) const fn columns([wanted, there, ready, selected]: [&'static str; 4]) -> [Column; 8] {
+    [
+        Column::NAME,
+        Column::integer("Desired", wanted),
+        Column::integer("Current", there),
+        Column::integer("Ready", ready),
+        Column::AGE,
+        Column::text("Containers", "Names of each container in the template.").wide(),
+        Column::text("Images", "Images referenced by each container in the template.").wide(),
+        Column::text("Selector", selected).wide(),
+    ]
+}
 
 pub(super) const SELECTABLE: &[SelectableField] = &[SelectableField::integer("status.replicas")];
 

@@ -7,14 +7,19 @@ use crate::{
     core::{ReplicationController, ReplicationControllerSpec},
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::defaults,
+    pod_spec::{defaults, warnings},
     selector::label::Selector,
     table,
     validation::{meta, template},
 };
 
 impl Kind for ReplicationController {
-    const COLUMNS: &'static [Column] = replicated::COLUMNS;
+    const COLUMNS: &'static [Column] = &replicated::columns([
+        "Replicas is the number of desired replicas. This is a pointer to distinguish between explicit zero and unspecified. Defaults to 1. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
+        "Replicas is the most recently observed number of replicas. More info: https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
+        "The number of ready replicas for this replication controller.",
+        "Selector is a label query over pods that should match the Replicas count. If Selector is empty, it is defaulted to the labels present on the Pod template. Label keys and values that must match in order to be controlled by this replication controller, if empty defaulted to labels on Pod template. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
+    ]);
 
     const SELECTABLE: &'static [SelectableField] = replicated::SELECTABLE;
 
@@ -55,6 +60,18 @@ impl Kind for ReplicationController {
 
     fn validate_status_update(&self, _old: &Self) -> Vec<FieldError> {
         self.status.as_ref().map(|status| Counts::from(status).validate()).unwrap_or_default()
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let name = if old.is_none() { warnings::of_host_name(self.metadata.name.as_deref()) } else { Vec::new() };
+        let template = self.spec.as_ref().map(|spec| {
+            let path = Path::new("spec").child("template");
+            warnings::of_template(&path, spec.template.as_ref())
+        });
+        name.into_iter().chain(template.into_iter().flatten()).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

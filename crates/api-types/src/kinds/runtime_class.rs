@@ -10,7 +10,10 @@ use crate::{
     node::RuntimeClass,
     object::{Column, Kind},
     pod::tolerations::identity,
-    pod_spec::validate::{resources, tolerations},
+    pod_spec::{
+        validate::{resources, tolerations},
+        warnings,
+    },
     quantity, table,
     validation::{
         meta::{immutable, labels},
@@ -44,6 +47,13 @@ impl Kind for RuntimeClass {
 
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
         immutable(&Path::new("handler"), &self.handler, &old.handler).into_iter().collect()
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let path = Path::new("scheduling").child("nodeSelector");
+        let selector = self.scheduling.iter().flat_map(|scheduling| scheduling.node_selector.iter().flatten());
+        let old = selector.filter_map(|(key, _)| warnings::of_node_label(key));
+        old.map(|why| format!("{path}: {why}")).collect()
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -18,8 +18,14 @@ use crate::{
 impl Kind for Secret {
     const COLUMNS: &'static [Column] = &[
         Column::NAME,
-        Column::text("Type", "What kind of data the secret contains."),
-        Column::text("Data", "Number of keys that the secret contains."),
+        Column::text(
+            "Type",
+            "Used to facilitate programmatic handling of secret data. More info: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types",
+        ),
+        Column::text(
+            "Data",
+            "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'. The serialized form of the secret data is a base64 encoded string, representing the arbitrary (possibly non-string) data value here. Described in https://tools.ietf.org/html/rfc4648#section-4",
+        ),
         Column::AGE,
     ];
 

@@ -13,7 +13,10 @@ use crate::{
     },
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::defaults::{self, default_text},
+    pod_spec::{
+        defaults::{self, default_text},
+        warnings,
+    },
     table,
     validation::{meta, number, template},
 };
@@ -109,6 +112,26 @@ impl Kind for StatefulSet {
         let before = old.status.as_ref().and_then(|status| status.collision_count);
         errors.extend(template::not_fewer(&path.child("collisionCount"), status.collision_count, before));
         errors
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let Some(spec) = &self.spec else { return Vec::new() };
+        let path = Path::new("spec");
+        let mut warnings = warnings::of_template(&path.child("template"), Some(&spec.template));
+        for (i, claim) in spec.volume_claim_templates.iter().flatten().enumerate() {
+            let path = path.child("volumeClaimTemplates").index(i).child("spec");
+            warnings.extend(claim.spec.iter().flat_map(|spec| warnings::of_claim(&path, spec)));
+        }
+        if spec.revision_history_limit.is_some_and(|limit| limit < 0) {
+            let path = path.child("revisionHistoryLimit");
+            warnings.push(format!(
+                "{path}: a negative value retains all historical revisions; a value >= 0 is recommended"
+            ));
+        }
+        warnings
     }
 
     fn cells(&self) -> Vec<Value> {

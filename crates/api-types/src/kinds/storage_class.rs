@@ -8,7 +8,7 @@ use crate::{
     core::TopologySelectorTerm,
     field::{FieldError, Path},
     object::{Column, Kind},
-    pod_spec::defaults::default_text,
+    pod_spec::{defaults::default_text, warnings},
     storage::StorageClass,
     table,
     validation::{
@@ -64,6 +64,18 @@ impl Kind for StorageClass {
         let mut errors: Vec<FieldError> = changed.map(forbidden).collect();
         errors.extend(immutable(&Path::new("volumeBindingMode"), &self.volume_binding_mode, &old.volume_binding_mode));
         errors
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (i, term) in self.allowed_topologies.iter().flatten().enumerate() {
+            let path = Path::new("allowedTopologies").index(i).child("matchLabelExpressions");
+            for (j, own) in term.match_label_expressions.iter().flatten().enumerate() {
+                let why = warnings::of_node_label(&own.key);
+                warnings.extend(why.map(|why| format!("{}: {} is {why}", path.index(j).child("key"), own.key)));
+            }
+        }
+        warnings
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use super::{Catalogue, Destination};
 use crate::{
     audit::Record,
+    registry::Warnings,
     request::{Accept, Peer, Query, RequestInfo, User, Verb},
 };
 
@@ -28,6 +29,8 @@ pub struct Request {
     pub audit: Option<Arc<Record>>,
     /// What answer it wants; set by negotiation.
     pub accept: Accept,
+    /// What its client is to be warned of.
+    pub warnings: Warnings,
     /// Names the request in logs and in the `Audit-Id` header of the answer.
     pub id: String,
 }
@@ -42,7 +45,8 @@ impl Request {
         let sent = http.headers().get("audit-id").and_then(|id| id.to_str().ok());
         let id = sent.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
         let user = User::anonymous();
-        Self { http, query, info, destination, user, audit: None, accept: Accept::default(), id }
+        let (accept, warnings) = (Accept::default(), Warnings::default());
+        Self { http, query, info, destination, user, audit: None, accept, warnings, id }
     }
 
     /// Whether the request has no deadline of the server's, and is not counted as in flight.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::StatusCode;
 
-use super::{Answer, Call, body, table, with_warnings, write};
+use super::{Answer, Call, body, table, write};
 use crate::{
     catalogue::{Answered, Asked, Endpoint, Request},
     registry::{
@@ -26,16 +26,16 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     let decoded = decode(&call.rest.row, &sent, write.options.field_validation)?;
     decoded.warnings.into_iter().for_each(|warning| write.warn(warning));
     let written = call.registry().create(call.rest, &write, call.target().namespace, decoded.object).await?;
-    written_answer(call.rest, &request, &written, write.warnings.into_inner())
+    written_answer(call.rest, &request, &written)
 }
 
 /// The answer to a write that led to an object.
-pub(super) fn written_answer(rest: &Rest, request: &Request, written: &Written, warnings: Vec<String>) -> Answer {
+pub(super) fn written_answer(rest: &Rest, request: &Request, written: &Written) -> Answer {
     let code = match written.made {
         Made::Created => StatusCode::CREATED,
         Made::Changed => StatusCode::OK,
     };
-    Ok(with_warnings(object_answer(rest, request, code, written.json.clone())?, warnings))
+    object_answer(rest, request, code, written.json.clone())
 }
 
 /// An object that was written, as the client wants to see it.
@@ -67,8 +67,8 @@ impl Endpoint for Binding {
             let sent = body::read_json(&mut request).await?;
             let write = write(&request, "CreateOptions")?;
             let binding = read_binding(&sent, &write)?;
-            let warnings = bind(call.registry(), door, write, binding).await?;
-            Ok(with_warnings(done(request.accept.encoding), warnings))
+            bind(call.registry(), door, write, binding).await?;
+            Ok(done(request.accept.encoding))
         })
     }
 }
@@ -85,8 +85,8 @@ impl Answered for Bindings {
             let pod = binding.metadata.name.clone().unwrap_or_default();
             let target = Target { namespace: &asked.place.namespace, name: &pod };
             let door = Door { operation: Operation::Create, row: asked.row, subresource: "", target };
-            let warnings = bind(asked.registry, door, write, binding).await?;
-            Ok(with_warnings(done(request.accept.encoding), warnings))
+            bind(asked.registry, door, write, binding).await?;
+            Ok(done(request.accept.encoding))
         })
     }
 }
@@ -98,13 +98,13 @@ fn read_binding(sent: &Sent, write: &Write<'_>) -> Result<core::Binding, StatusE
     Ok(decoded.object)
 }
 
-/// Puts a pod on a node as a binding says that came by this door, and tells what to warn of.
+/// Puts a pod on a node as a binding says that came by this door.
 async fn bind(
     registry: &Registry,
     door: Door<'_>,
     write: Write<'_>,
     binding: core::Binding,
-) -> Result<Vec<String>, StatusError> {
+) -> Result<(), StatusError> {
     let mut object: Box<dyn Object> = Box::new(binding);
     registry.admit(&mut Review::other(door, &write, &mut object, decode_as::<core::Binding>)).await?;
     let binding: &core::Binding = object.expect_ref("Binding")?;
@@ -118,8 +118,7 @@ async fn bind(
     let change = Bind { node, binding };
     let pods = registry.core("pods")?;
     let write = write.reviewed();
-    registry.update(&pods, &write, door.target, Part::Binding, &change).await?;
-    Ok(write.warnings.into_inner())
+    registry.update(&pods, &write, door.target, Part::Binding, &change).await.map(drop)
 }
 
 /// The node. Upstream gives no reason for what is wrong with it.

@@ -7,7 +7,7 @@ use http::{StatusCode, header};
 use super::{
     Answer, Call, body, create, journal,
     list_options::{ListOptions, Use},
-    selection, with_warnings,
+    selection,
 };
 use crate::{
     catalogue::Request,
@@ -28,23 +28,23 @@ pub(super) async fn one(call: &Call<'_>, mut request: Request) -> Answer {
     let wanted = DeleteRequest::new(options)?;
     let write = delete_write(&request, dry_run)?;
     let deleted = call.registry().delete(call.rest, &write, call.target(), &wanted).await?;
-    let response = match deleted {
+    match deleted {
         Deleted::Gone(json) if call.rest.strategy.delete_answer() == DeleteAnswer::Status => {
-            respond::object(StatusCode::OK, request.accept.encoding, json)
+            Ok(respond::object(StatusCode::OK, request.accept.encoding, json))
         }
-        Deleted::Gone(json) => create::object_answer(call.rest, &request, StatusCode::OK, json)?,
+        Deleted::Gone(json) => create::object_answer(call.rest, &request, StatusCode::OK, json),
         Deleted::Marked(json) => {
             let code = if cascade { StatusCode::ACCEPTED } else { StatusCode::OK };
-            create::object_answer(call.rest, &request, code, json)?
+            create::object_answer(call.rest, &request, code, json)
         }
-    };
-    Ok(with_warnings(response, write.warnings.into_inner()))
+    }
 }
 
 fn delete_write(request: &Request, dry_run: DryRun) -> Result<Write<'_>, StatusError> {
     let parsed = WriteOptions::parse(&request.query, request.default_manager(), "DeleteOptions")?;
     let options = if dry_run == DryRun::All { WriteOptions { dry_run, ..parsed } } else { parsed };
-    Ok(Write::new(&request.user, options).noted_in(journal(request)))
+    let write = Write::new(&request.user, options).asked_with(request.info.verb.as_str(), &request.warnings);
+    Ok(write.noted_in(journal(request)))
 }
 
 /// Options come in the body or, when there is none, in the query.

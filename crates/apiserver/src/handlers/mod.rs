@@ -63,9 +63,11 @@ impl Handler for Api {
         let daemon = self.daemon.clone();
         let place = request.http.extensions().get::<Arc<Place>>().cloned();
         let deprecated = request.destination.row().and_then(|row| deprecation(row)).map(str::to_owned);
+        let warnings = request.warnings.clone();
         let answer = async move {
             let response = self.route(request).await.unwrap_or_else(|error| respond::error(&error));
-            let response = with_warnings(response, deprecated.into_iter().collect());
+            let warnings = std::mem::take(&mut *warnings.lock());
+            let response = with_warnings(response, warnings.into_iter().chain(deprecated).collect());
             drop(place);
             response
         };
@@ -225,7 +227,7 @@ async fn answered_without_storage(answered: &dyn Answered, asked: Asked<'_>, req
 /// Reads the options of a write; `kind` names them in messages.
 fn write<'a>(request: &'a Request, kind: &str) -> Result<Write<'a>, StatusError> {
     let options = WriteOptions::parse(&request.query, request.default_manager(), kind)?;
-    let write = Write::new(&request.user, options).asked_with(request.info.verb.as_str());
+    let write = Write::new(&request.user, options).asked_with(request.info.verb.as_str(), &request.warnings);
     Ok(write.noted_in(journal(request)))
 }
 
@@ -234,7 +236,7 @@ fn journal(request: &Request) -> Option<&dyn Journal> {
     request.audit.as_deref().map(|record| record as &dyn Journal)
 }
 
-/// Adds the warnings that came up during a write to its answer.
+/// Adds warnings to an answer.
 fn with_warnings(mut response: Response, warnings: Vec<String>) -> Response {
     for warning in warnings {
         let text = format!("299 - {warning:?}");

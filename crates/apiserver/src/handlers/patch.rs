@@ -118,7 +118,7 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) ->
     let write = write(&request, "PatchOptions")?;
     let change = ApplyPatch { rest: call.rest, part, name: &call.place.name, patch: &patch, force, write: &write };
     let written = call.registry().update(call.rest, &write, call.target(), part, &change).await?;
-    written_answer(call.rest, &request, &written, write.warnings.into_inner())
+    written_answer(call.rest, &request, &written)
 }
 
 /// Kinds that came at run time have nothing that says how they are merged.

@@ -10,7 +10,7 @@ use api_types::{
 use futures::future::BoxFuture;
 use http::StatusCode;
 
-use super::{Answer, body, with_warnings, write};
+use super::{Answer, body, write};
 use crate::{
     catalogue::{Answered, Asked, Request},
     registry::{Door, Operation, Review, Target, decode::decode},
@@ -117,8 +117,7 @@ impl Reviews {
         asked.registry.validate(&review).await?;
         let question = Question { user: &request.user, namespace, object: decoded.object };
         let answered = (self.review)(&self.reviewer, question).await?;
-        let response = respond::object(StatusCode::CREATED, request.accept.encoding, answered.encode().into());
-        Ok(with_warnings(response, write.warnings.into_inner()))
+        Ok(respond::object(StatusCode::CREATED, request.accept.encoding, answered.encode().into()))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Answer, Call, body,
     patch::{PatchBody, force},
-    with_warnings, write,
+    write,
 };
 use crate::{
     catalogue::{Endpoint, Request},
@@ -49,7 +49,7 @@ async fn answer(call: &Call<'_>, mut request: Request) -> Answer {
     let change = SetScale { rest: call.rest, source: &source, force, write: &write };
     let written = call.registry().update(call.rest, &write, call.target(), Part::Scale, &change).await?;
     let object = decode_stored(&call.rest.row, &written.json).map_err(StatusError::internal)?;
-    Ok(with_warnings(scale_answer(call, &request, &*object)?, write.warnings.into_inner()))
+    scale_answer(call, &request, &*object)
 }
 
 fn scale_answer(call: &Call<'_>, request: &Request, object: &dyn Object) -> Answer {

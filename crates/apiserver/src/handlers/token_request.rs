@@ -15,7 +15,7 @@ use component::{auth::user::service_account_user, jwt::Seconds};
 use futures::future::BoxFuture;
 use http::StatusCode;
 
-use super::{Answer, Call, body, with_warnings, write};
+use super::{Answer, Call, body, write};
 use crate::{
     authentication::service_account::{Binding, ClaimedObject, Grant, Issuing},
     catalogue::{Endpoint, Request},
@@ -75,8 +75,7 @@ impl Tokens {
         if let Some(record) = &request.audit {
             record.annotate("authentication.kubernetes.io/issued-credential-id", &format!("JTI={id}"));
         }
-        let response = respond::object(StatusCode::CREATED, request.accept.encoding, object.encode().into());
-        Ok(with_warnings(response, write.warnings.into_inner()))
+        Ok(respond::object(StatusCode::CREATED, request.accept.encoding, object.encode().into()))
     }
 
     /// Fills in the status, and tells the token's id.

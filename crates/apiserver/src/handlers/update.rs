@@ -18,5 +18,5 @@ pub(super) async fn answer(call: &Call<'_>, mut request: Request, part: Part) ->
     check_name(&*decoded.object, call.target())?;
     let change = Replace { object: &*decoded.object, absent: call.rest.strategy.absent_update() };
     let written = call.registry().update(call.rest, &write, call.target(), part, &change).await?;
-    written_answer(call.rest, &request, &written, write.warnings.into_inner())
+    written_answer(call.rest, &request, &written)
 }

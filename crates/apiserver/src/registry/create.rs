@@ -88,7 +88,7 @@ impl Registry {
         if version.is_some_and(|version| version != 0) {
             return Err(StatusError::unexplained("resourceVersion should not be set on objects to be created"));
         }
-        for warning in rest.strategy.warnings(&**object)? {
+        for warning in rest.strategy.warnings(&**object, None)? {
             write.warn(warning);
         }
         let reservation = rest.strategy.reserve(Some(&mut **object), None, write.options.dry_run).await?;

@@ -124,7 +124,7 @@ impl Strategy for DynamicStrategy {
         object.expect_ref::<Dynamic>(KIND).map(|_| true)
     }
 
-    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType> {
+    fn warnings(&self, object: &dyn Object, _old: Option<&dyn Object>) -> Result<Vec<String>, WrongType> {
         object.expect_ref::<Dynamic>(KIND).map(|_| Vec::new())
     }
 

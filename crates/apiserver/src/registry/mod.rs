@@ -69,14 +69,17 @@ pub struct Target<'a> {
     pub name: &'a str,
 }
 
+/// What a client is to be warned of, in the order in which it came up; with a refusal, too.
+pub type Warnings = Arc<Mutex<Vec<String>>>;
+
 /// Who writes and how.
 pub struct Write<'a> {
     /// Who.
     pub user: &'a User,
     /// How.
     pub options: WriteOptions,
-    /// What the client is to be warned of, in the order in which it came up.
-    pub warnings: Mutex<Vec<String>>,
+    /// What the client is to be warned of.
+    warnings: Warnings,
     reviewed: Reviewed,
     journal: Option<&'a dyn Journal>,
     /// The verb of the request, if it is one.
@@ -106,13 +109,13 @@ impl<'a> Write<'a> {
     /// A write by this user.
     #[must_use]
     pub fn new(user: &'a User, options: WriteOptions) -> Self {
-        Self { user, options, warnings: Mutex::default(), reviewed: Reviewed::No, journal: None, verb: None }
+        Self { user, options, warnings: Warnings::default(), reviewed: Reviewed::No, journal: None, verb: None }
     }
 
-    /// The same write, as a request with this verb asks for it.
+    /// The same write, as a request with this verb asks for it whose client is warned here.
     #[must_use]
-    pub fn asked_with(self, verb: &'static str) -> Self {
-        Self { verb: Some(verb), ..self }
+    pub fn asked_with(self, verb: &'static str, warnings: &Warnings) -> Self {
+        Self { verb: Some(verb), warnings: warnings.clone(), ..self }
     }
 
     /// The same write, of which something may be noted.

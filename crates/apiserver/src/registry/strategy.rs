@@ -126,7 +126,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// See [`TypedStrategy::may_disappear`].
     fn may_disappear(&self, object: &dyn Object) -> Result<bool, WrongType>;
     /// See [`TypedStrategy::warnings`].
-    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType>;
+    fn warnings(&self, object: &dyn Object, old: Option<&dyn Object>) -> Result<Vec<String>, WrongType>;
     /// See [`TypedStrategy::scale`].
     fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType>;
     /// See [`TypedStrategy::set_replicas`].
@@ -204,9 +204,8 @@ pub trait TypedStrategy: Send + Sync + 'static {
     }
 
     /// What to tell the writer although the write succeeds.
-    fn warnings(&self, object: &Self::Kind) -> Vec<String> {
-        let _ = object;
-        Vec::new()
+    fn warnings(&self, object: &Self::Kind, old: Option<&Self::Kind>) -> Vec<String> {
+        api_types::Kind::warnings(object, old)
     }
 
     /// The `scale` subresource; `None` for kinds without.
@@ -310,8 +309,9 @@ impl<S: TypedStrategy> Strategy for S {
         kind::<S>(object).map(|object| TypedStrategy::may_disappear(self, object))
     }
 
-    fn warnings(&self, object: &dyn Object) -> Result<Vec<String>, WrongType> {
-        kind::<S>(object).map(|object| TypedStrategy::warnings(self, object))
+    fn warnings(&self, object: &dyn Object, old: Option<&dyn Object>) -> Result<Vec<String>, WrongType> {
+        let old = old.map(kind::<S>).transpose()?;
+        kind::<S>(object).map(|object| TypedStrategy::warnings(self, object, old))
     }
 
     fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType> {

@@ -211,7 +211,7 @@ impl Registry {
         }
         self.review_change(update, &mut new, old).await?;
         if part.is_specification() {
-            for warning in rest.strategy.warnings(&*new)? {
+            for warning in rest.strategy.warnings(&*new, Some(old))? {
                 write.warn(warning);
             }
         }

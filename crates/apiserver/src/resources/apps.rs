@@ -3,10 +3,7 @@
 use api_types::{
     apps::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     autoscaling::{Scale, ScaleSpec, ScaleStatus},
-    core::PodTemplateSpec,
-    field::Path,
     meta::{LabelSelector, ObjectMeta},
-    pod_spec::warnings,
     selector::label::Selector,
 };
 
@@ -20,10 +17,6 @@ pub(super) struct Deployments;
 impl TypedStrategy for Deployments {
     type Kind = Deployment;
     type Shape = Counted;
-
-    fn warnings(&self, object: &Deployment) -> Vec<String> {
-        object.spec.as_ref().and_then(|spec| template_warnings(Some(&spec.template))).unwrap_or_default()
-    }
 
     fn prepare_for_update(&self, new: &mut Deployment, old: &Deployment) {
         // The controller looks at annotations, too.
@@ -55,10 +48,6 @@ impl TypedStrategy for ReplicaSets {
     type Kind = ReplicaSet;
     type Shape = Counted;
 
-    fn warnings(&self, object: &ReplicaSet) -> Vec<String> {
-        object.spec.as_ref().and_then(|spec| template_warnings(spec.template.as_ref())).unwrap_or_default()
-    }
-
     fn scale(&self, set: &ReplicaSet) -> Option<Scale> {
         let spec = set.spec.as_ref()?;
         let replicas = set.status.as_ref().map(|status| status.replicas);
@@ -77,10 +66,6 @@ pub(super) struct StatefulSets;
 impl TypedStrategy for StatefulSets {
     type Kind = StatefulSet;
     type Shape = Counted;
-
-    fn warnings(&self, object: &StatefulSet) -> Vec<String> {
-        object.spec.as_ref().and_then(|spec| template_warnings(Some(&spec.template))).unwrap_or_default()
-    }
 
     fn prepare_for_create(&self, new: &mut StatefulSet) {
         new.status.get_or_insert_default().available_replicas = Some(0);
@@ -107,10 +92,6 @@ pub(super) struct DaemonSets;
 impl TypedStrategy for DaemonSets {
     type Kind = DaemonSet;
     type Shape = Counted;
-
-    fn warnings(&self, object: &DaemonSet) -> Vec<String> {
-        object.spec.as_ref().and_then(|spec| template_warnings(Some(&spec.template))).unwrap_or_default()
-    }
 
     fn prepare_for_create(&self, new: &mut DaemonSet) {
         let own = template_generation(new).max(1);
@@ -151,10 +132,4 @@ pub(super) fn scale_of(meta: &ObjectMeta, replicas: Option<i32>, running: Option
     };
     let status = ScaleStatus { replicas: running.unwrap_or(0), selector: Some(selector) };
     Scale { metadata, spec: Some(ScaleSpec { replicas }), status: Some(status) }
-}
-
-/// What is hardly meant in the pods of a template.
-fn template_warnings(template: Option<&PodTemplateSpec>) -> Option<Vec<String>> {
-    let path = Path::new("spec").child("template").child("spec");
-    Some(warnings::of(&path, template?.spec.as_ref()?))
 }

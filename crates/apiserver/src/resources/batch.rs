@@ -3,14 +3,9 @@
 use api_types::{
     JOB_POD_LABELS, JOB_SELECTED_BY,
     batch::{CronJob, Job},
-    validation::names::dns1123_label,
 };
 
 use crate::registry::{TypedStrategy, shape::Counted, strategy::Dependents};
-
-/// Beyond these two a job's indexes may become too long to be written down.
-const MANY_COMPLETIONS: i32 = 100_000;
-const MUCH_PARALLELISM: i32 = 10_000;
 
 pub(super) struct Jobs;
 
@@ -28,16 +23,6 @@ impl TypedStrategy for Jobs {
         if !manual {
             generate_selector(new);
         }
-    }
-
-    fn warnings(&self, job: &Job) -> Vec<String> {
-        let mut warnings = host_name_warnings(job.metadata.name.as_deref());
-        let spec = job.spec.as_ref();
-        let many = spec.and_then(|spec| spec.completions).is_some_and(|own| own > MANY_COMPLETIONS);
-        if many && spec.and_then(|spec| spec.parallelism).is_some_and(|own| own > MUCH_PARALLELISM) {
-            warnings.push("In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail".to_owned());
-        }
-        warnings
     }
 }
 
@@ -60,20 +45,4 @@ pub(super) struct CronJobs;
 impl TypedStrategy for CronJobs {
     type Kind = CronJob;
     type Shape = Counted;
-
-    fn warnings(&self, job: &CronJob) -> Vec<String> {
-        host_name_warnings(job.metadata.name.as_deref())
-    }
-}
-
-/// A name that pods get should be good for their host names.
-fn host_name_warnings(name: Option<&str>) -> Vec<String> {
-    let wrong = dns1123_label(name.unwrap_or_default());
-    if wrong.is_empty() {
-        return Vec::new();
-    }
-    let why = wrong.join(" ");
-    vec![format!(
-        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{why}]"
-    )]
 }

@@ -59,7 +59,7 @@ impl<K: Kind, S: Shape<K>> TypedStrategy for Unenforced<K, S> {
         keep_all(new.metadata_mut(), old.metadata());
     }
 
-    fn warnings(&self, _object: &K) -> Vec<String> {
+    fn warnings(&self, _object: &K, _old: Option<&K>) -> Vec<String> {
         vec![format!("this {} is stored and not enforced yet", K::KIND)]
     }
 }

@@ -2,10 +2,7 @@
 
 use api_types::{
     core::{Pod, PodCondition, PodSpec, PodStatus},
-    field::Path,
     pod::{label_keys, qos::QosClass},
-    pod_spec::warnings,
-    validation::names::dns1123_label,
 };
 
 use crate::registry::{
@@ -45,19 +42,6 @@ impl TypedStrategy for Pods {
         if let (Some(status), Some(class)) = (&mut new.status, class) {
             status.qos_class = Some(class);
         }
-    }
-
-    fn warnings(&self, pod: &Pod) -> Vec<String> {
-        let wrong = dns1123_label(pod.metadata.name.as_deref().unwrap_or_default());
-        let mut warnings = Vec::new();
-        if !wrong.is_empty() {
-            let why = wrong.join(" ");
-            warnings.push(format!(
-                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{why}]"
-            ));
-        }
-        warnings.extend(warnings::of_pod(pod));
-        warnings
     }
 
     fn grace(&self, pod: &Pod, requested: Option<i64>) -> Grace {

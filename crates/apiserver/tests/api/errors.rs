@@ -75,3 +75,16 @@ async fn paths_that_lead_nowhere() {
         assert_eq!(failure, (404, "NotFound".to_owned(), message.to_owned()), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_refusal_is_told_with_warnings() {
+    let api = Api::start().await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let reply = api.post(maps, &json!({"metadata": {"name": "A_"}, "unknown": 1})).await;
+    assert_eq!(reply.code, 422);
+    assert_eq!(reply.headers["warning"], r#"299 - "unknown field \"unknown\"""#);
+    let deprecated = "/api/v1/namespaces/default/endpoints/none";
+    let reply = api.get(deprecated).await;
+    assert_eq!(reply.code, 404);
+    assert!(reply.headers["warning"].to_str().unwrap().contains("v1 Endpoints is deprecated in v1.33+"));
+}

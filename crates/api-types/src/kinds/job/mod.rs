@@ -18,7 +18,7 @@ use crate::{
     field::{FieldError, Path},
     meta::LabelSelector,
     object::{Column, Kind, SelectableField},
-    pod_spec::defaults,
+    pod_spec::{defaults, warnings},
     selector::label::Selector,
     table,
     validation::{meta::immutable, names},
@@ -108,6 +108,15 @@ impl Kind for Job {
 
     fn validate_status_update(&self, old: &Self) -> Vec<FieldError> {
         status::validate(&Path::new("status"), self, old)
+    }
+
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some_and(|old| old.metadata.generation == self.metadata.generation) {
+            return Vec::new();
+        }
+        let name = if old.is_none() { warnings::of_host_name(self.metadata.name.as_deref()) } else { Vec::new() };
+        let spec = self.spec.iter().flat_map(|spec| of_job(&Path::new("spec"), spec));
+        name.into_iter().chain(spec).collect()
     }
 
     fn cells(&self) -> Vec<Value> {
@@ -248,3 +257,18 @@ fn with_directives(old: &PodTemplateSpec, new: &PodTemplateSpec) -> PodTemplateS
 
 const SUCCEEDED: &str = "The number of pods which reached phase Succeeded. The value increases monotonically for a given spec. However, it may decrease in reaction to scale down of elastic indexed jobs.";
 const SELECTOR: &str = "A label query over pods that should match the pod count. Normally, the system sets this field for you. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors";
+
+/// Beyond these two a job's indexes may become too long to be written down.
+const MANY_COMPLETIONS: i32 = 100_000;
+const MUCH_PARALLELISM: i32 = 10_000;
+const TOO_LONG: &str = "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail";
+
+/// The warnings about a job at this path.
+pub(super) fn of_job(path: &Path, spec: &JobSpec) -> Vec<String> {
+    let many = spec.completions.unwrap_or_default() > MANY_COMPLETIONS
+        && spec.parallelism.unwrap_or_default() > MUCH_PARALLELISM;
+    let indexed = spec.completion_mode.as_deref() == Some("Indexed");
+    let long = (indexed && many).then(|| format!("{path}: {TOO_LONG}"));
+    let template = warnings::of_template(&path.child("template"), Some(&spec.template));
+    long.into_iter().chain(template).collect()
+}

@@ -9,7 +9,7 @@ use crate::{
     core::{PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity},
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::{defaults::default_text, validate::node_selector},
+    pod_spec::{defaults::default_text, validate::node_selector, warnings},
     quantity, table,
     validation::{
         meta::immutable,
@@ -69,6 +69,35 @@ impl Kind for PersistentVolume {
             errors.push(FieldError::forbidden(&path, "update from non-nil value to nil is forbidden"));
         }
         errors
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        warnings.extend(warnings::of_annotation(&self.metadata, CLASS_ANNOTATION, warnings::CLASS_FIELD));
+        let options = r#"deprecated since v1.31; use "mountOptions" attribute instead"#;
+        warnings.extend(warnings::of_annotation(&self.metadata, "volume.beta.kubernetes.io/mount-options", options));
+        let Some(spec) = &self.spec else { return warnings };
+        let path = Path::new("spec");
+        if spec.persistent_volume_reclaim_policy.as_deref() == Some("Recycle") {
+            let path = path.child("persistentVolumeReclaimPolicy");
+            warnings.push(format!("{path}: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."));
+        }
+        let terms = path.child("nodeAffinity").child("required").child("nodeSelectorTerms");
+        let required = spec.node_affinity.iter().flat_map(|own| own.required.iter());
+        for (i, term) in required.flat_map(|own| own.node_selector_terms.iter().enumerate()) {
+            warnings.extend(warnings::of_node_term(&terms.index(i), term));
+        }
+        let old = [
+            ("cephfs", spec.cephfs.is_some(), "v1.28, non-functional in v1.31+"),
+            ("photonPersistentDisk", spec.photon_persistent_disk.is_some(), "v1.11, non-functional in v1.16+"),
+            ("rbd", spec.rbd.is_some(), "v1.28, non-functional in v1.31+"),
+            ("scaleIO", spec.scale_io.is_some(), "v1.16, non-functional in v1.22+"),
+            ("storageOS", spec.storageos.is_some(), "v1.22, non-functional in v1.25+"),
+            ("glusterfs", spec.glusterfs.is_some(), "v1.25, non-functional in v1.26+"),
+        ];
+        let used = old.into_iter().filter(|(_, used, _)| *used);
+        warnings.extend(used.map(|(field, _, since)| format!("{}: deprecated in {since}", path.child(field))));
+        warnings
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -11,7 +11,7 @@ use crate::{
     core::{Pod, PodSpec},
     field::{FieldError, Path},
     object::{Column, Kind, SelectableField},
-    pod_spec::{defaults, validate},
+    pod_spec::{defaults, validate, warnings},
 };
 
 impl Kind for Pod {
@@ -67,6 +67,11 @@ impl Kind for Pod {
             "resize" => resize::validate(self, old),
             _ => self.validate_status_update(old),
         }
+    }
+
+    // Whoever changes a pod is hardly ever a human being.
+    fn warnings(&self, old: Option<&Self>) -> Vec<String> {
+        if old.is_some() { Vec::new() } else { warnings::of_pod(self) }
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -40,10 +40,10 @@ impl<'a> From<&'a ClusterRoleBinding> for Binding<'a> {
 
 /// The columns of a kind; upstream's descriptions name it.
 macro_rules! columns {
-    ($kind:literal) => {
+    ($kind:literal, $role:literal) => {
         &[
             Column::NAME,
-            Column::text("Role", "The role that is bound."),
+            Column::text("Role", $role),
             Column::AGE,
             Column::text("Users", concat!("Users in the ", $kind)).wide(),
             Column::text("Groups", concat!("Groups in the ", $kind)).wide(),
@@ -53,7 +53,10 @@ macro_rules! columns {
 }
 
 impl Kind for RoleBinding {
-    const COLUMNS: &'static [Column] = columns!("roleBinding");
+    const COLUMNS: &'static [Column] = columns!(
+        "roleBinding",
+        "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error. This field is immutable."
+    );
 
     fn set_defaults(&mut self) {
         set_defaults(&mut self.role_ref, self.subjects.as_deref_mut());
@@ -73,7 +76,10 @@ impl Kind for RoleBinding {
 }
 
 impl Kind for ClusterRoleBinding {
-    const COLUMNS: &'static [Column] = columns!("clusterRoleBinding");
+    const COLUMNS: &'static [Column] = columns!(
+        "clusterRoleBinding",
+        "RoleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error. This field is immutable."
+    );
 
     fn set_defaults(&mut self) {
         set_defaults(&mut self.role_ref, self.subjects.as_deref_mut());

@@ -3,6 +3,7 @@
 mod columns;
 mod defaults;
 mod validate;
+mod warnings;
 
 use serde_json::Value;
 
@@ -28,6 +29,14 @@ impl Kind for Service {
 
     fn validate_update(&self, old: &Self) -> Vec<FieldError> {
         validate::validate_update(self, old)
+    }
+
+    fn validate_status_update(&self, old: &Self) -> Vec<FieldError> {
+        validate::validate_status(self, old)
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        warnings::of(self)
     }
 
     fn cells(&self) -> Vec<Value> {
