@@ -78,9 +78,7 @@ impl Kind for DaemonSet {
             return Vec::new();
         }
         let Some(spec) = &self.spec else { return Vec::new() };
-        let path = Path::new("spec");
-        let warnings = warnings::of_template(&path.child("template"), Some(&spec.template));
-        warnings
+        warnings::of_template(&Path::new("spec").child("template"), Some(&spec.template))
     }
 
     fn cells(&self) -> Vec<Value> {

@@ -196,7 +196,7 @@ fn node_of(allocation: &AllocationResult) -> Option<&str> {
     let NodeSelector { node_selector_terms } = allocation.node_selector.as_ref()?;
     let [term] = &node_selector_terms[..] else { return None };
     let labels = term.match_expressions.as_ref().is_some_and(|labels| !labels.is_empty());
-    let [field] = &term.match_fields.as_deref()?[..] else { return None };
+    let [field] = term.match_fields.as_deref()? else { return None };
     match field.values.as_deref()? {
         [name] if !labels && field.key == "metadata.name" && field.operator == "In" => Some(name),
         _ => None,
