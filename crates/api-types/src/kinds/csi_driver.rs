@@ -54,6 +54,7 @@ impl Kind for CSIDriver {
     fn revalidate(&self, _old: &Self) -> Vec<FieldError> {
         let path = Path::new("spec");
         let mut errors = token_requests(&path.child("tokenRequests"), &self.spec);
+        errors.extend(tokens_in_secrets(&path, &self.spec));
         errors.extend(period(&path, &self.spec));
         errors
     }
@@ -101,6 +102,7 @@ fn validate_spec(path: &Path, spec: &CSIDriverSpec) -> Vec<FieldError> {
         Some(_) => {}
     }
     errors.extend(token_requests(&path.child("tokenRequests"), spec));
+    errors.extend(tokens_in_secrets(path, spec));
     let modes = spec.volume_lifecycle_modes.iter().flatten().map(String::as_str);
     let unknown = modes.filter(|mode| !LIFECYCLES.contains(mode));
     errors.extend(unknown.map(|mode| FieldError::not_supported(&path.child("volumeLifecycleModes"), mode, LIFECYCLES)));
@@ -109,6 +111,14 @@ fn validate_spec(path: &Path, spec: &CSIDriverSpec) -> Vec<FieldError> {
     }
     errors.extend(period(path, spec));
     errors
+}
+
+/// Where tokens are shown is said only of tokens that are asked for.
+fn tokens_in_secrets(path: &Path, spec: &CSIDriverSpec) -> Option<FieldError> {
+    let own = spec.service_account_token_in_secrets?;
+    let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+    let none = spec.token_requests.as_ref().is_none_or(Vec::is_empty);
+    none.then(|| FieldError::invalid(&path.child("serviceAccountTokenInSecrets"), own, detail))
 }
 
 fn token_requests(path: &Path, spec: &CSIDriverSpec) -> Vec<FieldError> {
@@ -166,6 +176,13 @@ mod tests {
                     r#"spec.volumeLifecycleModes: Unsupported value: "y": supported values: "Ephemeral", "Persistent""#,
                 ],
             ),
+            (
+                json!({"serviceAccountTokenInSecrets": true}),
+                vec![
+                    "spec.serviceAccountTokenInSecrets: Invalid value: true: serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+                ],
+            ),
+            (json!({"serviceAccountTokenInSecrets": true, "tokenRequests": [{"audience": "a"}]}), vec![]),
             (
                 json!({"tokenRequests": [{"audience": "a", "expirationSeconds": 1}, {"audience": "a"}]}),
                 vec![

@@ -50,8 +50,23 @@ impl TypedStrategy for Claims {
     fn prepare_for_create(&self, new: &mut PersistentVolumeClaim) {
         new.status.get_or_insert_default().phase = Some(PENDING.into());
         if let Some(spec) = &mut new.spec {
+            usable_sources(spec);
             both_sources(spec);
         }
+    }
+}
+
+/// Where volumes are filled from otherwise than from claims and snapshots, the new field says so; what the old one says is
+/// left out, as ever. Sources in other namespaces are not served.
+fn usable_sources(spec: &mut PersistentVolumeClaimSpec) {
+    let elsewhere = |own: &mut TypedObjectReference| own.namespace.as_ref().is_some_and(|own| !own.is_empty());
+    spec.data_source_ref.take_if(elsewhere);
+    if spec.data_source_ref.is_none() {
+        let unknown = |own: &mut TypedLocalObjectReference| {
+            let source = (own.api_group.as_deref().unwrap_or_default(), own.kind.as_str());
+            !matches!(source, ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+        };
+        spec.data_source.take_if(unknown);
     }
 }
 
@@ -98,5 +113,35 @@ impl TypedStrategy for Attachments {
 
     fn prepare_for_part_update(&self, _part: Part, new: &mut VolumeAttachment, old: &VolumeAttachment) {
         keep_all(&mut new.metadata, &old.metadata);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_claim_names_what_can_fill_it() {
+        let claim = json!({"kind": "PersistentVolumeClaim", "name": "a"});
+        let snapshot = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "a"});
+        let other = json!({"apiGroup": "example.com", "kind": "Backup", "name": "a"});
+        let cases = [
+            (json!({"dataSource": claim}), (&claim, &claim)),
+            (json!({"dataSourceRef": snapshot}), (&snapshot, &snapshot)),
+            (json!({"dataSource": other}), (&Value::Null, &Value::Null)),
+            (json!({"dataSourceRef": other}), (&other, &other)),
+            (
+                json!({"dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "a", "namespace": "b"}}),
+                (&Value::Null, &Value::Null),
+            ),
+        ];
+        for (spec, expected) in cases {
+            let mut new: PersistentVolumeClaim = serde_json::from_value(json!({"spec": spec})).unwrap();
+            Claims.prepare_for_create(&mut new);
+            let spec = serde_json::to_value(new.spec).unwrap();
+            assert_eq!((&spec["dataSource"], &spec["dataSourceRef"]), expected);
+        }
     }
 }
