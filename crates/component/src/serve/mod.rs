@@ -6,13 +6,22 @@ pub mod guard;
 pub mod health;
 pub mod tls;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use rustls::pki_types::CertificateDer;
@@ -29,6 +38,10 @@ use crate::Daemon;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may take for the head of its first request; upstream's figure.
+const FIRST_REQUEST: Duration = Duration::from_secs(32);
+/// How long a client of HTTP/1 may take from one request to the head of the next; upstream's figure for idle connections.
+const NEXT_REQUEST: Duration = Duration::from_secs(90);
 /// How long open requests may take after a shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -150,20 +163,63 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        noted.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         service.clone().call(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // Upstream's limits for its HTTP/2 server.
     builder.http2().max_concurrent_streams(250).initial_connection_window_size(1 << 20);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => result,
+        () = nothing_asked(&asked) => Err("no request came in time".into()),
         () = daemon.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
+    }
+}
+
+/// Returns when a client has had its time for a first request and made none.
+async fn nothing_asked(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::get};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What a client reads that writes this and then waits.
+    async fn answer(written: &[u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let daemon = Daemon::new();
+        spawn_router(listener, None, Router::new().route("/", get(|| async { "here" })), &daemon);
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(written).await.unwrap();
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        String::from_utf8_lossy(&read).into_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_nothing_is_not_waited_for() {
+        for written in [b"".as_slice(), b"GET / HTTP/1.1\r\nhost: a\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            assert_eq!(answer(written).await.find("here"), None);
+        }
+        // Who has asked is waited for a while, and answered before.
+        assert!(answer(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.ends_with("here"));
     }
 }
