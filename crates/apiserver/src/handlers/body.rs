@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api_types::StatusError;
 use bytes::{Bytes, BytesMut};
 use http::header;
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -55,13 +56,17 @@ async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
 }
 
 async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<Bytes, StatusError> {
+    // What says that it is too long is not waited for.
+    if body.size_hint().lower() > MAX as u64 {
+        return Err(too_long());
+    }
     let mut pieces = BytesMut::new();
     let mut room: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| StatusError::bad_request(format!("reading the request body: {error}")))?;
         let Ok(piece) = frame.into_data() else { continue };
         if pieces.len() + piece.len() > MAX {
-            return Err(StatusError::request_entity_too_large(&format!("limit is {MAX}")));
+            return Err(too_long());
         }
         match (place.map(|place| place.room(piece.len())).transpose()?, &mut room) {
             (Some(more), Some(room)) => room.merge(more),
@@ -70,6 +75,10 @@ async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<Bytes, Stat
         pieces.extend_from_slice(&piece);
     }
     Ok(pieces.freeze())
+}
+
+fn too_long() -> StatusError {
+    StatusError::request_entity_too_large(&format!("limit is {MAX}"))
 }
 
 fn too_slow() -> StatusError {

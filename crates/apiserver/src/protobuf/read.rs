@@ -253,6 +253,7 @@ fn value(field: &Field, payload: Payload<'_>, depth: usize, out: &mut Vec<u8>) -
         (Kind::Double, Payload::Fixed64(bits)) => drop(serde_json::to_writer(out, &f64::from_bits(bits))),
         (Kind::String, Payload::Bytes(bytes)) => string(text(bytes)?, out),
         (Kind::Bytes, Payload::Bytes(bytes)) => string(&STANDARD.encode(bytes), out),
+        (Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Double, Payload::Bytes(_)) => return Err(wrong(field)),
         (_, Payload::Bytes(bytes)) => return message(field.kind, bytes, depth, out),
         _ => return Err(wrong(field)),
     }
