@@ -1,7 +1,10 @@
-//! What a test needs of the machine: root, Docker, a network namespace, a program.
+//! What a test needs of the machine: root, Docker, a network namespace, a program. And what it need not think of itself
+//! ([`fuzz`]).
 //!
 //! A machine that lacks it skips the test, and the test says so. Where [`REQUIRE_ALL`] is set, as `hack/test` does
 //! after it has provided everything, the test fails instead: nothing passes there without having been tested.
+
+pub mod fuzz;
 
 use std::fmt::Display;
 use std::io::Write;

@@ -3,6 +3,7 @@
 
 mod admission;
 mod applying;
+mod attackers;
 mod audit;
 mod authentication;
 mod authorization;
@@ -16,6 +17,7 @@ mod encryption;
 mod errors;
 mod events;
 mod evictions;
+mod fuzz;
 mod kinds;
 mod lagging_cache;
 mod limits;

@@ -190,4 +190,16 @@ mod tests {
             assert!(decode(text, StaticSource::File, "n").is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn fuzz_manifests() {
+        let pod = b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: [{name: c, image: i, ports: [{containerPort: 1}]}]\n  volumes: [{name: v, hostPath: {path: /a}}]\n";
+        let list = br#"{"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"a"},"spec":{"containers":[{"name":"c"}]}}]}"#;
+        test_needs::fuzz::fuzz("manifests", &[pod, list], |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            for pod in decode(text, StaticSource::File, "n").unwrap_or_default() {
+                assert!(pod.metadata.name.unwrap().ends_with("-n"));
+            }
+        });
+    }
 }

@@ -212,4 +212,20 @@ mod tests {
         assert_eq!(Coding::Base64.write(Channel::Stdout, b"ls"), Message::Text("1bHM=".into()));
         assert_eq!(Coding::Binary.write(Channel::Error, b"{}"), binary(b"\x03{}"));
     }
+
+    #[test]
+    fn fuzz_messages() {
+        let seeds: [&[u8]; 4] = [b"\0ls\n", b"\xff\0", b"0bHM=", b"\x04{\"Width\":1}"];
+        test_needs::fuzz::fuzz("websocket-messages", &seeds, |bytes| {
+            for coding in [Coding::Binary, Coding::Base64] {
+                let _ = coding.read(binary(bytes));
+                if let Some((number, data)) = coding.unpack(binary(bytes)).filter(|(number, _)| *number < 10) {
+                    assert_eq!(coding.unpack(coding.pack(number, &data)), Some((number, data)));
+                }
+                if let Ok(text) = std::str::from_utf8(bytes) {
+                    assert_eq!(coding.unpack(Message::Text(text.into())), coding.unpack(binary(bytes)));
+                }
+            }
+        });
+    }
 }

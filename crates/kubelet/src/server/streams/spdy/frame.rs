@@ -293,4 +293,26 @@ mod tests {
             prop_assert_eq!(read(&pieces).map(joined), whole);
         }
     }
+
+    #[test]
+    fn fuzz_frames() {
+        let block = Bytes::from_static(b"block");
+        let frames = [
+            Frame::Open { id: 1, fin: false, block: block.clone() },
+            Frame::Reply { id: 1, fin: true, block },
+            Frame::Reset { id: 3, status: Reset::Refused as u32 },
+            Frame::Data { id: 1, fin: false, data: Bytes::from_static(b"data") },
+        ];
+        let mut written = BytesMut::new();
+        frames.iter().for_each(|frame| frame.write(&mut written));
+        test_needs::fuzz::fuzz("spdy-frames", &[&written], |bytes| {
+            // What is understood is written so that it is understood in the same way.
+            let Ok(frames) = read(&[bytes]) else { return };
+            // What is passed over is not written.
+            let frames: Vec<Frame> = frames.into_iter().filter(|frame| *frame != Frame::Other).collect();
+            let mut again = BytesMut::new();
+            frames.iter().for_each(|frame| frame.write(&mut again));
+            assert_eq!(read(&[&again]), Ok(frames));
+        });
+    }
 }
