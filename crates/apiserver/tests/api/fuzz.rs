@@ -178,10 +178,11 @@ fn kubeconfigs() {
 }
 
 /// What upstream answers with 500, too, though it is the client's fault.
-const AS_UPSTREAM: [&str; 3] = [
+const AS_UPSTREAM: [&str; 4] = [
     "resourceVersion: Invalid value: ",
     "failed to create typed patch object ",
     " does not contain declared merge key: ",
+    "unknown patch type: ",
 ];
 
 /// An answer that is no failure of the server, and says what is wrong if anything is.
