@@ -1,43 +1,33 @@
-# Starting and stopping daemons; each has a pid file and a log.
+# Starting and stopping daemons; each has a supervisor, pid files and a log.
 
-# Whether the process in a pid file still runs. The start time guards against a reused pid.
-is_running() {
-  local pid started
-  [ -e "$PIDS/$1" ] || return 1
-  read -r pid started <"$PIDS/$1"
-  [ "$(start_time "$pid")" = "$started" ]
-}
+. "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
-# When a process started, in clock ticks since boot; nothing for one that has ended, reaped or not. One whose first thread
-# has ended has not, as long as others hold its ports.
-start_time() {
-  local state=ZX
-  [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -le 1 ] || state=_
-  sed -n "s/.*) \([^$state] .*\)/\1/p" "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 | grep .
-}
+is_running() { runs "$PIDS/$1"; }
 
-# `start NAME COMMAND…`: in a session of its own, so that it outlives this shell.
+# `start NAME COMMAND…`: in a session of its own, so that it outlives this shell, and again whenever it ends.
 start() {
   local name=$1
   shift
-  ! is_running "$name" || return 0
+  ! runs "$PIDS/$name.supervisor" || return 0
   mkdir -p "$LOGS" "$PIDS"
-  setsid "$@" </dev/null >>"$LOGS/$name.log" 2>&1 &
+  setsid hack/lib/supervise "$PIDS/$name" "$@" </dev/null >>"$LOGS/$name.log" 2>&1 &
   local pid=$!
-  echo "$pid $(start_time $pid)" >"$PIDS/$name"
+  echo "$pid $(start_time $pid)" >"$PIDS/$name.supervisor"
 }
 
 # `stop NAME`: asks, waits up to 20 s, insists.
 stop() {
-  local pid
-  if is_running "$1"; then
-    read -r pid _ <"$PIDS/$1"
+  local pid file
+  if runs "$PIDS/$1.supervisor"; then
+    read -r pid _ <"$PIDS/$1.supervisor"
     kill "$pid" 2>/dev/null || true
     local deadline=$(($(date +%s) + 20))
-    while is_running "$1" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.05; done
-    ! is_running "$1" || kill -9 "$pid" 2>/dev/null || true
+    while runs "$PIDS/$1.supervisor" && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.05; done
   fi
-  rm -f "$PIDS/$1"
+  for file in "$PIDS/$1.supervisor" "$PIDS/$1"; do
+    ! runs "$file" || kill -9 "$(cut -d' ' -f1 "$file")" 2>/dev/null || true
+  done
+  rm -f "$PIDS/$1" "$PIDS/$1.supervisor"
 }
 
 # The command line of each daemon. `start_daemon NAME` starts one: after a crash, or for a test.
@@ -75,10 +65,14 @@ start_daemon() {
       start kube-scheduler "$BIN/kube-scheduler" --kubeconfig "$PKI/scheduler.kubeconfig" \
         --leader-elect=false --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
+    flanneld)
+      start flanneld "$BIN/flanneld" --kube-subnet-mgr --kubeconfig-file "$PKI/flannel.kubeconfig" --node-name "$NODE_NAME" \
+        --net-config-path "$STATE/net-conf.json" --iface "$NODE_BRIDGE" --subnet-file "$STATE/subnet.env"
+      ;;
     kubelet)
       mkdir -p "$STATE/manifests"
       start kubelet "$BIN/kubelet" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
-        --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet \
+        --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet --non-masquerade-cidr $POD_CIDR \
         --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN --anonymous-auth=false --client-ca-file "$PKI/ca.crt" \
         --authentication-token-webhook=true --authorization-mode Webhook \
         --tls-cert-file "$PKI/kubelet.crt" --tls-private-key-file "$PKI/kubelet.key"
@@ -89,7 +83,7 @@ start_daemon() {
       ;;
     kube-dns)
       start kube-dns "$BIN/kube-dns" --kubeconfig "$PKI/dns.kubeconfig" --cluster-domain $CLUSTER_DOMAIN \
-        --bind-address "$ip" --dns-port $DNS_PORT --allowed-clients "127.0.0.0/8,$ip/32,$POD_CIDR"
+        --bind-address "$ip" --dns-port $DNS_PORT --allowed-clients "127.0.0.0/8,$ip/32,$NODE_CIDR,$POD_CIDR"
       ;;
     *) die "no daemon is called $1" ;;
   esac

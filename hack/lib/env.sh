@@ -20,6 +20,10 @@ DNS_IP=10.96.0.10
 DNS_PORT=10053
 CLUSTER_DOMAIN=cluster.local
 BRIDGE=cbr0
+# Joins the nodes of hack/local-up --nodes.
+NODE_BRIDGE=fk-nodes
+NODE_CIDR=172.30.99.0/24
+NODE_NETWORK=172.30.99
 SECURE_PORT=6443
 ETCD_PORT=2379
 

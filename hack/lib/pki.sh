@@ -15,7 +15,7 @@ subjectAltName=$names"
   rm "$PKI/$name.csr"
 }
 
-# `kubeconfig FILE CERTIFICATE-NAME`
+# `kubeconfig FILE CERTIFICATE-NAME [HOST]`
 kubeconfig() {
   cat >"$1" <<YAML
 apiVersion: v1
@@ -23,7 +23,7 @@ kind: Config
 clusters:
 - name: ferrokube
   cluster:
-    server: https://127.0.0.1:$SECURE_PORT
+    server: https://${3:-127.0.0.1}:$SECURE_PORT
     certificate-authority: $PKI/ca.crt
 users:
 - name: $2
@@ -51,11 +51,12 @@ make_pki() {
   certificate scheduler /CN=system:kube-scheduler clientAuth
   certificate proxy /CN=system:kube-proxy clientAuth
   certificate dns /CN=system:kube-dns clientAuth
+  certificate flannel /CN=system:flannel clientAuth
   certificate kubelet "/O=system:nodes/CN=system:node:$NODE_NAME" clientAuth,serverAuth "DNS:$NODE_NAME,IP:127.0.0.1,IP:$ip"
   openssl genrsa -out "$PKI/service-account.key" 2048 2>/dev/null
   openssl rsa -in "$PKI/service-account.key" -pubout -out "$PKI/service-account.pub" 2>/dev/null
   local part
-  for part in controller-manager scheduler proxy dns kubelet; do
+  for part in controller-manager scheduler proxy dns flannel kubelet; do
     kubeconfig "$PKI/$part.kubeconfig" "$part"
   done
   kubeconfig "$KUBECONFIG_ADMIN" admin

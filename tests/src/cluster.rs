@@ -98,16 +98,27 @@ impl Cluster {
         assert!(status.success(), "kill {signal} {daemon}");
     }
 
-    /// Starts a daemon again after it was killed.
-    pub fn restart(&self, daemon: &str) {
-        // Killing is asynchronous, and what still runs is not started.
-        let script = format!(
-            "cd {:?} && . hack/lib/env.sh && . hack/lib/daemons.sh && ended() {{ ! is_running {daemon}; }} && \
-             wait_for 10 'the end of {daemon}' ended && start_daemon {daemon}",
-            root()
-        );
+    /// Kills a daemon, and waits until it was started again.
+    pub fn kill(&self, daemon: &str) {
+        let before = self.pid(daemon);
+        self.signal(daemon, "-KILL");
+        crate::wait_for("the daemon's next start", Duration::from_secs(30), || self.pid(daemon) != before);
+    }
+
+    /// Ends a daemon until it is started.
+    pub fn stop(&self, daemon: &str) {
+        self.script(&format!("stop {daemon}"));
+    }
+
+    /// Starts a daemon that was ended.
+    pub fn start(&self, daemon: &str) {
+        self.script(&format!("start_daemon {daemon}"));
+    }
+
+    fn script(&self, command: &str) {
+        let script = format!("cd {:?} && . hack/lib/env.sh && . hack/lib/daemons.sh && {command}", root());
         let status = Command::new("bash").args(["-euc", &script]).status().unwrap();
-        assert!(status.success(), "starting {daemon}");
+        assert!(status.success(), "{command}");
     }
 
     /// The node's address.

@@ -34,8 +34,7 @@ fn no_daemon_is_indispensable() {
     for daemon in DAEMONS {
         let before = containers();
         let traffic = Traffic::start(address);
-        cluster.signal(daemon, "-KILL");
-        cluster.restart(daemon);
+        cluster.kill(daemon);
         wait_for("the API", SOON, || ctl.try_run("get nodes").status.success());
         // The cluster works again when a new pod runs, a rule is written and a name resolves.
         ctl.run(&format!("create deployment after-{daemon} --image=ferrokube/demo:v1"));
@@ -61,8 +60,7 @@ fn killing_the_kubelet_ends_no_container() {
     ctl.run(&format!("rollout status deployment/many --timeout={}s", MANY.as_secs()));
     let before = containers();
     for kill in 1..=12 {
-        cluster.signal("kubelet", "-KILL");
-        cluster.restart("kubelet");
+        cluster.kill("kubelet");
         // When another pod has come and gone, the kubelet has long looked for what nobody owns.
         ctl.run("create deployment one-more --image=ferrokube/demo:v1");
         ctl.run("rollout status deployment/one-more --timeout=60s");
