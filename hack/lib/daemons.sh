@@ -83,7 +83,7 @@ start_daemon() {
       ;;
     kube-dns)
       start kube-dns "$BIN/kube-dns" --kubeconfig "$PKI/dns.kubeconfig" --cluster-domain $CLUSTER_DOMAIN \
-        --bind-address "$ip" --dns-port $DNS_PORT --allowed-clients "127.0.0.0/8,$ip/32,$NODE_CIDR,$POD_CIDR"
+        --bind-address "$ip" --dns-port $DNS_PORT --allowed-clients "127.0.0.0/8,$(node_ip)/32,$ip/32,$NODE_CIDR,$POD_CIDR"
       ;;
     *) die "no daemon is called $1" ;;
   esac

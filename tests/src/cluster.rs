@@ -1,9 +1,9 @@
-//! A cluster of one node on this machine.
+//! A cluster on this machine.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -38,13 +38,18 @@ impl Cluster {
     /// When it fails.
     #[must_use]
     pub fn up(storage: Storage) -> Self {
+        Self::up_with(if storage == Storage::Etcd { &["--etcd"] } else { &[] })
+    }
+
+    /// Runs `hack/local-up` with these flags.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn up_with(flags: &[&str]) -> Self {
         Self::down();
         let start = Instant::now();
-        let mut up = Command::new(root().join("hack/local-up"));
-        if storage == Storage::Etcd {
-            up.arg("--etcd");
-        }
-        let output = up.output().unwrap();
+        let output = Command::new(root().join("hack/local-up")).args(flags).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "hack/local-up: {text}\n{}", logs());
         Self { start_time: start.elapsed() }
@@ -119,6 +124,12 @@ impl Cluster {
         let script = format!("cd {:?} && . hack/lib/env.sh && . hack/lib/daemons.sh && {command}", root());
         let status = Command::new("bash").args(["-euc", &script]).status().unwrap();
         assert!(status.success(), "{command}");
+    }
+
+    /// Runs `hack/node`.
+    #[must_use]
+    pub fn node(&self, arguments: &str) -> Output {
+        Command::new(root().join("hack/node")).args(arguments.split(' ')).output().unwrap()
     }
 
     /// The node's address.
