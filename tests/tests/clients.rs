@@ -47,8 +47,7 @@ impl Script {
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
             passed = line == "passed";
             if let Some(daemon) = line.strip_prefix("kill ") {
-                cluster.signal(daemon, "-KILL");
-                cluster.restart(daemon);
+                cluster.kill(daemon);
                 writeln!(answers, "done").unwrap();
             }
         }

@@ -18,7 +18,8 @@ fn column(ctl: &Client, what: &str, path: &str) -> Vec<String> {
 
 /// What pods of `web` answer each other, at their addresses and by the service's name.
 fn everybody_is_reached(ctl: &Client, when: &str) {
-    let (names, addresses) = (column(ctl, "pods -l app=web", "/metadata/name"), column(ctl, "pods -l app=web", "/status/podIP"));
+    let (names, addresses) =
+        (column(ctl, "pods -l app=web", "/metadata/name"), column(ctl, "pods -l app=web", "/status/podIP"));
     for name in &names {
         for (other, address) in names.iter().zip(&addresses) {
             let ask = format!("exec {name} -- timeout 5 wget -qO- http://{address}:8080");
