@@ -36,7 +36,12 @@ use crate::{
     },
     reviews::Reviewer,
     serving::Response,
-    storage::{Prefix, Store, StoreError, embedded::EmbeddedStore, encryption::Encrypted, etcd::EtcdStore},
+    storage::{
+        Prefix, Store, StoreError,
+        embedded::EmbeddedStore,
+        encryption::{Encrypted, kms::Kms},
+        etcd::EtcdStore,
+    },
 };
 
 /// Why the server cannot be built.
@@ -116,9 +121,13 @@ impl App {
             None => None,
         };
         let store = open(&config.store).await?;
-        let store = match config.encryption {
+        let encryption = config.encryption.map(Arc::new);
+        let store = match &encryption {
             None => store,
-            Some(keys) => Arc::new(Encrypted::new(store, keys, resources::folders(&config.resources))),
+            Some(keys) => {
+                keys.get().services().for_each(Kms::start);
+                Arc::new(Encrypted::new(store, keys.clone(), resources::folders(&config.resources)))
+            }
         };
         let mut metrics = prometheus_client::registry::Registry::default();
         let request_metrics = Arc::new(Metrics::new(&mut metrics));
@@ -149,6 +158,7 @@ impl App {
             store,
             started: started.subscribe(),
             roles: roles.subscribe(),
+            encryption,
             shutdown: daemon.shutdown.clone(),
             issuing,
             address: server_address,

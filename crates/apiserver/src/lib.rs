@@ -33,6 +33,7 @@ pub mod serving;
 pub mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod webhook;
 
 pub use app::{Addresses, App, BuildError};
 pub use config::{Config, Flags, RETIRED};

@@ -10,6 +10,7 @@ mod plain_port;
 mod remembered;
 pub mod service_account;
 mod token_file;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use self::{
     remembered::Remembered,
     service_account::Issuing,
     token_file::{TokenFile, TokenFileError, Tokens},
+    webhook::TokenWebhook,
 };
 use crate::registry::admission::Handle;
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub issuing: Arc<Issuing>,
     /// Tokens of others, if they are taken.
     pub oidc: Option<Oidc>,
+    /// Another server that knows tokens, if there is one.
+    pub webhook: Option<TokenWebhook>,
     /// What becomes of requests that present nothing.
     pub anonymous: Anonymous,
 }
@@ -80,6 +84,9 @@ impl Settings {
         }
         if let Some(oidc) = self.oidc {
             tokens.push(Arc::new(OfThisServer::new(self.audiences.clone(), oidc)));
+        }
+        if let Some(webhook) = self.webhook {
+            tokens.push(Arc::new(webhook));
         }
         let tokens = tokens.into_iter().map(|member| Arc::new(Remembered::new(member)) as Arc<dyn TokenAuthenticator>);
         members.push(Arc::new(Bearer::new(tokens.collect())));

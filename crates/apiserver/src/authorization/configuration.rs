@@ -16,8 +16,9 @@ use super::{
     modes::AlwaysDeny,
     node::Nodes,
     rbac::Rbac,
-    webhook::{Connection, Failure, Settings, Webhook},
+    webhook::{Failure, Settings, Webhook},
 };
+use crate::webhook::Connection;
 
 const GROUP: &str = "apiserver.config.k8s.io/";
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];

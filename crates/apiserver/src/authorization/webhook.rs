@@ -1,27 +1,15 @@
 //! Another server decides: it is asked by `SubjectAccessReview`, at the address that a kubeconfig names.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context;
 use component::auth::{
     Attributes, Authorizer, Decision, Rules, User, Verdict,
     delegated::{AccessReviews, Endpoint, ReviewVersion},
 };
 use futures::future::BoxFuture;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use tokio::sync::OnceCell;
 
-/// How a webhook is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Connection {
-    /// As a kubeconfig says.
-    Kubeconfig(PathBuf),
-    /// As a pod reaches its API server.
-    InCluster,
-}
+use crate::webhook::Connection;
 
 /// What an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,27 +53,14 @@ impl Webhook {
     /// # Errors
     /// When its kubeconfig cannot be read.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        if let Connection::Kubeconfig(path) = &settings.connection {
-            Kubeconfig::read_from(path).with_context(|| path.display().to_string())?;
-        }
+        settings.connection.check()?;
         Ok(Self { settings, reviews: OnceCell::new() })
     }
 
     async fn connect(&self) -> anyhow::Result<AccessReviews> {
-        let mut config = match &self.settings.connection {
-            Connection::InCluster => Config::incluster()?,
-            Connection::Kubeconfig(path) => {
-                Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?
-            }
-        };
-        // The whole URL of the server is where it is asked, its path included.
-        let mut parts = config.cluster_url.into_parts();
-        let path = parts.path_and_query.replace(http::uri::PathAndQuery::from_static("/"));
-        config.cluster_url = http::Uri::from_parts(parts)?;
-        config.default_retry = false;
-        let path = path.map_or_else(|| "/".to_owned(), |path| path.to_string());
+        let (client, path) = self.settings.connection.connect().await?;
         let Settings { version, allowed_ttl, refused_ttl, timeout, .. } = self.settings;
-        let reviews = AccessReviews::new(Client::try_from(config)?, allowed_ttl, refused_ttl);
+        let reviews = AccessReviews::new(client, allowed_ttl, refused_ttl);
         Ok(reviews.at(Endpoint { path, version, timeout }))
     }
 

@@ -2,13 +2,18 @@
 
 use std::{path::Path, sync::Arc};
 
-use component::{auth::Certificates, files::FromFiles, serve::tls::ClientAuthority};
+use component::{
+    auth::{Certificates, delegated::ReviewVersion},
+    files::FromFiles,
+    serve::tls::ClientAuthority,
+};
 
 use super::{Flags, Mistakes, anonymous, oidc, service_accounts};
 use crate::authentication::{
-    Basic, FrontProxy, NewNodes, Settings, TokenFile, Tokens, front_proxy::Headers, passwords,
+    Basic, FrontProxy, NewNodes, Settings, TokenFile, TokenWebhook, Tokens, front_proxy::Headers, passwords, webhook,
 };
 use crate::bootstrap::authentication_trust::{ALLOWED_NAMES, Trust};
+use crate::webhook::Connection;
 
 /// What authenticators are made of; `None` when it cannot be said what that is.
 pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Settings> {
@@ -22,6 +27,7 @@ pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Setting
     let basic = basic(flags, mistakes);
     let external = oidc::external(flags, mistakes);
     let issuing = Arc::new(service_accounts::issuing(flags, mistakes)?);
+    let webhook = webhook(flags, &issuing.audiences, mistakes);
     Some(Settings {
         audiences: issuing.audiences.clone(),
         front_proxy,
@@ -31,6 +37,7 @@ pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Setting
         bootstrap_tokens: flags.enable_bootstrap_token_auth.then_some(NewNodes),
         issuing,
         oidc: external.oidc,
+        webhook,
         anonymous: anonymous(flags, external.anonymous),
     })
 }
@@ -70,6 +77,24 @@ fn front_proxy(flags: &Flags, mistakes: &mut Mistakes) -> Option<FrontProxy> {
         mistakes.0.push(format!("--requestheader-client-ca-file: {danger}"));
     }
     Some(FrontProxy { authority: authority?, allowed: flags.requestheader_allowed_names.clone(), headers })
+}
+
+fn webhook(flags: &Flags, audiences: &[String], mistakes: &mut Mistakes) -> Option<TokenWebhook> {
+    let path = flags.authentication_token_webhook_config_file.clone()?;
+    let version = review_version(&flags.authentication_token_webhook_version);
+    let settings = webhook::Settings {
+        connection: Connection::Kubeconfig(path),
+        version: mistakes.take("authentication-token-webhook-version", version)?,
+        ttl: flags.authentication_token_webhook_cache_ttl,
+        audiences: audiences.to_vec(),
+    };
+    let made = TokenWebhook::new(settings).map_err(|error| format!("{error:#}"));
+    mistakes.take("authentication-token-webhook-config-file", made)
+}
+
+/// The version in which a webhook is sent reviews.
+pub(super) fn review_version(name: &str) -> Result<ReviewVersion, String> {
+    ReviewVersion::named(name).ok_or_else(|| format!("{name:?} is neither v1 nor v1beta1"))
 }
 
 fn basic(flags: &Flags, mistakes: &mut Mistakes) -> Option<Basic> {

@@ -2,12 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use component::auth::{AlwaysAllow, Authorizer, Authorizers, Masters, delegated::ReviewVersion};
+use component::auth::{AlwaysAllow, Authorizer, Authorizers, Masters};
 
-use super::{Flags, Mistakes};
-use crate::authorization::{
-    Authorization, Inputs, MODES, configuration,
-    webhook::{Connection, Failure, Settings},
+use super::{Flags, Mistakes, authentication::review_version};
+use crate::{
+    authorization::{
+        Authorization, Inputs, MODES, configuration,
+        webhook::{Failure, Settings},
+    },
+    webhook::Connection,
 };
 
 /// How long a webhook that flags name may take; upstream's.
@@ -85,11 +88,7 @@ fn check(flags: &Flags, mistakes: &mut Mistakes) {
 
 fn webhook(flags: &Flags, mistakes: &mut Mistakes) -> Option<Settings> {
     let path = flags.authorization_webhook_config_file.clone()?;
-    let version = match flags.authorization_webhook_version.as_str() {
-        "v1" => Ok(ReviewVersion::V1),
-        "v1beta1" => Ok(ReviewVersion::V1beta1),
-        other => Err(format!("{other:?} is neither v1 nor v1beta1")),
-    };
+    let version = review_version(&flags.authorization_webhook_version);
     Some(Settings {
         connection: Connection::Kubeconfig(path),
         version: mistakes.take("authorization-webhook-version", version)?,

@@ -103,6 +103,15 @@ pub struct Flags {
     /// Whose tokens are taken, as a file
     #[arg(long, value_name = "FILE")]
     pub authentication_config: Option<PathBuf>,
+    /// Kubeconfig that says where is asked whose tokens are
+    #[arg(long, value_name = "FILE")]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    /// Version of the TokenReview that the webhook is sent
+    #[arg(long, default_value = "v1beta1", value_name = "VERSION")]
+    pub authentication_token_webhook_version: String,
+    /// How long the webhook's answers stay good
+    #[arg(long, default_value = "2m", value_parser = duration, value_name = "DURATION")]
+    pub authentication_token_webhook_cache_ttl: Duration,
     /// Let nodes introduce themselves by the tokens of secrets in kube-system
     #[arg(long, alias = "experimental-bootstrap-token-auth", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub enable_bootstrap_token_auth: bool,

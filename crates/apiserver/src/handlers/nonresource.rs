@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use api_types::StatusError;
-use component::{CancellationToken, KUBERNETES_VERSION};
+use component::{CancellationToken, KUBERNETES_VERSION, files::FromFiles};
 use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry as Metrics};
@@ -18,7 +18,7 @@ use crate::{
     discovery::{Discovery, JSON},
     request::accept::is_routable,
     serving::{Body, Response, respond},
-    storage::Store,
+    storage::{Store, encryption::EncryptionConfig},
 };
 
 /// Answers paths that are no resources.
@@ -35,6 +35,8 @@ pub struct NonResource {
     pub started: watch::Receiver<bool>,
     /// Whether the default roles and bindings are there.
     pub roles: watch::Receiver<bool>,
+    /// How objects are encrypted, if they are: key management services are looked at.
+    pub encryption: Option<Arc<FromFiles<EncryptionConfig>>>,
     /// Cancelled when the server is about to end.
     pub shutdown: CancellationToken,
     /// Who else verifies service accounts' tokens finds here what that takes.
@@ -59,8 +61,12 @@ const CHECKS: &[Check] = &[
     ("poststarthook/start-system-namespaces-controller", ALL),
     ("poststarthook/bootstrap-controller", ALL),
     ("poststarthook/rbac/bootstrap-roles", ALL),
+    (KMS, ALL),
     ("shutdown", READY),
 ];
+
+/// The check of key management services, which is there when they are.
+const KMS: &str = "kms-providers";
 
 impl NonResource {
     /// Answers a request.
@@ -160,7 +166,10 @@ impl NonResource {
     }
 
     async fn health(&self, endpoint: &str, path: &str, request: &Request) -> Response {
-        let mut checks = CHECKS.iter().filter(|(_, endpoints)| endpoints.contains(&endpoint)).map(|(name, _)| *name);
+        let encryption = self.encryption.as_ref().map(|encryption| encryption.get());
+        let kms = encryption.is_some_and(|encryption| encryption.services().next().is_some());
+        let checked = |(name, endpoints): &&Check| endpoints.contains(&endpoint) && (kms || *name != KMS);
+        let mut checks = CHECKS.iter().filter(checked).map(|(name, _)| *name);
         let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(endpoint)).unwrap_or_default();
         if let Some(name) = rest.strip_prefix('/').filter(|name| !name.is_empty()) {
             return match checks.any(|check| check == name) {
@@ -201,12 +210,25 @@ impl NonResource {
             "etcd" | "etcd-readiness" => {
                 self.store.current_revision().await.map(drop).map_err(|error| error.to_string())
             }
+            KMS => self.check_services().await,
             "shutdown" if self.shutdown.is_cancelled() => Err("process is shutting down".into()),
             "informer-sync" if !*self.started.borrow() => Err("informers not started yet".into()),
             "poststarthook/rbac/bootstrap-roles" if !*self.roles.borrow() => Err("not finished".into()),
             name if name.starts_with("poststarthook/") && !*self.started.borrow() => Err("not finished".into()),
             _ => Ok(()),
         }
+    }
+}
+
+impl NonResource {
+    /// The first of the key management services that is not well tells why.
+    async fn check_services(&self) -> Result<(), String> {
+        let Some(encryption) = self.encryption.as_ref().map(|encryption| encryption.get()) else { return Ok(()) };
+        for service in encryption.services() {
+            service.start();
+            service.check().await?;
+        }
+        Ok(())
     }
 }
 

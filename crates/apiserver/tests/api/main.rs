@@ -43,6 +43,7 @@ mod service_accounts;
 mod services;
 mod shown_kinds;
 mod tls;
+mod token_webhook;
 mod tokens;
 mod watches;
 mod writes;

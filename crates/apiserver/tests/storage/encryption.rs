@@ -35,7 +35,7 @@ fn open(path: &Path, store: Arc<dyn Store>, folder: &str) -> Arc<dyn Store> {
     let file = path.to_owned();
     let config = FromFiles::new("keys", Vec::new(), move || EncryptionConfig::read(&file)).unwrap();
     let folder = Folder { prefix: Prefix::new(folder), group: String::new(), plural: "secrets".into() };
-    Arc::new(Encrypted::new(store, config, vec![folder]))
+    Arc::new(Encrypted::new(store, Arc::new(config), vec![folder]))
 }
 
 fn embedded(directory: &Path) -> Arc<dyn Store> {

@@ -10,6 +10,7 @@ mod encryption;
 mod etcd;
 mod etcd_server;
 mod history;
+mod kms;
 mod kube_rs;
 mod process;
 mod restart;

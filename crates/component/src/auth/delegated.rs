@@ -12,21 +12,47 @@ use sha2::{Digest, Sha256};
 use super::{
     Answers, Attributes, Authorizer, Decision, Found, Identity, Rules, Target, TokenAuthenticator, User, Verdict,
 };
+use crate::backoff::Backoff;
 
 /// How long the API server may take for an answer, as upstream.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn review<T: DeserializeOwned>(
-    client: &Client,
-    path: &str,
-    review: &Value,
-    timeout: Duration,
-) -> anyhow::Result<T> {
-    let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
-    let request = request.body(serde_json::to_vec(review)?)?;
-    let answer = tokio::time::timeout(timeout, client.request::<Review<T>>(request)).await;
-    let answer = answer.context("the API server did not answer in time")?;
-    Ok(answer.context("asking the API server")?.status)
+/// How often a question is asked, and how long is waited before it is asked again; upstream's numbers, with doubling.
+const ATTEMPTS: usize = 5;
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_millis(1700);
+
+async fn review<T: DeserializeOwned>(client: &Client, endpoint: &Endpoint, review: &Value) -> anyhow::Result<T> {
+    let body = serde_json::to_vec(review)?;
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+    let mut attempt = 1;
+    loop {
+        let request = http::Request::post(&endpoint.path).header(http::header::CONTENT_TYPE, "application/json");
+        let asked = client.request::<Review<T>>(request.body(body.clone())?);
+        let answer = tokio::time::timeout(endpoint.timeout, asked).await;
+        match answer.context("the API server did not answer in time")? {
+            Err(error) if attempt < ATTEMPTS && is_transient(&error) => {
+                tokio::time::sleep(backoff.next_delay()).await;
+                attempt += 1;
+            }
+            answer => return Ok(answer.context("asking the API server")?.status),
+        }
+    }
+}
+
+/// Whether it may help to ask again: the other side says that something went wrong there, or hung up.
+fn is_transient(error: &kube::Error) -> bool {
+    if let kube::Error::Api(status) = error {
+        return matches!(status.code, 429 | 500 | 504);
+    }
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionReset) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// The part of a review that was found out.
@@ -38,6 +64,7 @@ struct Review<T> {
 /// Recognises tokens by `TokenReview`.
 pub struct TokenReviews {
     client: Client,
+    endpoint: Endpoint,
     ttl: Duration,
     /// By the hashes of token and audiences: the tokens themselves are nowhere.
     known: Answers<[u8; 32], Option<Identity>>,
@@ -85,7 +112,15 @@ impl TokenReviews {
     /// Asks the server of `client`, and takes its answers for good for a while.
     #[must_use]
     pub fn new(client: Client, ttl: Duration) -> Self {
-        Self { client, ttl, known: Answers::new() }
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews".to_owned();
+        let endpoint = Endpoint { path, version: ReviewVersion::V1, timeout: TIMEOUT };
+        Self { client, endpoint, ttl, known: Answers::new() }
+    }
+
+    /// The same, asking elsewhere: a webhook.
+    #[must_use]
+    pub fn at(self, endpoint: Endpoint) -> Self {
+        Self { endpoint, ..self }
     }
 
     async fn ask(&self, token: &str, audiences: &[String]) -> Found {
@@ -94,12 +129,11 @@ impl TokenReviews {
             return Ok(known);
         }
         let asked = json!({
-            "apiVersion": "authentication.k8s.io/v1",
+            "apiVersion": format!("authentication.k8s.io/{}", self.endpoint.version.name()),
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": audiences},
         });
-        let status: TokenStatus =
-            review(&self.client, "/apis/authentication.k8s.io/v1/tokenreviews", &asked, TIMEOUT).await?;
+        let status: TokenStatus = review(&self.client, &self.endpoint, &asked).await?;
         let identity = status.identity()?;
         self.known.put(key, identity.clone(), self.ttl);
         Ok(identity)
@@ -121,23 +155,40 @@ impl TokenAuthenticator for TokenReviews {
     }
 }
 
-/// A version of `SubjectAccessReview`.
+/// A version of reviews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReviewVersion {
     /// `v1`.
     V1,
-    /// `v1beta1`, in which groups are called `group`.
+    /// `v1beta1`, in which a `SubjectAccessReview` calls groups `group`.
     V1beta1,
 }
 
-/// Where and how a `SubjectAccessReview` is asked.
+impl ReviewVersion {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1beta1 => "v1beta1",
+        }
+    }
+
+    /// The version of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::V1, Self::V1beta1].into_iter().find(|version| version.name() == name)
+    }
+}
+
+/// Where and how a review is asked.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// The path.
     pub path: String,
     /// The version.
     pub version: ReviewVersion,
-    /// How long an answer may take.
+    /// How long an answer may take each time that it is asked.
     pub timeout: Duration,
 }
 
@@ -187,7 +238,7 @@ impl AccessReviews {
     }
 
     async fn ask(&self, attributes: &Attributes<'_>) -> anyhow::Result<Verdict> {
-        let Endpoint { path, version, timeout } = &self.endpoint;
+        let version = self.endpoint.version;
         let mut spec = access_spec(attributes);
         if let (ReviewVersion::V1beta1, Value::Object(fields)) = (version, &mut spec)
             && let Some(groups) = fields.remove("groups")
@@ -198,10 +249,9 @@ impl AccessReviews {
         if let Some(known) = self.known.get(&key) {
             return Ok(known);
         }
-        let version = if *version == ReviewVersion::V1 { "v1" } else { "v1beta1" };
-        let version = format!("authorization.k8s.io/{version}");
+        let version = format!("authorization.k8s.io/{}", version.name());
         let asked = json!({"apiVersion": version, "kind": "SubjectAccessReview", "spec": spec});
-        let status: AccessStatus = review(&self.client, path, &asked, *timeout).await?;
+        let status: AccessStatus = review(&self.client, &self.endpoint, &asked).await?;
         let verdict = status.verdict()?;
         let ttl = if verdict.decision == Decision::Allow { self.allowed_ttl } else { self.refused_ttl };
         if key.len() <= LONGEST_REMEMBERED {

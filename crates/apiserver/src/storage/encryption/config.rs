@@ -1,13 +1,17 @@
 //! `--encryption-provider-config`.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use api_types::yaml;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use component::flags::duration;
 use serde::Deserialize;
 
-use super::provider::{Cipher, Ciphers};
+use super::{
+    kms::{self, Kms},
+    provider::{Cipher, Ciphers},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,12 +36,59 @@ struct Provider {
     aesgcm: Option<Keys>,
     secretbox: Option<Keys>,
     identity: Option<Nothing>,
-    kms: Option<serde::de::IgnoredAny>,
+    kms: Option<KmsLine>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct KmsLine {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    endpoint: String,
+    cachesize: Option<i64>,
+    timeout: Option<String>,
+}
+
+/// How long a key management service may take when nobody says it; upstream's.
+const KMS_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl KmsLine {
+    fn settings(self) -> anyhow::Result<kms::Settings> {
+        let (version, name, endpoint) = (&self.api_version, &self.name, &self.endpoint);
+        ensure!(
+            !matches!(version.as_str(), "" | "v1"),
+            "kms.apiVersion: Forbidden: KMSv1 is deprecated and not served here; write apiVersion: v2 and use a plugin that speaks it"
+        );
+        ensure!(
+            version == "v2",
+            "kms.apiVersion: Invalid value: {version:?}: unsupported apiVersion {version} for KMS provider, only v1 and v2 are supported"
+        );
+        ensure!(!name.is_empty(), "kms.name: Required value: name is a required field");
+        ensure!(!name.contains(':'), "kms.name: Invalid value: {name:?}: KMS provider name must not contain ':'");
+        ensure!(self.cachesize.is_none(), "kms.cachesize: Invalid value: cachesize is not supported in v2");
+        ensure!(!endpoint.is_empty(), "kms.endpoint: Invalid value: {endpoint:?}: endpoint is a required field");
+        let Some(path) = endpoint.strip_prefix("unix://") else {
+            bail!(
+                "kms.endpoint: Invalid value: {endpoint:?}: unsupported scheme for KMS provider, only unix is supported"
+            );
+        };
+        ensure!(path.starts_with('/'), "kms.endpoint: Invalid value: {endpoint:?}: an absolute path is needed");
+        let timeout = self.timeout.as_deref().map(duration).transpose().map_err(anyhow::Error::msg);
+        let timeout = timeout.context("kms.timeout")?.unwrap_or(KMS_TIMEOUT);
+        ensure!(
+            timeout > Duration::ZERO,
+            "kms.timeout: Invalid value: {timeout:?}: timeout should be a positive value"
+        );
+        Ok(kms::Settings { name: self.name, socket: path.into(), timeout })
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,12 +126,19 @@ impl EncryptionConfig {
         );
         ensure!(!config.resources.is_empty(), "resources: Required value: at least one resource must be provided");
         let mut entries = Vec::new();
+        let mut services = Services::default();
         for (index, entry) in config.resources.into_iter().enumerate() {
-            let ciphers = ciphers(entry.providers).with_context(|| format!("resources[{index}].providers"))?;
+            let ciphers =
+                ciphers(entry.providers, &mut services).with_context(|| format!("resources[{index}].providers"))?;
             ensure!(!entry.resources.is_empty(), "resources[{index}].resources: Required value");
             entries.push((entry.resources, ciphers));
         }
         Ok(Self(entries))
+    }
+
+    /// The key management services that are used.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Kms>> {
+        self.0.iter().flat_map(|(_, ciphers)| ciphers.services())
     }
 
     /// The ciphers of a resource; `None` when it is stored as it is.
@@ -95,7 +153,10 @@ impl EncryptionConfig {
 /// Makes a cipher of a key.
 type MakeCipher = fn(&[u8]) -> Result<Cipher, String>;
 
-fn ciphers(providers: Vec<Provider>) -> anyhow::Result<Ciphers> {
+/// Key management services by name: no two may have the same.
+type Services = HashSet<String>;
+
+fn ciphers(providers: Vec<Provider>, services: &mut Services) -> anyhow::Result<Ciphers> {
     ensure!(!providers.is_empty(), "Required value: at least one provider must be provided");
     let mut all = Vec::new();
     let mut names = HashSet::new();
@@ -110,10 +171,17 @@ fn ciphers(providers: Vec<Provider>) -> anyhow::Result<Ciphers> {
             + usize::from(provider.kms.is_some());
         ensure!(
             given == 1,
-            "provider specifies {given} ways, expected exactly one of aescbc, aesgcm, secretbox, identity"
+            "provider specifies {given} ways, expected exactly one of aescbc, aesgcm, secretbox, kms, identity"
         );
-        if provider.kms.is_some() {
-            bail!("kms: key management services are not supported yet");
+        if let Some(line) = provider.kms {
+            let settings = line.settings()?;
+            let unique = services.insert(settings.name.clone());
+            ensure!(
+                unique,
+                "kms.name: Invalid value: {:?}: duplicate KMS provider name {0}, names must be unique",
+                settings.name
+            );
+            all.push((settings.name.clone(), Cipher::Kms(Kms::new(settings))));
         }
         if provider.identity.is_some() {
             all.push((String::new(), Cipher::Identity));
@@ -151,19 +219,19 @@ mod tests {
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 
-    #[test]
-    fn the_first_entry_that_means_a_resource_decides() {
+    #[tokio::test]
+    async fn the_first_entry_that_means_a_resource_decides() {
         let text = format!(
             "- resources: [secrets, '*.apps']\n  providers: [{{aescbc: {{keys: [{{name: a, secret: {KEY}}}]}}}}]\n- resources: ['*.*']\n  providers: [{{identity: {{}}}}]\n"
         );
         let config = config(&text).unwrap();
-        let begins = |group, plural| {
+        let begins = async |group, plural| {
             let at = crate::storage::Key::from("k");
-            let sealed = config.ciphers(group, plural).unwrap().seal(&at, b"{}").unwrap();
+            let sealed = config.ciphers(group, plural).unwrap().seal(&at, b"{}").await.unwrap();
             sealed.starts_with(b"k8s:enc:aescbc:v1:a:")
         };
-        assert!(begins("", "secrets") && begins("apps", "deployments"));
-        assert!(!begins("", "configmaps") && !begins("example.com", "secrets"));
+        assert!(begins("", "secrets").await && begins("apps", "deployments").await);
+        assert!(!begins("", "configmaps").await && !begins("example.com", "secrets").await);
     }
 
     #[test]
@@ -175,7 +243,14 @@ mod tests {
             ("{aescbc: {keys: []}}", "at least one key"),
             ("{aescbc: {keys: [{name: a, secret: '!'}]}}", "base64"),
             ("{aescbc: {keys: [{name: a, secret: AAAA}]}}", "expected length, got 3"),
-            ("{kms: {name: k, endpoint: 'unix:///x'}}", "not supported"),
+            ("{kms: {name: k, endpoint: 'unix:///x'}}", "KMSv1 is deprecated"),
+            ("{kms: {apiVersion: v3, name: k, endpoint: 'unix:///x'}}", "unsupported apiVersion v3"),
+            ("{kms: {apiVersion: v2, endpoint: 'unix:///x'}}", "name is a required field"),
+            ("{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///x'}}", "must not contain"),
+            ("{kms: {apiVersion: v2, name: k}}", "endpoint is a required field"),
+            ("{kms: {apiVersion: v2, name: k, endpoint: 'http://x'}}", "only unix"),
+            ("{kms: {apiVersion: v2, name: k, endpoint: 'unix:///x', cachesize: 5}}", "not supported in v2"),
+            ("{kms: {apiVersion: v2, name: k, endpoint: 'unix:///x', timeout: 0s}}", "positive"),
             ("{other: {}}", "other"),
         ];
         for (text, words) in cases {

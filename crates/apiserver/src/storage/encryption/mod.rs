@@ -1,6 +1,7 @@
 //! Values that are encrypted where they are stored, and nowhere else: a decorator of a store, below the watch cache.
 
 mod config;
+pub mod kms;
 mod provider;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use component::files::FromFiles;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
 pub use config::EncryptionConfig;
+pub use provider::CipherError;
 
 use super::{
     Event, Item, Key, ListQuery, Page, Prefix, Result, Revision, Store, StoreError, Ttl, Unreadable, Watch, WatchBatch,
@@ -32,13 +34,13 @@ pub struct Encrypted {
 
 struct Shared {
     store: Arc<dyn Store>,
-    config: FromFiles<EncryptionConfig>,
+    config: Arc<FromFiles<EncryptionConfig>>,
     folders: Vec<Folder>,
 }
 
 impl Encrypted {
     /// Encrypts what lies in these folders as the configuration says.
-    pub fn new(store: Arc<dyn Store>, config: FromFiles<EncryptionConfig>, folders: Vec<Folder>) -> Self {
+    pub fn new(store: Arc<dyn Store>, config: Arc<FromFiles<EncryptionConfig>>, folders: Vec<Folder>) -> Self {
         Self { shared: Arc::new(Shared { store, config, folders }) }
     }
 }
@@ -48,58 +50,87 @@ impl Shared {
         self.folders.iter().find(|folder| folder.prefix.contains(key))
     }
 
-    fn seal(&self, key: &Key, value: Bytes) -> Result<Bytes> {
+    async fn seal(&self, key: &Key, value: Bytes) -> Result<Bytes> {
         let Some(folder) = self.folder(key) else { return Ok(value) };
         match self.config.get().ciphers(&folder.group, &folder.plural) {
             None => Ok(value),
-            Some(ciphers) => ciphers.seal(key, &value).map_err(|error| StoreError::unavailable("encrypt", error)),
+            Some(ciphers) => ciphers.seal(key, &value).await.map_err(|error| StoreError::unavailable("encrypt", error)),
         }
     }
 
-    fn open(&self, key: &Key, stored: &Bytes) -> Result<provider::Opened> {
+    async fn open(&self, key: &Key, stored: &Bytes) -> Result<provider::Opened> {
         let config = self.config.get();
         let ciphers = self.folder(key).and_then(|folder| config.ciphers(&folder.group, &folder.plural));
-        match ciphers {
-            None => Ok(provider::Opened { value: stored.clone(), stale: false }),
-            Some(ciphers) => ciphers.open(key, stored).map_err(|error| StoreError::unreadable(key.as_str(), error)),
-        }
+        let Some(ciphers) = ciphers else { return Ok(provider::Opened { value: stored.clone(), stale: false }) };
+        ciphers.open(key, stored).await.map_err(|error| match error {
+            // It is not the value's fault: nobody may take it for one that cannot be read.
+            CipherError::Kms(_) => StoreError::unavailable("decrypt", error),
+            error => StoreError::unreadable(key.as_str(), error),
+        })
     }
 
-    fn item(&self, item: Item) -> Result<Item> {
-        let value = self.open(&item.key, &item.value)?.value;
+    async fn item(&self, item: Item) -> Result<Item> {
+        let value = self.open(&item.key, &item.value).await?.value;
         Ok(Item { value, ..item })
     }
 
     /// An item that can be read; what cannot is passed over.
-    fn readable(&self, item: Item) -> Option<Item> {
+    async fn readable(&self, item: Item) -> Result<Option<Item>> {
         let (key, revision) = (item.key.clone(), item.revision);
-        let opened = self.item(item);
-        opened.map_err(|error| self.store.unreadable().pass_over(key.as_str(), revision, &error)).ok()
+        let opened = self.item(item).await;
+        self.passed_over(&key, revision, opened)
     }
 
-    fn event(&self, event: Event) -> Option<Event> {
-        let previous = event.previous.and_then(|item| self.readable(item));
-        let value = match event.value {
+    /// What cannot be read is passed over, other errors are not.
+    fn passed_over<T>(&self, key: &Key, revision: Revision, opened: Result<T>) -> Result<Option<T>> {
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.store.unreadable().pass_over(key.as_str(), revision, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn readable_items(&self, items: Vec<Item>) -> Result<Vec<Item>> {
+        let mut opened = Vec::with_capacity(items.len());
+        for item in items {
+            opened.extend(self.readable(item).await?);
+        }
+        Ok(opened)
+    }
+
+    async fn event(&self, event: Event) -> Result<Option<Event>> {
+        let previous = match event.previous {
+            Some(item) => self.readable(item).await?,
             None => None,
-            Some(value) => match self.open(&event.key, &value) {
-                Ok(opened) => Some(opened.value),
-                Err(error) => {
-                    self.store.unreadable().pass_over(event.key.as_str(), event.revision, &error);
-                    return None;
-                }
-            },
         };
-        Some(Event { value, previous, ..event })
+        let value = match &event.value {
+            None => None,
+            Some(value) => {
+                let opened = self.open(&event.key, value).await;
+                match self.passed_over(&event.key, event.revision, opened)? {
+                    Some(opened) => Some(opened.value),
+                    None => return Ok(None),
+                }
+            }
+        };
+        Ok(Some(Event { value, previous, ..event }))
     }
 
-    fn batch(&self, batch: WatchBatch) -> WatchBatch {
-        WatchBatch { events: batch.events.into_iter().filter_map(|event| self.event(event)).collect(), ..batch }
+    async fn batch(&self, batch: WatchBatch) -> Result<WatchBatch> {
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in batch.events {
+            events.extend(self.event(event).await?);
+        }
+        Ok(WatchBatch { events, ..batch })
     }
 
     /// The value that another writer left is opened, too.
-    fn refusal(&self, error: StoreError) -> StoreError {
+    async fn refusal(&self, error: StoreError) -> StoreError {
         match error {
-            StoreError::Conflict { expected, current } => match self.item(*current) {
+            StoreError::Conflict { expected, current } => match self.item(*current).await {
                 Ok(current) => StoreError::Conflict { expected, current: Box::new(current) },
                 Err(unreadable) => unreadable,
             },
@@ -110,7 +141,7 @@ impl Shared {
 
 impl Store for Encrypted {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Item>> {
-        async move { self.shared.item(self.shared.store.get(key).await?) }.boxed()
+        async move { self.shared.item(self.shared.store.get(key).await?).await }.boxed()
     }
 
     fn list<'a>(&'a self, query: &'a ListQuery) -> BoxFuture<'a, Result<Page>> {
@@ -119,7 +150,7 @@ impl Store for Encrypted {
             loop {
                 let page = self.shared.store.list(&query).await?;
                 let last = page.items.last().map(|item| item.key.clone());
-                let items: Vec<_> = page.items.into_iter().filter_map(|item| self.shared.readable(item)).collect();
+                let items = self.shared.readable_items(page.items).await?;
                 // Whoever goes on goes on behind the last item, so that there has to be one.
                 if !items.is_empty() || page.remaining == 0 || last.is_none() {
                     return Ok(Page { items, ..page });
@@ -131,7 +162,7 @@ impl Store for Encrypted {
     }
 
     fn create<'a>(&'a self, key: &'a Key, value: Bytes, ttl: Option<Ttl>) -> BoxFuture<'a, Result<Revision>> {
-        async move { self.shared.store.create(key, self.shared.seal(key, value)?, ttl).await }.boxed()
+        async move { self.shared.store.create(key, self.shared.seal(key, value).await?, ttl).await }.boxed()
     }
 
     fn update<'a>(
@@ -142,14 +173,23 @@ impl Store for Encrypted {
         ttl: Option<Ttl>,
     ) -> BoxFuture<'a, Result<Revision>> {
         async move {
-            let written = self.shared.store.update(key, expected, self.shared.seal(key, value)?, ttl).await;
-            written.map_err(|error| self.shared.refusal(error))
+            let written = self.shared.store.update(key, expected, self.shared.seal(key, value).await?, ttl).await;
+            match written {
+                Err(error) => Err(self.shared.refusal(error).await),
+                written => written,
+            }
         }
         .boxed()
     }
 
     fn delete<'a>(&'a self, key: &'a Key, expected: Revision) -> BoxFuture<'a, Result<Revision>> {
-        async move { self.shared.store.delete(key, expected).await.map_err(|error| self.shared.refusal(error)) }.boxed()
+        async move {
+            match self.shared.store.delete(key, expected).await {
+                Err(error) => Err(self.shared.refusal(error).await),
+                deleted => deleted,
+            }
+        }
+        .boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a Prefix, after: Revision) -> BoxFuture<'a, Result<Watch>> {
@@ -157,7 +197,10 @@ impl Store for Encrypted {
             let watch = self.shared.store.watch(prefix, after).await?;
             let progress = watch.progress();
             let opened = stream::unfold((watch, self.shared.clone()), |(mut watch, shared)| async move {
-                let batch = watch.next().await?.map(|batch| shared.batch(batch));
+                let batch = match watch.next().await? {
+                    Ok(batch) => shared.batch(batch).await,
+                    Err(error) => Err(error),
+                };
                 Some((batch, (watch, shared)))
             });
             Ok(Watch::new(opened.boxed(), progress))
@@ -181,7 +224,7 @@ impl Store for Encrypted {
                 return Ok(false);
             }
             let stored = self.shared.store.get(key).await?;
-            Ok(self.shared.open(key, &stored.value)?.stale)
+            Ok(self.shared.open(key, &stored.value).await?.stale)
         }
         .boxed()
     }

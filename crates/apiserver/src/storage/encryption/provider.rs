@@ -1,6 +1,8 @@
 //! How values are encrypted: what is written begins with the way and the key's name, as upstream has it, so that it is
 //! found again whatever is configured first.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     cipher::{
@@ -13,6 +15,7 @@ use aws_lc_rs::{
 use bytes::Bytes;
 use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
 
+use super::kms::Kms;
 use crate::storage::Key;
 
 /// What every encrypted value begins with.
@@ -35,6 +38,12 @@ pub enum CipherError {
     /// The cryptography library failed.
     #[error("encrypting failed")]
     Failed,
+    /// What is stored is not what a key management service leaves.
+    #[error("{0}")]
+    Malformed(String),
+    /// The key management service does not do its part; it may later.
+    #[error("{0}")]
+    Kms(String),
 }
 
 impl From<Unspecified> for CipherError {
@@ -51,6 +60,8 @@ pub enum Cipher {
     AesGcm(Box<LessSafeKey>),
     /// XSalsa20 and Poly1305.
     Secretbox(Box<XSalsa20Poly1305>),
+    /// With seeds that a key management service keeps.
+    Kms(Arc<Kms>),
     /// None.
     Identity,
 }
@@ -95,15 +106,17 @@ impl Cipher {
             Self::AesCbc(_) => "aescbc",
             Self::AesGcm(_) => "aesgcm",
             Self::Secretbox(_) => "secretbox",
+            Self::Kms(kms) => return format!("k8s:enc:kms:v2:{}:", kms.name()).into_bytes(),
             Self::Identity => return Vec::new(),
         };
         format!("k8s:enc:{way}:v1:{name}:").into_bytes()
     }
 
-    fn encrypt(&self, at: &Key, value: &[u8]) -> Result<Vec<u8>, CipherError> {
+    async fn encrypt(&self, at: &Key, value: &[u8]) -> Result<Vec<u8>, CipherError> {
         let mut out = Vec::with_capacity(value.len() + 3 * BLOCK);
         match self {
             Self::Identity => out.extend_from_slice(value),
+            Self::Kms(kms) => return kms.seal(at, value).await,
             Self::AesCbc(key) => {
                 let mut text = value.to_vec();
                 let key = PaddedBlockEncryptingKey::cbc_pkcs7(cbc_key(key)?)?;
@@ -130,8 +143,17 @@ impl Cipher {
         Ok(out)
     }
 
-    fn decrypt(&self, at: &Key, sealed: &[u8]) -> Result<Vec<u8>, CipherError> {
+    /// The value, and whether its key is an old one.
+    async fn decrypt(&self, at: &Key, sealed: &[u8]) -> Result<(Vec<u8>, bool), CipherError> {
         match self {
+            Self::Kms(kms) => kms.open(at, sealed).await,
+            local => Ok((local.decrypt_here(at, sealed)?, false)),
+        }
+    }
+
+    fn decrypt_here(&self, at: &Key, sealed: &[u8]) -> Result<Vec<u8>, CipherError> {
+        match self {
+            Self::Kms(_) => Err(CipherError::Failed),
             Self::Identity if sealed.starts_with(ENCRYPTED) => Err(CipherError::Encrypted),
             Self::Identity => Ok(sealed.to_vec()),
             Self::AesCbc(key) => {
@@ -184,13 +206,21 @@ impl Ciphers {
         Self(named.into_iter().map(|(name, cipher)| (cipher.prefix(&name), cipher)).collect())
     }
 
+    /// The key management services among them.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Kms>> {
+        self.0.iter().filter_map(|(_, cipher)| match cipher {
+            Cipher::Kms(kms) => Some(kms),
+            _ => None,
+        })
+    }
+
     /// A value as it is stored.
     ///
     /// # Errors
-    /// When the cryptography library fails.
-    pub fn seal(&self, at: &Key, value: &[u8]) -> Result<Bytes, CipherError> {
+    /// When the cryptography library fails, or a key management service does.
+    pub async fn seal(&self, at: &Key, value: &[u8]) -> Result<Bytes, CipherError> {
         let (prefix, cipher) = self.0.first().ok_or(CipherError::Failed)?;
-        let sealed = cipher.encrypt(at, value)?;
+        let sealed = cipher.encrypt(at, value).await?;
         Ok([prefix.as_slice(), &sealed].concat().into())
     }
 
@@ -198,12 +228,12 @@ impl Ciphers {
     ///
     /// # Errors
     /// When no cipher can read it.
-    pub fn open(&self, at: &Key, stored: &Bytes) -> Result<Opened, CipherError> {
+    pub async fn open(&self, at: &Key, stored: &Bytes) -> Result<Opened, CipherError> {
         let matching = self.0.iter().enumerate().filter(|(_, (prefix, _))| stored.starts_with(prefix));
         let mut error = CipherError::NoKey;
         for (position, (prefix, cipher)) in matching {
-            match cipher.decrypt(at, &stored[prefix.len()..]) {
-                Ok(value) => return Ok(Opened { value: value.into(), stale: position > 0 }),
+            match cipher.decrypt(at, &stored[prefix.len()..]).await {
+                Ok((value, old)) => return Ok(Opened { value: value.into(), stale: old || position > 0 }),
                 Err(CipherError::Encrypted) => {}
                 Err(wrong) => error = wrong,
             }
@@ -229,47 +259,48 @@ mod tests {
         Ciphers::new(which.iter().map(|(way, name)| ((*name).to_owned(), cipher(way, name))).collect())
     }
 
-    #[test]
-    fn what_is_sealed_is_opened() {
+    #[tokio::test]
+    async fn what_is_sealed_is_opened() {
         let at = Key::from("/registry/secrets/ns/a");
         for way in ["aescbc", "aesgcm", "secretbox", "identity"] {
             for value in [&b""[..], b"0123456789abcdef", b"{\"kind\":\"Secret\"}"] {
                 let own = ciphers(&[(way, "one"), ("identity", "")]);
-                let sealed = own.seal(&at, value).unwrap();
+                let sealed = own.seal(&at, value).await.unwrap();
                 let expected = format!("k8s:enc:{way}:v1:one:");
                 assert_eq!(sealed.starts_with(expected.as_bytes()), way != "identity");
-                let opened = own.open(&at, &sealed).unwrap();
+                let opened = own.open(&at, &sealed).await.unwrap();
                 assert_eq!((opened.value.as_ref(), opened.stale), (value, false), "{way}");
                 if way != "identity" {
                     let rotated = ciphers(&[("secretbox", "new"), (way, "one")]);
-                    assert!(rotated.open(&at, &sealed).unwrap().stale);
+                    assert!(rotated.open(&at, &sealed).await.unwrap().stale);
                     let without = ciphers(&[("secretbox", "new"), ("identity", "")]);
-                    assert!(matches!(without.open(&at, &sealed), Err(CipherError::NoKey)));
+                    assert!(matches!(without.open(&at, &sealed).await, Err(CipherError::NoKey)));
                 }
             }
         }
-        let plain = ciphers(&[("aescbc", "one"), ("identity", "")]).open(&at, &Bytes::from_static(b"{}")).unwrap();
+        let plain =
+            ciphers(&[("aescbc", "one"), ("identity", "")]).open(&at, &Bytes::from_static(b"{}")).await.unwrap();
         assert!(plain.stale, "what was there before is still read");
     }
 
-    #[test]
-    fn damage_is_noticed() {
+    #[tokio::test]
+    async fn damage_is_noticed() {
         let at = Key::from("/registry/secrets/ns/a");
         for way in ["aesgcm", "secretbox", "aescbc"] {
             let own = ciphers(&[(way, "one")]);
-            let sealed = own.seal(&at, b"value").unwrap();
+            let sealed = own.seal(&at, b"value").await.unwrap();
             for length in 0..sealed.len() {
-                assert!(own.open(&at, &sealed.slice(..length)).is_err(), "{way} cut to {length}");
+                assert!(own.open(&at, &sealed.slice(..length)).await.is_err(), "{way} cut to {length}");
             }
             let mut changed = sealed.to_vec();
             *changed.last_mut().unwrap() ^= 1;
             // CBC has no way to know, except by the padding.
-            let opened = own.open(&at, &changed.into());
+            let opened = own.open(&at, &changed.into()).await;
             assert!(opened.is_err() || way == "aescbc", "{way}");
         }
         let own = ciphers(&[("aesgcm", "one")]);
-        let sealed = own.seal(&at, b"value").unwrap();
-        assert!(own.open(&Key::from("/registry/secrets/ns/b"), &sealed).is_err(), "a value cannot be moved");
+        let sealed = own.seal(&at, b"value").await.unwrap();
+        assert!(own.open(&Key::from("/registry/secrets/ns/b"), &sealed).await.is_err(), "a value cannot be moved");
     }
 
     #[test]
