@@ -31,14 +31,10 @@ fn everybody_is_reached(ctl: &Client, when: &str) {
     }
 }
 
-/// Every node's port answers who is on no node.
-fn outside_is_answered(cluster: &Cluster, nodes: &[u8], when: &str) {
-    for node in nodes {
-        for _ in 0..6 {
-            let output = cluster.node(&format!("outside exec curl -sf -m 5 http://172.30.99.{node}:{NODE_PORT}"));
-            assert!(output.status.success(), "{when}: by node {node}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-    }
+/// Every node's port answers who is on no node, time after time.
+fn answers_outside(cluster: &Cluster, nodes: &[u8]) -> bool {
+    let ask = |node: &u8| cluster.node(&format!("outside exec curl -sf -m 5 http://172.30.99.{node}:{NODE_PORT}"));
+    nodes.iter().all(|node| (0..6).all(|_| ask(node).status.success()))
 }
 
 fn readiness(ctl: &Client, node: &str) -> String {
@@ -71,13 +67,13 @@ fn three_nodes_are_one_cluster() {
          ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}}",
     );
     everybody_is_reached(&ctl, "at first");
-    outside_is_answered(&cluster, &[1, 2, 3], "at first");
+    wait_for("the ports of nodes", SOON, || answers_outside(&cluster, &[1, 2, 3]));
     policies_are_enforced(&cluster, &ctl);
 
     for daemon in ["kubelet", "kube-proxy", "flanneld"] {
         assert!(cluster.node(&format!("node-2 kill {daemon}")).status.success());
     }
-    outside_is_answered(&cluster, &[1, 2, 3], "while daemons start again");
+    assert!(answers_outside(&cluster, &[1, 2, 3]), "while daemons start again");
     ctl.run("scale deployment/web --replicas=9");
     ctl.run("rollout status deployment/web --timeout=60s");
     everybody_is_reached(&ctl, "after daemons were killed");
@@ -91,12 +87,12 @@ fn three_nodes_are_one_cluster() {
         !endpoints.into_iter().any(|e| e["nodeName"] == "node-3" && e["conditions"]["ready"] == true)
     };
     wait_for("its endpoints to leave", SOON, is_left_alone);
-    outside_is_answered(&cluster, &[1, 2], "without the third node");
+    wait_for("the proxies to know", SOON, || answers_outside(&cluster, &[1, 2]));
     assert!(cluster.node("node-3 heal").status.success());
     wait_for("node-3 to be back", SOON, || readiness(&ctl, "node-3") == "True");
     ctl.run("rollout status deployment/web --timeout=60s");
     everybody_is_reached(&ctl, "after a link was cut");
-    outside_is_answered(&cluster, &[1, 2, 3], "after a link was cut");
+    wait_for("the ports of nodes again", SOON, || answers_outside(&cluster, &[1, 2, 3]));
 
     drop(cluster);
     let output = Command::new("ip").args(["netns"]).output().unwrap();

@@ -40,10 +40,10 @@ fn a_workload_with_every_client() {
 }
 
 /// Only health is anybody's, where upstream opens it, and the API server's version; what is reached from this machine only
-/// may show metrics, too, where upstream's does.
+/// may show metrics and its configuration, too, where upstream's does.
 fn strangers_get_nothing(cluster: &Cluster) {
     const HEALTH: &[&str] = &["/healthz", "/livez", "/readyz", "/ready"];
-    const METRICS: &[&str] = &["/metrics", "/proxyMode"];
+    const METRICS: &[&str] = &["/configz", "/metrics", "/proxyMode"];
     const PLAIN: &[&str] = &["kube-proxy", "kube-dns"];
     let ports = strangers::ports(cluster);
     let daemons: BTreeSet<&str> = ports.iter().map(|port| port.daemon.as_str()).collect();
