@@ -238,8 +238,9 @@ impl ApiParts {
         };
         let woken = workers.clone();
         let agent = NodeAgent::new(handles, config.node.clone(), machine, move || woken.nudge_all());
+        let recovered = agent.recovered();
         daemon.spawn_until_shutdown(Box::pin(agent.run()));
-        let heartbeat = Heartbeat { client: self.client.clone(), node: config.node.name.clone() };
+        let heartbeat = Heartbeat { client: self.client.clone(), node: config.node.name.clone(), recovered };
         daemon.spawn_until_shutdown(Box::pin(heartbeat.run()));
         self.pods.start(self.client.clone(), daemon);
         let (pods, first_list) = (self.pods.clone(), Arc::clone(&inbox));

@@ -49,6 +49,10 @@ pub struct NodeAgent {
     machine: Machine,
     /// Rung when the node's object has changed.
     changed: Arc<Notify>,
+    /// Rung when the API server is there again after it was not.
+    recovered: Arc<Notify>,
+    /// Whether the status is told although it is what was told last.
+    anew: bool,
     /// Called when pods can be connected that could not before.
     network_is_up: Box<dyn Fn() + Send + Sync>,
     /// What was told last, and when.
@@ -70,7 +74,7 @@ impl NodeAgent {
         handles.informer.on_event(move |event: &Event<Node>| {
             // Our own heartbeats come back as updates; only these matter.
             let matters = match event {
-                Event::Updated { old, new } => pod_cidrs(old) != pod_cidrs(new),
+                Event::Updated { old, new } => pod_cidrs(old) != pod_cidrs(new) || readiness(new) == Some("Unknown"),
                 Event::Added(_) | Event::Deleted(_) => true,
             };
             if matters {
@@ -78,7 +82,24 @@ impl NodeAgent {
             }
         });
         let network_is_up = Box::new(network_is_up);
-        Self { handles, config, machine, changed, network_is_up, told: None, was_connected: false }
+        let recovered = Arc::default();
+        Self {
+            handles,
+            config,
+            machine,
+            changed,
+            recovered,
+            anew: false,
+            network_is_up,
+            told: None,
+            was_connected: false,
+        }
+    }
+
+    /// To be rung when the API server is there again after it was not: meanwhile the node may have been given up, of which
+    /// a watch that broke tells late.
+    pub fn recovered(&self) -> Arc<Notify> {
+        Arc::clone(&self.recovered)
     }
 
     /// For ever.
@@ -97,8 +118,11 @@ impl NodeAgent {
                 }
                 Err(_) => Duration::from_secs(1),
             };
-            // Either way it is time to look again.
-            let _ = tokio::time::timeout(wait, self.changed.notified()).await;
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.recovered.notified() => self.anew = true,
+                () = tokio::time::sleep(wait) => {}
+            }
         }
     }
 
@@ -114,10 +138,14 @@ impl NodeAgent {
             self.told = None;
             return self.register(&nodes, status).await;
         }
-        let fresh = self
-            .told
-            .as_ref()
-            .is_some_and(|(told, at)| status::same(told, &status) && at.elapsed() < self.config.status_report);
+        // Who heard nothing for long has given the node up.
+        let given_up = known.as_deref().and_then(readiness) == Some("Unknown");
+        let fresh = !self.anew
+            && !given_up
+            && self
+                .told
+                .as_ref()
+                .is_some_and(|(told, at)| status::same(told, &status) && at.elapsed() < self.config.status_report);
         if fresh {
             return Ok(());
         }
@@ -130,6 +158,7 @@ impl NodeAgent {
             addresses.insert(0, json!({"$patch": "replace"}));
         }
         nodes.patch_status(&self.config.name, &PatchParams::default(), &Patch::Strategic(&value)).await?;
+        self.anew = false;
         self.announce(&status);
         self.told = Some((status, Instant::now()));
         Ok(())
@@ -241,6 +270,12 @@ impl NodeAgent {
             self.handles.events.node(Normal, word, &message);
         }
     }
+}
+
+/// The status of the condition `Ready`.
+fn readiness(node: &Node) -> Option<&str> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.status.as_str())
 }
 
 fn pod_cidrs(node: &Node) -> Vec<IpNet> {

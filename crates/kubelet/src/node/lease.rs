@@ -1,5 +1,6 @@
 //! The heartbeat: a Lease in `kube-node-lease`, renewed by a task that does nothing else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::coordination::{Lease, LeaseSpec};
@@ -10,6 +11,7 @@ use component::{api::Api, backoff::Backoff};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use tokio::sync::Notify;
 
 const NAMESPACE: &str = "kube-node-lease";
 /// Upstream's: the node is lost after 40 s, and a quarter of that passes between renewals.
@@ -22,6 +24,8 @@ pub struct Heartbeat {
     pub client: Client,
     /// The node's name.
     pub node: String,
+    /// Rung when the API server is there again after it was not.
+    pub recovered: Arc<Notify>,
 }
 
 impl Heartbeat {
@@ -29,9 +33,13 @@ impl Heartbeat {
     pub async fn run(self) {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), NAMESPACE);
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(7));
+        let mut failed = false;
         loop {
             match tokio::time::timeout(PERIOD, self.renew(&leases)).await {
                 Ok(Ok(())) => {
+                    if std::mem::take(&mut failed) {
+                        self.recovered.notify_one();
+                    }
                     backoff.reset();
                     tokio::time::sleep(PERIOD).await;
                     continue;
@@ -39,6 +47,7 @@ impl Heartbeat {
                 Ok(Err(error)) => tracing::info!("renewing the node's lease: {error}"),
                 Err(_) => tracing::info!("renewing the node's lease: no answer in {PERIOD:?}"),
             }
+            failed = true;
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
