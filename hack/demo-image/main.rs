@@ -1,4 +1,4 @@
-//! The demo image's web server, on port 8080, with nothing but the standard library.
+//! The demo image's web server, on port 8080, with nothing but the standard library. A datagram to that port is answered, too.
 //!
 //! `/` answers one line, the version and the pod's name; `/ready` is for a readiness probe. On SIGTERM it stops being
 //! ready at once and goes on answering for the drain time, because proxies learn later than the server that the pod
@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
@@ -35,6 +35,12 @@ fn main() {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || serve(stream));
+        }
+    });
+    let datagrams = UdpSocket::bind(("0.0.0.0", PORT)).expect("port 8080 is free");
+    thread::spawn(move || {
+        while let Ok((_, from)) = datagrams.recv_from(&mut [0; 512]) {
+            let _ = datagrams.send_to(greeting().as_bytes(), from);
         }
     });
     signals::wait();

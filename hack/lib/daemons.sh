@@ -2,6 +2,9 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
+# Whether kube-dns is no daemon of this machine, but pods.
+dns_is_a_pod() { [ "$(cat "$STATE/dns" 2>/dev/null)" = pod ]; }
+
 is_running() { runs "$PIDS/$1"; }
 
 # `start NAME COMMAND…`: in a session of its own, so that it outlives this shell, and again whenever it ends.
@@ -51,13 +54,16 @@ start_daemon() {
         --service-account-issuer "https://kubernetes.default.svc.$CLUSTER_DOMAIN" \
         --service-account-key-file "$PKI/service-account.pub" \
         --service-account-signing-key-file "$PKI/service-account.key" \
-        --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth
+        --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth \
+        --encryption-provider-config "$PKI/encryption.yaml" --audit-policy-file deploy/audit-policy.yaml \
+        --audit-log-path "$LOGS/audit.log" --audit-log-mode batch \
+        --audit-log-maxage 30 --audit-log-maxbackup 10 --audit-log-maxsize 100
       ;;
     kube-controller-manager)
       start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$PKI/controller-manager.kubeconfig" \
         --leader-elect=false --allocate-node-cidrs=true --cluster-cidr $POD_CIDR --service-cluster-ip-range $SERVICE_CIDR \
         --root-ca-file "$PKI/ca.crt" --service-account-private-key-file "$PKI/service-account.key" \
-        --controllers '*,bootstrapsigner,tokencleaner' \
+        --controllers '*,bootstrapsigner,tokencleaner' --load-balancer-addresses "$(cat "$STATE/load-balancers")" \
         --cluster-signing-cert-file "$PKI/ca.crt" --cluster-signing-key-file "$PKI/ca.key" \
         --bind-address 127.0.0.1 --client-ca-file "$PKI/ca.crt"
       ;;
@@ -72,7 +78,7 @@ start_daemon() {
     kubelet)
       mkdir -p "$STATE/manifests"
       start kubelet "$BIN/kubelet" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
-        --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet --non-masquerade-cidr $POD_CIDR \
+        --eviction-hard "$EVICTION" --pod-logs-dir "$STATE/log/pods" --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet --non-masquerade-cidr $POD_CIDR \
         --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN --anonymous-auth=false --client-ca-file "$PKI/ca.crt" \
         --authentication-token-webhook=true --authorization-mode Webhook \
         --tls-cert-file "$PKI/kubelet.crt" --tls-private-key-file "$PKI/kubelet.key"

@@ -102,8 +102,10 @@ start_node() {
   start_in_node "$name" docker dockerd --host "$(node_docker "$name")" --data-root "$state/docker" --exec-root "$state/docker-run" \
     --pidfile "$state/docker.pid" --bridge none --iptables=false --ip-masq=false
   wait_for 30 "Docker of $name" node_docker_answers "$name"
-  DOCKER_HOST=$(node_docker "$name") docker image inspect ferrokube/demo:v1 ferrokube/demo:v2 >/dev/null 2>&1 ||
-    docker save ferrokube/demo:v1 ferrokube/demo:v2 | DOCKER_HOST=$(node_docker "$name") docker load >/dev/null
+  local images=(ferrokube/demo:v1 ferrokube/demo:v2)
+  ! dns_is_a_pod || images+=(ferrokube/kube-dns:v1)
+  DOCKER_HOST=$(node_docker "$name") docker image inspect "${images[@]}" >/dev/null 2>&1 ||
+    docker save "${images[@]}" | DOCKER_HOST=$(node_docker "$name") docker load >/dev/null
   start_node_daemon "$name" kubelet
   start_node_daemon "$name" flanneld
   start_node_daemon "$name" kube-proxy
@@ -117,7 +119,7 @@ start_node_daemon() {
   case $2 in
     kubelet)
       start_in_node "$name" kubelet "$BIN/kubelet" --kubeconfig "$PKI/$name.kubeconfig" --hostname-override "$name" --node-ip "$ip" \
-        --docker-endpoint "$(node_docker "$name")" --root-dir "$state/kubelet" --pod-manifest-path "$state/manifests" \
+        --docker-endpoint "$(node_docker "$name")" --eviction-hard "$EVICTION" --pod-logs-dir "$state/log/pods" --root-dir "$state/kubelet" --pod-manifest-path "$state/manifests" \
         --network-plugin kubenet --non-masquerade-cidr $POD_CIDR --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN \
         --anonymous-auth=false --client-ca-file "$PKI/ca.crt" --authentication-token-webhook=true \
         --authorization-mode Webhook --tls-cert-file "$PKI/$name.crt" --tls-private-key-file "$PKI/$name.key"

@@ -65,6 +65,7 @@ class Field:
         self.name, self.number, self.label, self.kind = name, number, label, kind
         self.pointer = go.pointer if go else False
         self.omitted_when_empty = go.omitempty if go else True
+        self.omitted_when_zero = go.omitzero if go else False
         self.default = go.default if go else None
         # What each possible value means, in words.
         self.enum = {}
@@ -88,6 +89,8 @@ class Field:
         # Most fields that are required are always written, and the others are not.
         if self.omitted_when_empty == self.required:
             yield "dropped" if self.required else "kept"
+        if self.omitted_when_zero:
+            yield "omitzero"
         keys = says.get("x-kubernetes-list-map-keys")
         if keys:
             yield "map=" + ",".join(keys)

@@ -16,6 +16,7 @@ class StructField:
     json: str
     pointer: bool
     omitempty: bool
+    omitzero: bool
     default: object
     # Package (empty for its own) and name of the type, or of the list's elements.
     kind: tuple
@@ -100,6 +101,7 @@ def parse(kind, tags, default, imports):
         json="+" if inlined else name,
         pointer=kind.startswith("*"),
         omitempty=omitempty,
+        omitzero="omitzero" in options,
         default=default,
         kind=(imports.get(alias, ""), of),
         is_list=kind.startswith("[]"),

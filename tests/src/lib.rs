@@ -9,6 +9,7 @@ mod cluster;
 mod machine;
 pub mod strangers;
 mod traffic;
+mod web;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub use client::Client;
 pub use cluster::{Cluster, Storage, root};
 pub use machine::Machine;
 pub use traffic::{Traffic, get};
+pub use web::{Askers, Web};
 
 /// Whether the tests may touch this machine.
 #[must_use]

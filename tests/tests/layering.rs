@@ -10,8 +10,14 @@ use std::{
 use e2e::root;
 
 const DAEMONS: &[&str] = &["apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "dns", "ctl"];
-const LIBRARIES: &[(&str, &[&str])] =
-    &[("api-types", &[]), ("iptables", &[]), ("netfilter", &[]), ("test-needs", &[]), ("component", &["api-types"])];
+const LIBRARIES: &[(&str, &[&str])] = &[
+    ("cel", &[]),
+    ("api-types", &["cel"]),
+    ("iptables", &[]),
+    ("netfilter", &[]),
+    ("test-needs", &[]),
+    ("component", &["api-types"]),
+];
 
 /// The house's own crates that a crate depends on, tests excepted.
 fn dependencies(name: &str) -> BTreeSet<String> {

@@ -172,6 +172,9 @@ fn reach(client: &Client) {
     let node = nodes.trim().trim_start_matches("node/");
     assert_eq!(client.run(&format!("get --raw /api/v1/nodes/{node}/proxy/healthz")), "ok");
     assert!(client.run(&format!("get --raw /api/v1/nodes/{node}/proxy/stats/summary")).contains(pod));
+    // By the path of old, too; it is compressed.
+    let profile = format!("get --raw /api/v1/proxy/nodes/{node}:10250/debug/pprof/profile?seconds=1");
+    assert!(client.run(&profile).starts_with('\u{1f}'));
     attach(client);
     copy(client, pod);
 }

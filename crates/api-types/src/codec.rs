@@ -4,11 +4,11 @@
 //! calls it. The methods of [`FromJson`] and [`ToJson`] are not generic: for the types listed here they are compiled once, in this crate, and
 //! a daemon that goes by them compiles no serialiser. Slim models of a few fields implement [`FromJson`] where they are.
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 pub use serde_json::Error;
 use serde_json::Value;
 
-use crate::{apps, coordination, core, discovery, meta, rbac};
+use crate::{apps, batch, coordination, core, discovery, encode, meta, policy, rbac};
 
 /// A type that can be read from JSON.
 pub trait FromJson: Sized {
@@ -59,6 +59,15 @@ pub fn by_serde<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
     serde_json::from_str(text(json)?)
 }
 
+/// Writes a value as its type's serialiser does, by the way that [`crate::object`] goes, too.
+fn plain<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut json = Vec::new();
+    match encode::write(value, None, &mut json) {
+        Ok(()) => json,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Checked once as a whole, which is much faster than string by string.
 pub(crate) fn text(json: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(json).map_err(serde::de::Error::custom)
@@ -75,17 +84,26 @@ macro_rules! compile {
 
         impl ToJson for $type {
             fn to_json(&self) -> Vec<u8> {
-                serde_json::to_vec(self).unwrap_or_default()
+                plain(self)
             }
         }
     )+};
 }
 
 compile! {
+    apps::ControllerRevision,
+    apps::DaemonSet,
+    apps::DaemonSetStatus,
     apps::Deployment,
     apps::DeploymentStatus,
     apps::ReplicaSet,
     apps::ReplicaSetStatus,
+    apps::StatefulSet,
+    apps::StatefulSetStatus,
+    batch::CronJob,
+    batch::CronJobStatus,
+    batch::Job,
+    batch::JobStatus,
     coordination::Lease,
     core::Binding,
     core::ConfigMap,
@@ -109,5 +127,7 @@ compile! {
     meta::LabelSelector,
     meta::ObjectMeta,
     meta::Status,
+    policy::PodDisruptionBudget,
+    policy::PodDisruptionBudgetStatus,
     rbac::ClusterRole,
 }

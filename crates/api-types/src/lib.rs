@@ -6,7 +6,10 @@
 
 pub mod codec;
 pub mod cron;
+pub mod custom;
 pub mod dynamic;
+mod encode;
+pub mod expressions;
 pub mod field;
 mod kinds;
 pub mod object;

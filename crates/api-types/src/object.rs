@@ -7,9 +7,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
+    encode,
     field::FieldError,
     meta::ObjectMeta,
     resource::{Text, WrongType},
+    schema,
 };
 
 /// A typed object of some kind, alive while one write is defaulted, validated and admitted, or
@@ -19,7 +21,8 @@ pub trait Object: Any + Debug + Send + Sync {
     fn meta(&self) -> &ObjectMeta;
     /// `metadata`, for change.
     fn meta_mut(&mut self) -> &mut ObjectMeta;
-    /// JSON bytes, with `apiVersion` and `kind` first.
+    /// JSON bytes, with `apiVersion` and `kind` first, as Go writes them: with fields that it always writes, without
+    /// those that it leaves out.
     fn encode(&self) -> Vec<u8>;
     /// The object as a JSON tree. By way of its bytes: no hot path needs it, and serialisers are long.
     fn to_value(&self) -> Value {
@@ -79,7 +82,8 @@ where
 
     fn encode(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(USUAL_SIZE);
-        serde_json::to_writer(&mut json, self).expect("API types have string keys and no failing serialisers");
+        let schema = schema::find(T::GROUP, T::VERSION, T::KIND);
+        encode::write(self, schema, &mut json).expect("API types have string keys and no failing serialisers");
         json
     }
 

@@ -104,6 +104,12 @@ impl Quantity {
         Self { nanos: (self.nanos / unit + away).saturating_mul(unit), ..self }
     }
 
+    /// As a double, which need not be exact.
+    #[must_use]
+    pub fn approximate(&self) -> f64 {
+        self.nanos as f64 / NANOS as f64
+    }
+
     /// The canonical string.
     #[must_use]
     pub fn to_wire(self) -> Wire {

@@ -294,6 +294,22 @@ pub trait KindOps: Debug + Send + Sync {
         self.decode(json)
     }
 
+    /// Stored JSON as the kind has it now, where that is something else: the schema of a kind that came at run time changes.
+    fn settle(&self, json: &[u8]) -> Option<Vec<u8>> {
+        let _ = json;
+        None
+    }
+
+    /// Drops what the kind does not have, and tells the paths of what it dropped. Rust types have dropped it when they
+    /// were decoded.
+    ///
+    /// # Errors
+    /// For an object of another kind.
+    fn prune(&self, object: &mut dyn Object) -> Result<Vec<String>, WrongType> {
+        let _ = object;
+        Ok(Vec::new())
+    }
+
     /// See [`Kind::set_defaults`].
     ///
     /// # Errors
@@ -340,6 +356,16 @@ pub trait KindOps: Debug + Send + Sync {
 
     /// See [`Kind::SELECTABLE`].
     fn selectable(&self) -> &[SelectableField];
+
+    /// What whoever uses the kind is to be told, where it has a successor.
+    fn deprecation(&self) -> Option<String> {
+        None
+    }
+
+    /// The version in which objects are stored, where that is another than the row's.
+    fn storage_version(&self) -> Option<&str> {
+        None
+    }
 
     /// The schema of a kind that came at run time; none for a Rust type, whose schema is in the table of upstream's.
     fn own_schema(&self) -> Option<&Schema> {

@@ -172,6 +172,13 @@ impl StatusError {
         Self::new(409, "AlreadyExists", format!("{resource} {name:?} already exists")).about(resource, name)
     }
 
+    /// 409: the name is taken by an object that is about to go.
+    #[must_use]
+    pub fn still_exists(resource: GroupResource<'_>, name: &str) -> Self {
+        let message = format!("object is being deleted: {resource} {name:?} already exists");
+        Self::new(409, "AlreadyExists", message).about(resource, name)
+    }
+
     /// 409: `generateName` led to taken names only.
     #[must_use]
     pub fn generate_name_conflict(resource: GroupResource<'_>, name: &str, retry_after: u32) -> Self {

@@ -4,32 +4,42 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use api_types::StatusError;
-use component::{Daemon, backoff::Backoff, serve};
+use component::{Daemon, backoff::Backoff, files::FromFiles, serve};
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    authorization::{self, Authorization, Mirrored},
+    audit::Audit,
+    authorization::Authorization,
     bootstrap::{
         self,
         authentication_trust::{self, Trust},
         keeping,
         kubernetes_service::{self, Advertised},
+        policy_types,
     },
     catalogue::{ChangeError, Request, Served},
-    config::{Config, RbacDefaults, StoreConfig},
-    filters::{Chain, Metrics, Settings},
-    handlers::{Api, KubeletClient, NonResource},
-    registry::Registry,
+    config::{Config, RbacDefaults, Secure, StoreConfig},
+    definitions,
+    filters::{Chain, Settings},
+    handlers::{
+        Api, KubeletClient, NonResource, StorageSize,
+        resource_metrics::{self, Scraper},
+    },
+    metrics::{Caches, Metrics, StoreCalls},
+    registry::{
+        Registry,
+        following::{self, Mirrored},
+    },
     resources::{
         self, Means,
         service::{Pools, repair},
@@ -39,7 +49,7 @@ use crate::{
     storage::{
         Prefix, Store, StoreError,
         embedded::EmbeddedStore,
-        encryption::{Encrypted, kms::Kms},
+        encryption::{Encrypted, EncryptionConfig, kms::Kms},
         etcd::EtcdStore,
     },
 };
@@ -73,15 +83,19 @@ pub enum BuildError {
 pub struct App {
     daemon: Daemon,
     service: Service,
-    secure: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    secure: Option<Secured>,
     insecure: Option<TcpListener>,
     registry: Arc<Registry>,
     served: Arc<Served>,
+    /// `--etcd-prefix`.
+    prefix: String,
     pools: Pools,
     /// What the service `kubernetes` leads to; `None` when HTTPS is not served.
     advertised: Option<Advertised>,
     rbac: RbacStart,
     trust: Trust,
+    /// What asks kubelets for metrics, if anything does.
+    scraper: Option<(Scraper, Arc<KubeletClient>)>,
     started: watch::Sender<bool>,
 }
 
@@ -114,43 +128,41 @@ impl App {
             None => None,
         };
         let secure = match config.secure {
-            Some(secure) => {
-                let config = serve::tls::server_config_following(secure.certificate, secure.client_authorities)?;
-                Some((bind(secure.address).await?, config))
-            }
+            Some(secure) => Some(bind_secure(secure).await?),
             None => None,
         };
-        let store = open(&config.store).await?;
-        let encryption = config.encryption.map(Arc::new);
-        let store = match &encryption {
-            None => store,
-            Some(keys) => {
-                keys.get().services().for_each(Kms::start);
-                Arc::new(Encrypted::new(store, keys.clone(), resources::folders(&config.resources)))
-            }
-        };
         let mut metrics = prometheus_client::registry::Registry::default();
-        let request_metrics = Arc::new(Metrics::new(&mut metrics));
-        store.unreadable().register(&mut metrics);
-        let size = Gauge::default();
-        metrics.register("apiserver_storage_size_bytes", "Size of the embedded store's file", size.clone());
+        component::metrics::register(&mut metrics);
+        let counts = Metrics::default();
+        counts.register(&mut metrics);
+        let encryption = config.encryption.map(Arc::new);
+        let opened = open(&config.store, &daemon).await?;
+        let store = layered(opened, &config.resources, encryption.as_ref(), &mut metrics);
+        let audit = config.audit.map(|settings| Audit::start(settings, &mut metrics, &daemon));
+        let size = StorageSize::default();
+        metrics.register("apiserver_storage_size_bytes", "Size of the store's file", size.clone());
         let (started, roles) = (watch::Sender::new(false), watch::Sender::new(false));
         let port = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok()).map(|address| address.port());
         let marks = Prefix::new(&format!("{}/masterleases", config.resources.prefix));
         let advertised = port.map(|port| Advertised { address: config.advertise, port, marks });
         let server_address = SocketAddr::new(config.advertise, port.unwrap_or(0)).to_string();
-        let pools = resources::pools(&store, &config.resources, config.services);
-        let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?;
+        let kubelet = Arc::new(KubeletClient::new(config.kubelet, config.kubelet_address_types, daemon.clone())?);
         let served = Arc::new(Served::new(&server_address, daemon.shutdown.clone()));
+        metrics.register_collector(Box::new(Caches::new(&served)));
         let Authorization { authorizer, mirrors } = config.authorization;
-        let registry =
-            Registry::new(store.clone(), served.clone(), authorizer.clone(), |handle| config.admission.build(handle));
+        let registry = Registry::new(store.clone(), served.clone(), authorizer.clone(), |handle| {
+            config.admission.build(handle, &counts.admission)
+        });
+        let pools = resources::pools(&store, registry.handle(), &config.resources, config.services);
         let issuing = config.authentication.issuing.clone();
         let naming = config.authentication.front_proxy.as_ref().map(|proxy| proxy.headers.clone());
         let authenticator = config.authentication.build(&registry.handle());
         let reviewer = Reviewer { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
-        let means = Means { pools: pools.clone(), kubelet: Arc::new(kubelet), reviewer, issuing: issuing.clone() };
-        served.change(|draft| resources::serve(draft, &store, &config.resources, &means))?;
+        let means = Means { pools: pools.clone(), kubelet: kubelet.clone(), reviewer, issuing: issuing.clone() };
+        let scraper = served.change(|draft| {
+            resources::serve(draft, &store, &config.resources, &means)?;
+            config.metric_resolution.map(|resolution| resource_metrics::serve(draft, resolution)).transpose()
+        })?;
         let non_resource = NonResource {
             served: served.clone(),
             metrics: Arc::new(Mutex::new(metrics)),
@@ -163,15 +175,15 @@ impl App {
             issuing,
             address: server_address,
         };
-        let api = Api { registry: registry.clone(), non_resource, daemon: daemon.clone() };
+        let api = Api { registry: registry.clone(), non_resource, profiling: config.profiling, daemon: daemon.clone() };
         let settings = Settings {
             authenticator,
             naming,
             authorizer,
-            audit: config.audit,
+            audit,
             limits: config.limits,
             timeout: config.timeout,
-            metrics: request_metrics,
+            metrics: counts,
         };
         let service = Service { chain: Arc::new(Chain::new(settings, api)), served: served.clone() };
         let rbac = RbacStart { defaults: config.rbac_defaults, mirrors, ready: roles };
@@ -182,10 +194,12 @@ impl App {
             insecure,
             registry,
             served,
+            prefix: config.resources.prefix,
             pools,
             advertised,
             rbac,
             trust: config.trust,
+            scraper: scraper.map(|scraper| (scraper, kubelet)),
             started,
         })
     }
@@ -225,8 +239,13 @@ impl App {
         if let Some(listener) = self.insecure {
             serve::spawn(listener, None, self.service, &self.daemon);
         }
+        if let Some((scraper, kubelets)) = self.scraper {
+            self.daemon.spawn_until_shutdown(scraper.run(self.registry.clone(), kubelets));
+        }
         let startup = Startup {
             registry: self.registry,
+            served: self.served,
+            prefix: self.prefix,
             pools: self.pools,
             advertised: self.advertised,
             rbac: self.rbac,
@@ -241,6 +260,8 @@ impl App {
 /// What happens once the server listens.
 struct Startup {
     registry: Arc<Registry>,
+    served: Arc<Served>,
+    prefix: String,
     pools: Pools,
     advertised: Option<Advertised>,
     rbac: RbacStart,
@@ -251,14 +272,22 @@ struct Startup {
 impl Startup {
     /// Makes sure of what every cluster has, as often as it takes; then the server is ready, and keeps its endpoints.
     async fn run(mut self, daemon: Daemon) {
-        let mirrored = authorization::follow(std::mem::take(&mut self.rbac.mirrors), &self.registry, &daemon);
+        let mut mirrors = std::mem::take(&mut self.rbac.mirrors);
+        mirrors.extend(self.registry.mirrored());
+        let mirrored = following::follow(mirrors, &self.registry, &daemon);
+        let settings = definitions::Settings {
+            served: self.served.clone(),
+            registry: self.registry.clone(),
+            prefix: self.prefix.clone(),
+        };
+        let defined = definitions::keep(settings, &daemon);
         let mut backoff = Backoff::reconnect();
         let ensured = daemon.shutdown.run_until_cancelled(async {
             while let Err(error) = self.ensure().await {
                 tracing::warn!("bootstrap: {error}");
                 tokio::time::sleep(backoff.next_delay()).await;
             }
-            for mut synced in mirrored {
+            for mut synced in mirrored.into_iter().chain([defined]) {
                 // A task that has ended has ended with the daemon.
                 let _ = synced.wait_for(|synced| *synced).await;
             }
@@ -274,6 +303,8 @@ impl Startup {
         daemon.spawn_until_shutdown(async move { authentication_trust::keep(&registry, &trust).await });
         let (registry, pools) = (self.registry.clone(), self.pools.clone());
         daemon.spawn_until_shutdown(async move { repair::keep(&registry, &pools).await });
+        let (registry, own) = (self.registry.clone(), daemon.clone());
+        daemon.spawn_until_shutdown(async move { policy_types::keep(&registry, &own).await });
         if let Some(advertised) = &self.advertised {
             kubernetes_service::keep_endpoints(&self.registry, advertised, &daemon.shutdown).await;
         }
@@ -282,6 +313,7 @@ impl Startup {
     async fn ensure(&self) -> Result<(), StatusError> {
         bootstrap::ensure_namespaces(&self.registry).await?;
         bootstrap::service_cidr::ensure(&self.registry, &self.pools.addresses.range).await?;
+        repair::addresses(&self.registry, &self.pools).await?;
         bootstrap::api_services::ensure(&self.registry, resources::rows().iter().map(|row| &**row)).await?;
         bootstrap::flow_control::ensure(&self.registry).await?;
         bootstrap::ensure_priority_classes(&self.registry).await?;
@@ -302,12 +334,44 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, BuildError> {
     TcpListener::bind(address).await.map_err(|source| BuildError::Bind { address, source })
 }
 
-async fn open(config: &StoreConfig) -> Result<Arc<dyn Store>, BuildError> {
+/// A listener and what its connections are secured with.
+type Secured = (TcpListener, Arc<rustls::ServerConfig>);
+
+async fn bind_secure(secure: Secure) -> Result<Secured, BuildError> {
+    let config = serve::tls::server_config_following(secure.certificate, secure.client_authorities)?;
+    Ok((bind(secure.address).await?, config))
+}
+
+/// The store behind what counts its calls and, where keys are given, what encrypts.
+fn layered(
+    store: Arc<dyn Store>,
+    resources: &resources::Settings,
+    encryption: Option<&Arc<FromFiles<EncryptionConfig>>>,
+    metrics: &mut prometheus_client::registry::Registry,
+) -> Arc<dyn Store> {
+    let mut store: Arc<dyn Store> = Arc::new(StoreCalls::new(store, resources::folders(resources), metrics));
+    if let Some(keys) = encryption {
+        keys.get().services().for_each(Kms::start);
+        store = Arc::new(Encrypted::new(store, keys.clone(), resources::folders(resources)));
+    }
+    store.unreadable().register(metrics);
+    store
+}
+
+async fn open(config: &StoreConfig, daemon: &Daemon) -> Result<Arc<dyn Store>, BuildError> {
     match config {
         StoreConfig::Embedded(options) => {
             let directory = options.path.parent().unwrap_or(Path::new("."));
-            std::fs::create_dir_all(directory).map_err(BuildError::DataDir)?;
-            Ok(Arc::new(EmbeddedStore::open(options)?))
+            // Secrets are in it.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(BuildError::DataDir)?;
+            let store = EmbeddedStore::open(options)?;
+            let maintenance = store.maintenance();
+            match maintenance.listen() {
+                Ok(listener) => daemon.spawn_until_shutdown(async move { maintenance.serve(listener).await }),
+                Err(error) => tracing::warn!("snapshots can only be taken while the server is stopped: {error}"),
+            }
+            Ok(Arc::new(store))
         }
         StoreConfig::Etcd(options) => Ok(Arc::new(EtcdStore::connect(options).await?)),
     }

@@ -17,11 +17,14 @@ pub mod authorization;
 pub mod bootstrap;
 pub mod catalogue;
 pub mod config;
+pub mod definitions;
 pub mod discovery;
 pub mod filters;
 pub mod handlers;
 pub mod json;
+mod maintenance;
 pub mod managed_fields;
+pub mod metrics;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
@@ -41,6 +44,9 @@ pub use config::{Config, Flags, RETIRED};
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.
 pub fn main() -> ExitCode {
+    if let Some(done) = maintenance::run_if_asked() {
+        return done;
+    }
     let flags: Flags = flags::parse_or_exit(RETIRED);
     let logging = flags.logging.clone();
     daemon::run("kube-apiserver", &logging, async |daemon| {

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use crate::flags::ClientFlags;
+use crate::{flags::ClientFlags, metrics::CountRequests};
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,9 @@ pub async fn config(flags: &ClientFlags) -> Result<Config, ClientError> {
 /// # Errors
 /// See [`ClientError`].
 pub async fn connect(flags: &ClientFlags) -> Result<Client, ClientError> {
-    Client::try_from(config(flags).await?).map_err(|source| ClientError::Build(Box::new(source)))
+    let builder =
+        ClientBuilder::try_from(config(flags).await?).map_err(|source| ClientError::Build(Box::new(source)))?;
+    Ok(builder.with_layer(&CountRequests).build())
 }
 
 async fn from_kubeconfig(path: &PathBuf) -> Result<Config, ClientError> {

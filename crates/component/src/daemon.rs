@@ -1,13 +1,26 @@
 //! The life of a daemon: start, run until a signal, drain.
 
-use std::{ffi::OsStr, future::Future, io, os::unix::net::UnixDatagram, process::ExitCode, time::Duration};
+use std::{future::Future, io, process::ExitCode, sync::OnceLock, time::Duration};
 
+use anyhow::Context;
 use futures::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        Formatter,
+        format::{DefaultFields, Format},
+    },
+    reload,
+};
 
-use crate::flags::LoggingFlags;
+use crate::{
+    flags::LoggingFlags,
+    liveness::Liveness,
+    notify::{Notifier, State},
+    serve::raise_descriptors,
+};
 
 /// How long tasks may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -20,6 +33,8 @@ pub struct Daemon {
     pub shutdown: CancellationToken,
     /// Every task of the daemon; drained before it exits.
     pub tasks: TaskTracker,
+    /// Signs that the daemon is alive. Who watches over it, systemd or a kubelet, starts it again when one is missing.
+    pub liveness: Liveness,
 }
 
 impl Daemon {
@@ -27,6 +42,12 @@ impl Daemon {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same daemon for a part of it that ends earlier, when `stop` is cancelled.
+    #[must_use]
+    pub fn until(&self, stop: CancellationToken) -> Self {
+        Self { shutdown: stop, ..self.clone() }
     }
 
     /// Starts a task that is waited for at the end.
@@ -59,11 +80,7 @@ impl Daemon {
 
     /// Tells systemd that the daemon is ready, when it asked to be told. See `sd_notify(3)`.
     pub fn ready(&self) {
-        if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
-            && let Err(error) = notify(&socket)
-        {
-            tracing::warn!(%error, "telling systemd");
-        }
+        Notifier::from_env().tell(State::Ready);
     }
 
     /// Waits for shutdown, then for the tasks, at most 20 s.
@@ -84,6 +101,7 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     init_logging(logging);
+    raise_descriptors();
     install_crypto_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build() {
         Ok(runtime) => runtime,
@@ -110,6 +128,8 @@ where
 {
     let daemon = Daemon::new();
     let signals = tokio::spawn(cancel_on_signal(daemon.shutdown.clone()));
+    let notifier = Notifier::from_env();
+    let watchdog = tokio::spawn(notifier.clone().keep_telling(daemon.liveness.clone()));
     let started = daemon.shutdown.run_until_cancelled(start(daemon.clone())).await;
     let result = match started {
         Some(Err(error)) => {
@@ -118,7 +138,10 @@ where
         }
         Some(Ok(())) | None => Ok(()),
     };
+    daemon.shutdown.cancelled().await;
+    notifier.tell(State::Stopping);
     daemon.drain().await;
+    watchdog.abort();
     signals.abort();
     result
 }
@@ -137,31 +160,45 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
 
 /// Sets up logging to standard error. Harmless when called twice.
 pub fn init_logging(flags: &LoggingFlags) {
-    let level = match flags.v {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(flags.v));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr as fn() -> io::Stderr)
+        .with_ansi(false)
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    if subscriber.try_init().is_ok() {
+        // Only who has set up logging gets here.
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// What is logged, as long as the process lives.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Lines>> = OnceLock::new();
+
+/// How logs are written.
+type Lines = Formatter<DefaultFields, Format, fn() -> io::Stderr>;
+
+fn filter(v: u8) -> EnvFilter {
+    let level = match v {
         0 | 1 => "info",
         2..=4 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new(format!("{level},h2=info,hyper=info,hyper_util=info,kube_client=off,rustls=info,tower=info"))
-    });
-    let already_set =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).try_init();
-    drop(already_set);
+    EnvFilter::new(format!("{level},h2=info,hyper=info,hyper_util=info,kube_client=off,rustls=info,tower=info"))
+}
+
+/// Logs from now on what `--v` means, also where RUST_LOG said something else.
+///
+/// # Errors
+/// When the process does not log.
+pub fn set_verbosity(v: u8) -> anyhow::Result<()> {
+    let handle = FILTER.get().context("logging is not set up")?;
+    Ok(handle.reload(filter(v))?)
 }
 
 /// Makes aws-lc-rs the process's TLS provider. Harmless when called twice.
 pub fn install_crypto_provider() {
     let already_set = rustls::crypto::aws_lc_rs::default_provider().install_default();
     drop(already_set);
-}
-
-fn notify(socket: &OsStr) -> io::Result<()> {
-    use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt, unix::net::SocketAddr};
-    let datagram = UnixDatagram::unbound()?;
-    match socket.as_bytes().strip_prefix(b"@") {
-        Some(name) => datagram.send_to_addr(b"READY=1", &SocketAddr::from_abstract_name(name)?)?,
-        None => datagram.send_to(b"READY=1", socket)?,
-    };
-    Ok(())
 }

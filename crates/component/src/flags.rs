@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser};
 
+use crate::profiling;
+
 /// Flags that once meant something and no longer do: name (without dashes) and what to tell.
 pub type RetiredFlags = &'static [(&'static str, &'static str)];
 
@@ -28,7 +30,30 @@ pub const RETIRED_EVERYWHERE: RetiredFlags = &[
     ("kube-api-burst", "clients are not throttled"),
     ("kube-api-content-type", "JSON is always used"),
     ("profiling", "not supported"),
-    ("contention-profiling", "not supported"),
+    ("contention-profiling", "waiting for locks is not profiled"),
+    ("add-dir-header", "logs always go to standard error"),
+    ("skip-headers", "logs always go to standard error"),
+    ("skip-log-headers", "logs always go to standard error"),
+    ("one-output", "logs always go to standard error"),
+    ("log-file-max-size", "logs always go to standard error"),
+    ("log-json-info-buffer-size", "only the text format is supported"),
+    ("log-json-split-stream", "only the text format is supported"),
+    ("log-text-info-buffer-size", "only the text format is supported"),
+    ("log-text-split-stream", "only the text format is supported"),
+    ("emulated-version", "no other version is emulated"),
+    ("emulation-forward-compatible", "no other version is emulated"),
+    ("min-compatibility-version", "no other version is emulated"),
+    ("runtime-config-emulation-forward-compatible", "no other version is emulated"),
+    ("allow-metric-labels", "all metrics are shown"),
+    ("allow-metric-labels-manifest", "all metrics are shown"),
+    ("disabled-metrics", "all metrics are shown"),
+    ("show-hidden-metrics-for-version", "all metrics are shown"),
+    ("tls-cipher-suites", "TLS 1.2 and 1.3 are always spoken, with what counts as strong"),
+    ("tls-curve-preferences", "TLS 1.2 and 1.3 are always spoken, with what counts as strong"),
+    ("tls-min-version", "TLS 1.2 and 1.3 are always spoken, with what counts as strong"),
+    ("http2-max-streams-per-connection", "not supported"),
+    ("permit-address-sharing", "not supported"),
+    ("permit-port-sharing", "not supported"),
 ];
 
 /// Command line that does not parse: clap's message, or `--help`'s text.
@@ -59,9 +84,11 @@ pub fn parse<P: Parser>(args: impl IntoIterator<Item = OsString>, retired: Retir
     P::try_parse_from(args)
 }
 
-/// The same, ending the process with clap's message on a mistake.
+/// The same for the process's arguments, ending it with clap's message on a mistake. To be called first of all: a process
+/// that was started to observe another goes no further.
 #[must_use]
 pub fn parse_or_exit<P: Parser>(retired: RetiredFlags) -> P {
+    profiling::observe_if_asked();
     parse(std::env::args_os(), retired).unwrap_or_else(|error| error.exit())
 }
 

@@ -11,8 +11,13 @@
 //! | [`queue`] | keys to reconcile, deduplicated, with back-off per key |
 //! | [`jwt`] | signed tokens, their keys, and sets of keys |
 //! | [`leader`] | leader election on a Lease |
+//! | [`liveness`] | whether the loops on which a daemon depends still turn |
+//! | [`metrics`] | what every daemon counts, and how metrics are written |
+//! | [`notify`] | what systemd is told |
+//! | [`profiling`] | `/debug/`: where a daemon spends its time, and how much it logs |
 //! | [`recorder`] | events, aggregated |
 //! | [`serve`] | accept loop (HTTP/1 + HTTP/2, TLS, upgrades), certificates, health and metrics |
+//! | [`volumes`] | persistent volumes and claims: what is read of them, and which volume a claim may have |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
@@ -20,14 +25,21 @@ pub mod auth;
 pub mod backoff;
 pub mod client;
 pub mod daemon;
+pub mod duration;
 pub mod files;
 pub mod flags;
 pub mod informer;
 pub mod jwt;
 pub mod leader;
+pub mod liveness;
+pub mod metrics;
+pub mod notify;
+pub mod pool;
+pub mod profiling;
 pub mod queue;
 pub mod recorder;
 pub mod serve;
+pub mod volumes;
 
 pub use daemon::Daemon;
 pub use tokio_util::{sync::CancellationToken, task::TaskTracker};

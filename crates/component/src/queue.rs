@@ -6,18 +6,21 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashMap, VecDeque, hash_map},
     fmt::{Debug, Display},
     future::Future,
     hash::Hash,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::Daemon;
+use crate::{
+    Daemon,
+    metrics::{Observation, Observed, Told, tell_of},
+};
 
 /// client-go's `ItemExponentialFailureRateLimiter` starts here.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
@@ -38,16 +41,18 @@ pub enum Outcome {
 pub struct WorkQueue<K> {
     state: Mutex<State<K>>,
     changed: Notify,
+    /// Where the queue tells how long things take, once it has a name.
+    told: OnceLock<Told>,
 }
 
 #[derive(Debug)]
 struct State<K> {
     /// In order of arrival.
     ready: VecDeque<K>,
-    /// Everything in `ready`, and what must return to it when done.
-    dirty: HashSet<K>,
-    /// With a worker now.
-    processing: HashSet<K>,
+    /// Everything in `ready`, and what must return to it when done; since when.
+    dirty: HashMap<K, Instant>,
+    /// With a worker now; since when.
+    processing: HashMap<K, Instant>,
     /// Consecutive failures of a key.
     failures: HashMap<K, u32>,
     /// Waiting for their time; the number keeps keys out of the ordering.
@@ -58,27 +63,36 @@ struct State<K> {
     due: HashMap<K, Instant>,
     /// Numbers `delayed`.
     sequence: u64,
+    /// How many keys were queued, ever.
+    adds: u64,
+    /// How many of them after a delay.
+    retries: u64,
 }
 
 impl<K: Clone + Eq + Hash> Default for WorkQueue<K> {
     fn default() -> Self {
         let state = State {
             ready: VecDeque::new(),
-            dirty: HashSet::new(),
-            processing: HashSet::new(),
+            dirty: HashMap::new(),
+            processing: HashMap::new(),
             failures: HashMap::new(),
             delayed: BinaryHeap::new(),
             delayed_keys: HashMap::new(),
             due: HashMap::new(),
             sequence: 0,
+            adds: 0,
+            retries: 0,
         };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), told: OnceLock::new() }
     }
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
     fn add(&mut self, key: K) {
-        if self.dirty.insert(key.clone()) && !self.processing.contains(&key) {
+        let hash_map::Entry::Vacant(place) = self.dirty.entry(key.clone()) else { return };
+        place.insert(Instant::now());
+        self.adds += 1;
+        if !self.processing.contains_key(&key) {
             self.ready.push_back(key);
         }
     }
@@ -89,6 +103,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
         self.due.insert(key.clone(), at);
         self.sequence += 1;
+        self.retries += 1;
         self.delayed.push(Reverse((at, self.sequence)));
         self.delayed_keys.insert(self.sequence, key);
     }
@@ -110,11 +125,12 @@ impl<K: Clone + Eq + Hash> State<K> {
         None
     }
 
-    fn pop(&mut self) -> Option<K> {
-        let key = self.ready.pop_front()?;
-        self.dirty.remove(&key);
-        self.processing.insert(key.clone());
-        Some(key)
+    /// The next key, and how long it has waited.
+    fn pop(&mut self) -> Option<(K, Duration)> {
+        let (key, now) = (self.ready.pop_front()?, Instant::now());
+        let added = self.dirty.remove(&key).unwrap_or(now);
+        self.processing.insert(key.clone(), now);
+        Some((key, now.duration_since(added)))
     }
 }
 
@@ -184,9 +200,12 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
             let next_due = {
                 let mut state = self.state.lock();
                 let next_due = state.promote(Instant::now());
-                if let Some(key) = state.pop() {
+                if let Some((key, waited)) = state.pop() {
                     if !state.ready.is_empty() {
                         self.changed.notify_one();
+                    }
+                    if let Some(told) = self.told.get() {
+                        told.waited(waited);
                     }
                     return key;
                 }
@@ -205,11 +224,28 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
     /// The worker has finished with a key. If it was added meanwhile it is ready again.
     pub fn done(&self, key: &K) {
         let mut state = self.state.lock();
-        state.processing.remove(key);
-        if state.dirty.contains(key) {
+        if let (Some(since), Some(told)) = (state.processing.remove(key), self.told.get()) {
+            told.worked(since.elapsed());
+        }
+        if state.dirty.contains_key(key) {
             state.ready.push_back(key.clone());
             drop(state);
             self.changed.notify_one();
+        }
+    }
+}
+
+impl<K: Send> Observed for WorkQueue<K> {
+    fn observe(&self) -> Observation {
+        let state = self.state.lock();
+        let now = Instant::now();
+        let running = || state.processing.values().map(|since| now.duration_since(*since));
+        Observation {
+            adds: state.adds,
+            retries: state.retries,
+            depth: state.ready.len() as u64,
+            unfinished: running().sum(),
+            longest: running().max().unwrap_or_default(),
         }
     }
 }
@@ -218,7 +254,7 @@ impl<K> WorkQueue<K>
 where
     K: Clone + Debug + Display + Eq + Hash + Send + Sync + 'static,
 {
-    /// Starts `workers` tasks that reconcile keys until shutdown. The error of a reconcile is
+    /// Starts `workers` tasks that reconcile keys until shutdown, and tells of the queue by the controller's name. The error of a reconcile is
     /// logged here and nowhere else, and the key retried.
     pub fn run<F, Fut, E>(self: &Arc<Self>, daemon: &Daemon, controller: &'static str, workers: usize, reconcile: F)
     where
@@ -226,6 +262,8 @@ where
         Fut: Future<Output = Result<Outcome, E>> + Send,
         E: Into<anyhow::Error> + Send,
     {
+        let observed: Arc<dyn Observed> = Arc::<Self>::clone(self);
+        self.told.get_or_init(|| tell_of(controller, Arc::downgrade(&observed)));
         let reconcile = Arc::new(reconcile);
         for _ in 0..workers {
             let (queue, reconcile) = (Arc::clone(self), Arc::clone(&reconcile));
@@ -289,6 +327,40 @@ mod tests {
         queue.done(&"late");
         let silent = tokio::time::timeout(Duration::from_secs(60), queue.next()).await;
         assert!(silent.is_err(), "the later delay was dropped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queues_with_a_name_are_told_of() {
+        let (queue, daemon) = (WorkQueue::new(), Daemon::new());
+        let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
+        queue.add("early");
+        queue.run(&daemon, "told-of", 1, move |key: &str| {
+            let done = done.clone();
+            async move {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                let _ = done.send(key);
+                if key == "bad" { Err(anyhow::anyhow!("bad")) } else { Ok(Outcome::Done) }
+            }
+        });
+        assert_eq!(results.recv().await, Some("early"));
+        queue.add("bad");
+        assert_eq!((results.recv().await, results.recv().await), (Some("bad"), Some("bad")));
+        queue.add("stays");
+        let mut registry = prometheus_client::registry::Registry::default();
+        crate::metrics::register(&mut registry);
+        let told = crate::metrics::encode(&registry).unwrap();
+        for line in [
+            "workqueue_adds_total{name=\"told-of\"} 4.0",
+            "workqueue_depth{name=\"told-of\"} 1.0",
+            "workqueue_retries_total{name=\"told-of\"} 2.0",
+            "workqueue_work_duration_seconds_count{name=\"told-of\"} 3",
+            "workqueue_work_duration_seconds_bucket{le=\"1\",name=\"told-of\"} 0",
+            "workqueue_queue_duration_seconds_count{name=\"told-of\"} 3",
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line}: {told}");
+        }
+        drop(queue);
+        daemon.shutdown.cancel();
     }
 
     #[tokio::test(start_paused = true)]

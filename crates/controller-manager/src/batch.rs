@@ -13,17 +13,18 @@ pub struct Started<E> {
     pub error: Option<E>,
 }
 
-/// Calls `start` `count` times, in batches of 1, 2, 4, 8…, and stops after a batch that had a failure.
+/// Calls `start` with the numbers below `count`, in batches of 1, 2, 4, 8…, and stops after a batch that had a failure.
 pub async fn slow_start<F, Fut, E>(count: usize, start: F) -> Started<E>
 where
-    F: Fn() -> Fut,
+    F: Fn(usize) -> Fut,
     Fut: Future<Output = Result<(), E>>,
 {
     let mut started = Started { succeeded: 0, failed: 0, error: None };
     let mut size = 1;
     while started.error.is_none() && started.succeeded < count {
         let batch = size.min(count - started.succeeded);
-        for result in join_all((0..batch).map(|_| start())).await {
+        let from = started.succeeded;
+        for result in join_all((from..from + batch).map(&start)).await {
             match result {
                 Ok(()) => started.succeeded += 1,
                 Err(error) => {
@@ -49,7 +50,7 @@ mod tests {
         let cases = [(10, 10, 10, 10), (10, 0, 1, 0), (10, 4, 7, 4), (0, 0, 0, 0), (3, 2, 3, 2)];
         for (count, allowed, calls, succeeded) in cases {
             let made = Cell::new(0);
-            let started = slow_start(count, || {
+            let started = slow_start(count, |_| {
                 made.set(made.get() + 1);
                 let result = if made.get() <= allowed { Ok(()) } else { Err("no") };
                 std::future::ready(result)

@@ -9,7 +9,7 @@ use component::{
 };
 use kube::Client;
 
-use crate::{options::Config, slim};
+use crate::{options::Config, pod_control::PodControl, slim};
 
 /// What a controller is given to register its handlers and to run.
 pub struct Context {
@@ -45,6 +45,12 @@ impl Context {
     #[must_use]
     pub fn recorder(&self, component: &str) -> Recorder {
         Recorder::new(self.client.clone(), component, "", &self.daemon)
+    }
+
+    /// What creates and deletes pods, with events whose source is `component`.
+    #[must_use]
+    pub fn pod_control(&self, component: &str) -> PodControl {
+        PodControl { client: self.client.clone(), recorder: self.recorder(component) }
     }
 
     /// Starts the informers that controllers have asked for and waits for their first lists.

@@ -1,9 +1,11 @@
 //! The table of controllers.
 
 use crate::{
-    bootstrap_token, certificates, cluster_role_aggregation, context::Context, deployment, endpoint_slice, endpoints,
-    garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replication, resource_quota, root_ca,
-    service_account, service_account_token, taint_eviction, volume_protection,
+    bootstrap_token, certificates, cluster_role_aggregation, context::Context, cron_job, daemon_set, deployment,
+    disruption, endpoint_slice, endpoint_slice_mirroring, endpoints, ephemeral_volumes, garbage_collector, job,
+    load_balancer, local_volumes, namespace, node_ipam, node_lifecycle, persistent_volumes, pod_autoscaler, pod_gc,
+    replication, resource_quota, root_ca, service_account, service_account_token, service_cidrs, stateful_set,
+    taint_eviction, ttl_after_finished, volume_expansion, volume_protection,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -42,6 +44,7 @@ impl Controller {
 pub const CONTROLLERS: &[Controller] = &[
     Controller::new("endpointslice-controller", "endpointslice", endpoint_slice::start),
     Controller::new("endpoints-controller", "endpoint", endpoints::start),
+    Controller::new("endpointslice-mirroring-controller", "endpointslicemirroring", endpoint_slice_mirroring::start),
     Controller::new("replicaset-controller", "replicaset", replication::start_replica_sets),
     Controller::new(
         "replicationcontroller-controller",
@@ -49,6 +52,13 @@ pub const CONTROLLERS: &[Controller] = &[
         replication::start_replication_controllers,
     ),
     Controller::new("deployment-controller", "deployment", deployment::start),
+    Controller::new("daemonset-controller", "daemonset", daemon_set::start),
+    Controller::new("statefulset-controller", "statefulset", stateful_set::start),
+    Controller::new("job-controller", "job", job::start),
+    Controller::new("cronjob-controller", "cronjob", cron_job::start),
+    Controller::new("ttl-after-finished-controller", "ttl-after-finished", ttl_after_finished::start),
+    Controller::new("disruption-controller", "disruption", disruption::start),
+    Controller::new("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", pod_autoscaler::start),
     Controller::new("node-ipam-controller", "nodeipam", node_ipam::start),
     Controller::new("node-lifecycle-controller", "nodelifecycle", node_lifecycle::start),
     Controller::new("taint-eviction-controller", "", taint_eviction::start),
@@ -62,7 +72,13 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("token-cleaner-controller", "tokencleaner", bootstrap_token::cleaner::start).on_request(),
     Controller::new("clusterrole-aggregation-controller", "clusterrole-aggregation", cluster_role_aggregation::start),
     Controller::new("namespace-controller", "namespace", namespace::start),
+    Controller::new("service-lb-controller", "service", load_balancer::start),
+    Controller::new("service-cidr-controller", "", service_cidrs::start),
     Controller::new("resourcequota-controller", "resourcequota", resource_quota::start),
+    Controller::new("persistentvolume-binder-controller", "persistentvolume-binder", persistent_volumes::start),
+    Controller::new("local-path-provisioner-controller", "", local_volumes::start),
+    Controller::new("persistentvolume-expander-controller", "persistentvolume-expander", volume_expansion::start),
+    Controller::new("ephemeral-volume-controller", "ephemeral-volume", ephemeral_volumes::start),
     Controller::new(
         "persistentvolumeclaim-protection-controller",
         "pvc-protection",

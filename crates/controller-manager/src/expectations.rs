@@ -43,13 +43,17 @@ pub enum Waiting {
 impl Expectations {
     /// `count` pods are about to be created for the owner.
     pub fn expect_creations(&self, owner: &str, count: usize) {
-        let expected = Expected { creations: count, deletions: HashSet::new(), since: Instant::now() };
-        self.by_owner.lock().insert(owner.to_owned(), expected);
+        self.expect(owner, count, []);
     }
 
     /// These pods are about to be deleted for the owner.
     pub fn expect_deletions(&self, owner: &str, pods: impl IntoIterator<Item = String>) {
-        let expected = Expected { creations: 0, deletions: pods.into_iter().collect(), since: Instant::now() };
+        self.expect(owner, 0, pods);
+    }
+
+    /// So many pods are about to be created for the owner, and these to be deleted.
+    pub fn expect(&self, owner: &str, creations: usize, deletions: impl IntoIterator<Item = String>) {
+        let expected = Expected { creations, deletions: deletions.into_iter().collect(), since: Instant::now() };
         self.by_owner.lock().insert(owner.to_owned(), expected);
     }
 

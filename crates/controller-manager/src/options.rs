@@ -6,6 +6,7 @@ use clap::Parser;
 use component::{
     flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags, duration},
     jwt::SigningKey,
+    profiling::ProfilingFlags,
     serve::guard::GuardFlags,
 };
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use crate::{
     certificates::{Signers, SigningFlags},
     controllers::{CONTROLLERS, Controller},
+    load_balancer::{Addresses, DEFAULT_RESERVED, ReservedPorts},
 };
 
 /// Flags of upstream's controller manager that mean nothing here.
@@ -22,6 +24,8 @@ pub const RETIRED: RetiredFlags = &[
     ("node-sync-period", "nodes are watched"),
     ("deployment-controller-sync-period", "deployments are watched"),
     ("min-resync-period", "informers do not resync"),
+    ("horizontal-pod-autoscaler-upscale-delay", "autoscalers say how fast they scale up"),
+    ("horizontal-pod-autoscaler-use-rest-clients", "metrics are always read from the metrics APIs"),
     ("namespace-sync-period", "namespaces are watched"),
     ("service-sync-period", "services are watched"),
     ("register-retry-count", "not needed"),
@@ -29,8 +33,9 @@ pub const RETIRED: RetiredFlags = &[
     ("deleting-pods-burst", "not limited"),
     ("enable-garbage-collector", "the garbage collector is a controller: --controllers=-garbagecollector"),
     ("kube-api-content-type", "JSON is always used"),
+    ("pvclaimbinder-sync-period", "volumes and claims are watched"),
     ("controller-start-interval", "controllers start together"),
-    ("enable-dynamic-provisioning", "not supported"),
+    ("mirroring-endpointslice-updates-batch-period", "mirrors are written as soon as endpoints change"),
     ("flex-volume-plugin-dir", "not supported"),
     ("cloud-provider", "there is no cloud provider"),
     ("cloud-config", "there is no cloud provider"),
@@ -42,6 +47,52 @@ pub const RETIRED: RetiredFlags = &[
     ("cluster-name", "not used"),
     ("tls-cert-file", "the health port makes its own certificate"),
     ("tls-private-key-file", "the health port makes its own certificate"),
+    ("attach-detach-reconcile-sync-period", "not supported"),
+    ("disable-attach-detach-reconcile-sync", "not supported"),
+    ("disable-force-detach-on-timeout", "not supported"),
+    ("external-cloud-volume-plugin", "not supported"),
+    ("volume-host-allow-local-loopback", "not supported"),
+    ("volume-host-cidr-denylist", "not supported"),
+    ("cert-dir", "the health port makes its own certificate"),
+    ("cluster-monitor-period", "there is no cloud provider"),
+    ("route-reconciliation-period", "there is no cloud provider"),
+    ("concurrent-device-taint-eviction-syncs", "not supported"),
+    ("concurrent-resource-claim-syncs", "not supported"),
+    ("concurrent-service-syncs", "not supported"),
+    ("concurrent-validating-admission-policy-status-syncs", "not supported"),
+    ("controller-shutdown-timeout", "not supported"),
+    ("enable-leader-migration", "not supported"),
+    ("leader-migration-config", "not supported"),
+    ("legacy-service-account-token-clean-up-period", "not supported"),
+    ("max-endpoints-per-slice", "not supported"),
+    ("daemonset-lookup-cache-size", "owners are indexed"),
+    ("replicaset-lookup-cache-size", "owners are indexed"),
+    ("replication-controller-lookup-cache-size", "owners are indexed"),
+    ("endpoint-updates-batch-period", "changes are put together as they come"),
+    ("endpointslice-updates-batch-period", "changes are put together as they come"),
+    (
+        "insecure-experimental-approve-all-kubelet-csrs-for-group",
+        "who may have a certificate approved is a matter of roles",
+    ),
+    ("leader-elect-resource-lock", "leases are always used"),
+    ("leader-elect-resource-name", "the lease is named kube-controller-manager"),
+    ("machines", "kubelets register their nodes"),
+    ("minion-regexp", "kubelets register their nodes"),
+    ("node-memory", "kubelets register their nodes"),
+    ("node-milli-cpu", "kubelets register their nodes"),
+    ("sync-nodes", "kubelets register their nodes"),
+    ("pv-recycler-increment-timeout-nfs", "volumes are not recycled"),
+    ("pv-recycler-maximum-retry", "volumes are not recycled"),
+    ("pv-recycler-minimum-timeout-hostpath", "volumes are not recycled"),
+    ("pv-recycler-minimum-timeout-nfs", "volumes are not recycled"),
+    ("pv-recycler-pod-template-filepath-hostpath", "volumes are not recycled"),
+    ("pv-recycler-pod-template-filepath-nfs", "volumes are not recycled"),
+    ("pv-recycler-timeout-increment-hostpath", "volumes are not recycled"),
+    ("requestheader-allowed-names", "no proxy is trusted to say who a client is"),
+    ("requestheader-extra-headers-prefix", "no proxy is trusted to say who a client is"),
+    ("requestheader-group-headers", "no proxy is trusted to say who a client is"),
+    ("requestheader-uid-headers", "no proxy is trusted to say who a client is"),
+    ("requestheader-username-headers", "no proxy is trusted to say who a client is"),
 ];
 
 /// The command line.
@@ -60,6 +111,9 @@ pub struct Flags {
     /// Who may use the health and metrics port
     #[command(flatten)]
     pub guard: GuardFlags,
+    /// What that port tells of where time is spent
+    #[command(flatten)]
+    pub profiling: ProfilingFlags,
     /// Controllers to run: '*' means all but bootstrap-signer-controller and token-cleaner-controller, 'foo' that one, '-foo' not that one
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true, value_name = "NAMES")]
     pub controllers: Vec<String>,
@@ -78,6 +132,12 @@ pub struct Flags {
     /// Prefix length of a node's Pod CIDR (IPv6)
     #[arg(long, default_value_t = 64, value_name = "BITS")]
     pub node_cidr_mask_size_ipv6: u8,
+    /// Addresses for services of type LoadBalancer: 'nodes' for those of the nodes, or ranges that are routed to the nodes; none when not given
+    #[arg(long, value_name = "nodes|CIDRS")]
+    pub load_balancer_addresses: Option<Addresses>,
+    /// Ports of the nodes' addresses that no service of type LoadBalancer gets; with an empty list all but those of kubelets, API servers and pods
+    #[arg(long, default_value = DEFAULT_RESERVED, value_name = "PORT[-PORT][/PROTOCOL],…")]
+    pub load_balancer_reserved_ports: ReservedPorts,
     /// How long a node may be silent before it counts as unreachable
     #[arg(long, default_value = "40s", value_parser = duration, value_name = "DURATION")]
     pub node_monitor_grace_period: Duration,
@@ -111,9 +171,15 @@ pub struct Flags {
     /// Finished pods that are kept; more than this and the oldest are deleted; 0 keeps all
     #[arg(long, default_value_t = 12_500, value_name = "PODS")]
     pub terminated_pod_gc_threshold: usize,
+    /// Most addresses of a subset of endpoints that are mirrored to a slice
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
+    pub mirroring_max_endpoints_per_subset: u16,
     /// How often the usage of every quota is counted anew
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     pub resource_quota_sync_period: Duration,
+    /// Ask provisioners for volumes that claims of their classes lack
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub enable_dynamic_provisioning: bool,
     /// Address of the HTTPS port
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: std::net::IpAddr,
@@ -129,9 +195,48 @@ pub struct Flags {
     /// Who signs requests for certificates
     #[command(flatten)]
     pub signing: SigningFlags,
+    /// How targets are scaled
+    #[command(flatten)]
+    pub autoscaling: Autoscaling,
     /// How many keys of each controller are worked on at once
     #[command(flatten)]
     pub concurrency: Concurrency,
+}
+
+/// `--horizontal-pod-autoscaler-…`
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Autoscaling {
+    /// How often metrics are read and targets scaled
+    #[arg(long = "horizontal-pod-autoscaler-sync-period", default_value = "15s", value_parser = duration, value_name = "DURATION")]
+    pub sync_period: Duration,
+    /// How long fewer replicas must have been enough before a target is scaled down, unless its autoscaler says
+    #[arg(
+        long = "horizontal-pod-autoscaler-downscale-stabilization",
+        alias = "horizontal-pod-autoscaler-downscale-delay",
+        default_value = "5m",
+        value_parser = duration,
+        value_name = "DURATION"
+    )]
+    pub downscale_stabilization: Duration,
+    /// How far a metric may be from its target before something is done, unless the autoscaler says
+    #[arg(long = "horizontal-pod-autoscaler-tolerance", default_value_t = 0.1, value_name = "SHARE")]
+    pub tolerance: f64,
+    /// How long processors that a pod uses are believed to be for its start, as long as it is not ready
+    #[arg(
+        long = "horizontal-pod-autoscaler-cpu-initialization-period",
+        default_value = "5m",
+        value_parser = duration,
+        value_name = "DURATION"
+    )]
+    pub cpu_initialization_period: Duration,
+    /// How long after its start a change of a pod's readiness is taken for its first
+    #[arg(
+        long = "horizontal-pod-autoscaler-initial-readiness-delay",
+        default_value = "30s",
+        value_parser = duration,
+        value_name = "DURATION"
+    )]
+    pub initial_readiness_delay: Duration,
 }
 
 /// `--concurrent-…-syncs`
@@ -146,12 +251,33 @@ pub struct Concurrency {
     /// Replication controllers worked on at once
     #[arg(long = "concurrent-rc-syncs", default_value_t = 5, value_name = "N")]
     pub replication_controller: usize,
+    /// Daemon sets worked on at once
+    #[arg(long = "concurrent-daemonset-syncs", default_value_t = 2, value_name = "N")]
+    pub daemon_set: usize,
+    /// Stateful sets worked on at once
+    #[arg(long = "concurrent-statefulset-syncs", default_value_t = 5, value_name = "N")]
+    pub stateful_set: usize,
+    /// Jobs worked on at once
+    #[arg(long = "concurrent-job-syncs", default_value_t = 5, value_name = "N")]
+    pub job: usize,
+    /// Cron jobs worked on at once
+    #[arg(long = "concurrent-cron-job-syncs", default_value_t = 5, value_name = "N")]
+    pub cron_job: usize,
+    /// Jobs that have ended and are to go, worked on at once
+    #[arg(long = "concurrent-ttl-after-finished-syncs", default_value_t = 5, value_name = "N")]
+    pub ttl_after_finished: usize,
     /// Services whose endpoints are worked on at once
     #[arg(long = "concurrent-endpoint-syncs", default_value_t = 5, value_name = "N")]
     pub endpoints: usize,
     /// Services whose endpoint slices are worked on at once
     #[arg(long = "concurrent-service-endpoint-syncs", default_value_t = 5, value_name = "N")]
     pub endpoint_slice: usize,
+    /// Services whose endpoints are mirrored at once
+    #[arg(long = "mirroring-concurrent-service-endpoint-syncs", default_value_t = 5, value_name = "N")]
+    pub endpoint_slice_mirroring: usize,
+    /// Autoscalers worked on at once
+    #[arg(long = "concurrent-horizontal-pod-autoscaler-syncs", default_value_t = 5, value_name = "N")]
+    pub pod_autoscaler: usize,
     /// Namespaces worked on at once
     #[arg(
         id = "concurrent-namespace-syncs",
@@ -166,6 +292,9 @@ pub struct Concurrency {
     /// Objects the garbage collector works on at once
     #[arg(long = "concurrent-gc-syncs", default_value_t = 20, value_name = "N")]
     pub garbage_collector: usize,
+    /// Pods whose own volumes get claims, worked on at once
+    #[arg(long = "concurrent-ephemeralvolume-syncs", default_value_t = 5, value_name = "N")]
+    pub ephemeral_volume: usize,
     /// Namespaces whose service accounts are worked on at once
     #[arg(long = "concurrent-serviceaccount-token-syncs", default_value_t = 5, value_name = "N")]
     pub service_account: usize,
@@ -335,5 +464,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.insecure_address().unwrap().to_string(), "0.0.0.0:10252");
+    }
+
+    #[test]
+    fn a_highly_available_cluster_of_2019_is_understood() {
+        config(
+            "--port=0 --profiling --cluster-name=kubernetes --controllers=*,bootstrapsigner,tokencleaner --kube-api-qps=1000 \
+             --kube-api-burst=2000 --leader-elect --use-service-account-credentials --concurrent-service-syncs=2 \
+             --bind-address=10.0.0.1 --secure-port=10252 --tls-cert-file=/nonexistent --tls-private-key-file=/nonexistent \
+             --requestheader-allowed-names=aggregator --requestheader-client-ca-file=/nonexistent \
+             --requestheader-extra-headers-prefix=X-Remote-Extra- --requestheader-group-headers=X-Remote-Group \
+             --requestheader-username-headers=X-Remote-User --experimental-cluster-signing-duration=8760h \
+             --concurrent-deployment-syncs=10 --concurrent-gc-syncs=30 --node-cidr-mask-size=24 \
+             --service-cluster-ip-range=10.254.0.0/16 --pod-eviction-timeout=6m --terminated-pod-gc-threshold=10000 --v=2",
+        )
+        .unwrap();
     }
 }

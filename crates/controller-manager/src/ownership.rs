@@ -1,21 +1,28 @@
 //! Controller references: who manages an object, and how it comes to be managed or let go.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use api_types::{
     codec::FromJson,
     core::ObjectReference,
+    k8s_openapi::NamespaceResourceScope,
     meta::{ObjectMeta, OwnerReference},
     selector::label::Selector,
 };
-use component::api::Api;
+use component::{
+    api::Api,
+    informer::{Informer, Item},
+};
 use kube::{
-    Resource,
+    Client, Resource,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
 
-use crate::slim::orphans_of;
+use crate::{
+    slim::{BY_CONTROLLER, orphans_of},
+    step,
+};
 
 /// The reference of the one owner that manages the object.
 #[must_use]
@@ -120,10 +127,7 @@ pub enum AdoptError {
 }
 
 /// Checks on the server, not in a cache, that `owner` may still adopt.
-///
-/// # Errors
-/// When it may not, or the server cannot be asked.
-pub async fn recheck_owner<K>(owners: &Api<K>, owner: &OwnerReference) -> Result<(), AdoptError>
+async fn recheck_owner<K>(owners: &Api<K>, owner: &OwnerReference) -> Result<(), AdoptError>
 where
     K: Resource + FromJson,
 {
@@ -138,15 +142,135 @@ where
     }
 }
 
-/// Makes `owner` the controller of the object.
-///
-/// # Errors
-/// When the object cannot be patched.
-pub async fn adopt<K>(objects: &Api<K>, object: &ObjectMeta, owner: &OwnerReference) -> Result<(), AdoptError>
+/// Objects could not be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// One could not be adopted.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// One could not be released.
+    #[error("releasing {name}")]
+    Release {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+/// What an owner keeps could not be brought to where it wants it.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// Its selector is none.
+    #[error("invalid selector")]
+    Selector(#[from] api_types::selector::label::Error),
+    /// Something could not be claimed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The server refused something.
+    #[error(transparent)]
+    Step(#[from] step::Error),
+}
+
+/// Names the step that an error comes from; for `map_err`.
+pub fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> OwnerError {
+    move |error| step::failed(operation)(error).into()
+}
+
+/// How an owner claims objects of type `T` in its namespace.
+pub struct Claims<'a, K, T> {
+    /// Of the API server.
+    pub client: &'a Client,
+    /// Who claims.
+    pub owner: &'a K,
+    /// What it selects.
+    pub selector: &'a Selector,
+    /// What can be the owner's at all.
+    pub belongs: &'a (dyn Fn(&T) -> bool + Sync),
+    /// What it may adopt.
+    pub may_adopt: &'a (dyn Fn(&T) -> bool + Sync),
+    /// What is adopted gets this finalizer.
+    pub finalizer: Option<&'static str>,
+}
+
+impl<'a, K, T> Claims<'a, K, T>
+where
+    K: Item<DynamicType = (), Scope = NamespaceResourceScope>,
+    T: Item<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    /// Everything that is selected may be adopted.
+    pub const fn new(client: &'a Client, owner: &'a K, selector: &'a Selector) -> Self {
+        Self { client, owner, selector, belongs: &|_| true, may_adopt: &|_| true, finalizer: None }
+    }
+
+    /// Those of the cache that are the owner's, after adopting and releasing; the cache has the index
+    /// [`BY_CONTROLLER`]. Before the first is adopted the server is asked whether the owner still may.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or refuses.
+    pub async fn claim(&self, objects: &Informer<T>) -> Result<Vec<Arc<T>>, ClaimError> {
+        let namespace = self.owner.meta().namespace.clone().unwrap_or_default();
+        let mut candidates =
+            objects.store().by_index(BY_CONTROLLER, self.owner.meta().uid.as_deref().unwrap_or_default());
+        candidates.extend(objects.store().by_index(BY_CONTROLLER, &orphans_of(&namespace)));
+        let reference = controller_reference(self.owner);
+        let api: Api<T> = Api::namespaced(self.client.clone(), &namespace);
+        let mut checked = false;
+        let mut claimed = Vec::with_capacity(candidates.len());
+        for object in candidates {
+            match self.decide(&object) {
+                Claim::Keep => claimed.push(object),
+                Claim::Release => {
+                    let name = object.meta().name.clone().unwrap_or_default();
+                    let released = release(&api, object.meta(), &reference.uid).await;
+                    released.map_err(|source| ClaimError::Release { name, source })?;
+                }
+                Claim::Adopt => {
+                    if !checked {
+                        let owners = Api::<K>::namespaced(self.client.clone(), &namespace);
+                        recheck_owner(&owners, &reference).await?;
+                        checked = true;
+                    }
+                    adopt(&api, object.meta(), &reference, self.finalizer).await?;
+                    claimed.push(object);
+                }
+                Claim::Ignore => {}
+            }
+        }
+        Ok(claimed)
+    }
+
+    fn decide(&self, object: &T) -> Claim {
+        let uid = self.owner.meta().uid.as_deref().unwrap_or_default();
+        let deleting = self.owner.meta().deletion_timestamp.is_some();
+        let claim = Claimant { uid, selector: self.selector, deleting }.claim(object.meta());
+        match claim {
+            Claim::Keep if !(self.belongs)(object) => {
+                if deleting {
+                    Claim::Ignore
+                } else {
+                    Claim::Release
+                }
+            }
+            Claim::Adopt if !(self.belongs)(object) || !(self.may_adopt)(object) => Claim::Ignore,
+            claim => claim,
+        }
+    }
+}
+
+async fn adopt<K>(
+    objects: &Api<K>,
+    object: &ObjectMeta,
+    owner: &OwnerReference,
+    finalizer: Option<&str>,
+) -> Result<(), AdoptError>
 where
     K: Resource + FromJson,
 {
-    let patch = json!({"metadata": {"uid": object.uid, "ownerReferences": [owner]}});
+    let mut patch = json!({"metadata": {"uid": object.uid, "ownerReferences": [owner]}});
+    if let Some(finalizer) = finalizer {
+        patch["metadata"]["finalizers"] = json!([finalizer]);
+    }
     patch_references(objects, object, &patch)
         .await
         .map_err(|source| AdoptError::Api { name: owner.name.clone(), source })
@@ -154,10 +278,7 @@ where
 
 /// Takes the reference to `owner_uid` off the object. An object that is gone, or another one by
 /// now, needs no release.
-///
-/// # Errors
-/// When the object cannot be patched.
-pub async fn release<K>(objects: &Api<K>, object: &ObjectMeta, owner_uid: &str) -> Result<(), kube::Error>
+async fn release<K>(objects: &Api<K>, object: &ObjectMeta, owner_uid: &str) -> Result<(), kube::Error>
 where
     K: Resource + FromJson,
 {

@@ -16,7 +16,7 @@ use crate::{
 /// update does not always take its youngest pods away again.
 #[must_use]
 pub fn first_to_delete(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], count: usize, now: Timestamp) -> Vec<Arc<Pod>> {
-    if count < pods.len() {
+    if 0 < count && count < pods.len() {
         let mut per_node: HashMap<&str, usize> = HashMap::new();
         for pod in related.iter().filter(|pod| is_active(pod)) {
             *per_node.entry(pod.node_name()).or_default() += 1;

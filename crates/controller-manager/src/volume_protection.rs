@@ -3,14 +3,12 @@
 
 use std::{fmt::Debug, future::ready, sync::Arc};
 
-use api_types::{
-    codec::FromJson,
-    core::{PersistentVolume, PersistentVolumeClaim},
-};
+use api_types::{codec::FromJson, core::PersistentVolumeClaim};
 use component::{
     api::Api,
     informer::{Event, Informer, Item, ObjectKey},
     queue::{Outcome, WorkQueue},
+    volumes::Volume,
 };
 use futures::future::BoxFuture;
 use kube::{
@@ -76,8 +74,7 @@ pub(crate) fn start_for_claims(context: &Context) -> Option<Run> {
 
 /// The controller that protects volumes.
 pub(crate) fn start_for_volumes(context: &Context) -> Option<Run> {
-    let is_bound =
-        |volume: &PersistentVolume| volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+    let is_bound = |volume: &Volume| volume.status.phase == "Bound";
     let protection = Protection {
         objects: context.informer(),
         finalizer: OF_VOLUMES,

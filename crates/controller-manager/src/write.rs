@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::codec::ToJson;
+use api_types::{codec::ToJson, meta::ObjectMeta};
 use component::queue::Outcome;
 use kube::api::{PatchParams, PostParams};
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub const FIELD_MANAGER: &str = "kube-controller-manager";
 
 /// After a lost race the informer will soon show the winner; this is how soon it is tried anyway.
-const AFTER_RACE: Duration = Duration::from_millis(100);
+pub(crate) const AFTER_RACE: Duration = Duration::from_millis(100);
 
 /// Parameters of a patch.
 #[must_use]
@@ -72,18 +72,28 @@ pub fn settle_races<E: Into<anyhow::Error>>(result: Result<Outcome, E>) -> Resul
     })
 }
 
+/// Makes a merge patch one of the object as it was read: it is refused when the object has changed since, or is another.
+#[must_use]
+pub fn as_read(metadata: &ObjectMeta, mut patch: Value) -> Value {
+    patch["metadata"]["uid"] = metadata.uid.clone().into();
+    patch["metadata"]["resourceVersion"] = metadata.resource_version.clone().into();
+    patch
+}
+
 /// A merge patch that turns the status `old` into `new`, of the object with this uid only.
 #[must_use]
 pub fn status_patch<S: ToJson>(uid: Option<&str>, old: &S, new: &S) -> Value {
     json!({"metadata": {"uid": uid}, "status": overwrite(&old.to_tree(), new.to_tree())})
 }
 
-/// All of `new`, and `null` for what only `old` has.
+/// All of `new`, and `null` for what only `old` has, on every level.
 fn overwrite(old: &Value, new: Value) -> Value {
-    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Value::Null };
+    let (Value::Object(old), Value::Object(new)) = (old, &new) else { return new };
     let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Value::Null));
     let gone: Map<String, Value> = gone.collect();
-    Value::Object(new.into_iter().chain(gone).collect())
+    let there =
+        new.iter().map(|(name, value)| (name.clone(), overwrite(old.get(name).unwrap_or(&Value::Null), value.clone())));
+    Value::Object(there.chain(gone).collect())
 }
 
 #[cfg(test)]
@@ -102,5 +112,7 @@ mod tests {
             "status": {"replicas": 1, "readyReplicas": null, "conditions": null},
         });
         assert_eq!(status_patch(Some("u"), &old, &new), expected);
+        let expected = json!({"a": {"b": null, "c": [2]}});
+        assert_eq!(overwrite(&json!({"a": {"b": [1], "c": [1]}}), json!({"a": {"c": [2]}})), expected);
     }
 }

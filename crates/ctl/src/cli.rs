@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{commands, connection::GlobalFlags};
 
@@ -19,6 +21,44 @@ pub struct Cli {
     /// The verb.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// When it makes no sense; print it with [`clap::Error::exit`].
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = switches_take_values(Self::command());
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// Flags that say yes may be given what they say, as kubectl's: `--watch=true`.
+fn switches_take_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .value_parser(truth)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .hide_default_value(true)
+            .value_name("BOOL"),
+        _ => arg,
+    });
+    command.mut_subcommands(switches_take_values)
+}
+
+/// Truth as Go spells it.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("it is neither true nor false".to_owned()),
+    }
 }
 
 /// The verbs.
@@ -63,4 +103,29 @@ pub enum Command {
     Version(commands::version::Flags),
     /// List the server's resources
     ApiResources(commands::api_resources::Flags),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_are_told_yes_or_no() {
+        let skips = |words: &str| {
+            let cli = Cli::read(std::iter::once("ctl").chain(words.split(' ')).map(Into::into));
+            cli.map(|cli| cli.global.insecure_skip_tls_verify).map_err(|error| error.to_string())
+        };
+        let set = "config set-cluster kubernetes --server=http://localhost:8080 --insecure-skip-tls-verify";
+        for (words, expected) in [
+            ("get pods -w".to_owned(), false),
+            (set.to_owned(), true),
+            (format!("{set}=true"), true),
+            (format!("{set}=false"), false),
+            ("--insecure-skip-tls-verify=t get pods -Aw --watch-only=0".to_owned(), true),
+            ("run -it --rm shell --image=busybox --insecure-skip-tls-verify -- sh -c x=true".to_owned(), true),
+        ] {
+            assert_eq!(skips(&words), Ok(expected), "{words}");
+        }
+        assert!(skips(&format!("{set}=maybe")).unwrap_err().contains("neither true nor false"));
+    }
 }

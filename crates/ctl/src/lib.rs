@@ -7,8 +7,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub mod api;
 pub mod cli;
 pub mod commands;
@@ -22,7 +20,7 @@ pub mod resources;
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.
 pub fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     component::daemon::install_crypto_provider();
     if cli.global.v > 5 {
         component::daemon::init_logging(&component::flags::LoggingFlags { v: cli.global.v });

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use axum::Router;
@@ -9,12 +10,13 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use component::Daemon;
 use component::client::connect;
+use component::files::FromFiles;
 use component::serve::health::Health;
 use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, Informed};
-use crate::flags::{Flags, nameservers};
-use crate::forward::Forwarder;
+use crate::flags::Flags;
+use crate::forward::{Forwarder, Routes, Sources};
 use crate::handler::Handler;
 use crate::metrics::Metrics;
 use crate::probe::LoopProbe;
@@ -34,13 +36,13 @@ pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
     let mut registered = None;
     health.metrics(|registry| registered = Some(Metrics::register(registry)));
     let metrics = registered.context("registering metrics")?;
-    let upstreams = upstreams(&flags, &own);
-    tracing::info!(domain = %flags.domain, ?own, ?upstreams, "serving DNS");
+    let routes = routes(&flags, own.clone())?;
+    tracing::info!(domain = %flags.domain, ?own, routes = ?routes.get(), "serving DNS");
     let addresses: Vec<IpAddr> = own.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
     let handler = Arc::new(Handler {
         zone: Zone::new(flags.domain, addresses, Arc::clone(&cluster)),
-        probe: LoopProbe::new(upstreams.len()),
-        forwarder: Forwarder::new(upstreams, Arc::clone(&metrics)),
+        probe: LoopProbe::default(),
+        forwarder: Forwarder::new(routes, Arc::clone(&metrics)),
         metrics,
     });
     let clients = Clients::new(flags.allowed_clients);
@@ -61,22 +63,26 @@ async fn bind(flags: &Flags) -> anyhow::Result<Vec<Server>> {
     Ok(servers)
 }
 
-/// The upstream servers that are not obviously this one.
-fn upstreams(flags: &Flags, own: &[SocketAddr]) -> Vec<SocketAddr> {
-    let listed = flags.forward.clone().unwrap_or_else(|| {
-        let text = std::fs::read_to_string(&flags.resolv_conf).unwrap_or_else(|error| {
-            tracing::warn!(file = %flags.resolv_conf.display(), "read the upstream servers: {error}");
-            String::new()
-        });
-        nameservers(&text)
-    });
-    let is_own = |upstream: &SocketAddr| {
-        own.iter().any(|own| {
-            let everywhere = own.ip().is_unspecified() && upstream.ip().is_loopback();
-            own.port() == upstream.port() && (own.ip() == upstream.ip() || everywhere)
-        })
+/// The routes of other names, made anew when a file changes. A mistake that is there from the start is told, and the
+/// flags alone count until it is mended.
+fn routes(flags: &Flags, own: Vec<SocketAddr>) -> anyhow::Result<FromFiles<Routes>> {
+    let sources = Sources {
+        forward: flags.forward.clone(),
+        resolv_conf: flags.resolv_conf.clone(),
+        config_dir: flags.config_dir.clone(),
+        own,
     };
-    listed.into_iter().filter(|upstream| !is_own(upstream)).collect()
+    let started = AtomicBool::new(false);
+    FromFiles::new("the configuration of upstream servers", sources.paths(), move || match sources.read() {
+        Err(error) if !started.swap(true, Ordering::Relaxed) => {
+            tracing::error!("the configuration directory is not used: {error:#}");
+            Ok(sources.by_flags())
+        }
+        result => {
+            started.store(true, Ordering::Relaxed);
+            result
+        }
+    })
 }
 
 async fn serve_health(
@@ -93,6 +99,7 @@ async fn serve_health(
         let cluster = Arc::clone(&cluster);
         move || if cluster.is_synced() { Ok(()) } else { Err("the cluster is not known yet".to_owned()) }
     };
+    health.check("ping", || Ok(()));
     health.check("synced", synced);
     let ready = move || {
         let answer = if cluster.is_synced() { (StatusCode::OK, "OK") } else { NOT_READY };

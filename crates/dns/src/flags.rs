@@ -8,12 +8,13 @@ use component::flags::{ClientFlags, LoggingFlags, RetiredFlags};
 use hickory_proto::rr::Name;
 use ipnet::IpNet;
 
+use crate::forward::{domain, server};
+
 /// Flags that kube-dns once had.
 pub const RETIRED: RetiredFlags = &[
-    ("config-dir", "use --forward"),
-    ("config-map", "use --forward"),
-    ("config-map-namespace", "use --forward"),
-    ("config-period", "use --forward"),
+    ("config-map", "mount it, and name the directory with --config-dir"),
+    ("config-map-namespace", "see --config-dir"),
+    ("config-period", "files are read again when they change"),
     ("federations", "not supported"),
     ("initial-sync-timeout", "queries about the cluster fail until it is known"),
     ("profiling", "not supported"),
@@ -49,50 +50,23 @@ pub struct Flags {
     #[arg(long, default_value_t = 53, value_name = "PORT")]
     pub dns_port: u16,
     /// Servers for all other names; those of --resolv-conf when not given
-    #[arg(long, alias = "nameservers", value_delimiter = ',', value_parser = upstream, value_name = "IP[:PORT],…")]
+    #[arg(long, alias = "nameservers", value_delimiter = ',', value_parser = server, value_name = "IP[:PORT],…")]
     pub forward: Option<Vec<SocketAddr>>,
     /// Where the servers for all other names are listed
     #[arg(long, default_value = "/etc/resolv.conf", value_name = "FILE")]
     pub resolv_conf: PathBuf,
-    /// Where /healthz, /ready and /metrics are served; empty for nowhere
+    /// Directory with the files stubDomains ({"DOMAIN": ["IP[:PORT]"]}) and upstreamNameservers (["IP[:PORT]"]), such as a
+    /// mounted ConfigMap; read again when they change
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// Where /healthz, /readyz, /ready and /metrics are served; empty for nowhere
     #[arg(long, default_value = "127.0.0.1:10054", value_name = "IP:PORT")]
     pub healthz_bind_address: String,
-}
-
-fn domain(text: &str) -> Result<Name, String> {
-    let mut name = Name::from_ascii(text).map_err(|e| e.to_string())?;
-    name.set_fqdn(true);
-    if name.is_root() { Err("the root is not a cluster's domain".to_owned()) } else { Ok(name.to_lowercase()) }
-}
-
-/// `IP`, `IP:PORT`, `[IPv6]:PORT`
-fn upstream(text: &str) -> Result<SocketAddr, String> {
-    match text.trim().parse::<IpAddr>() {
-        Ok(ip) => Ok(SocketAddr::new(ip, 53)),
-        Err(_) => text.trim().parse().map_err(|_| format!("{text:?} is neither IP nor IP:PORT")),
-    }
-}
-
-/// The `nameserver` lines of a `resolv.conf`.
-#[must_use]
-pub fn nameservers(resolv_conf: &str) -> Vec<SocketAddr> {
-    let value = |line: &str| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next().map(str::to_owned)).flatten()
-    };
-    resolv_conf.lines().filter_map(value).filter_map(|text| upstream(&text).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nameservers_are_read() {
-        let text = "# x\nsearch a b\nnameserver 10.0.0.1\nnameserver fd00::1\n nameserver 10.0.0.2 # y\nnameserver x\n";
-        let expected = ["10.0.0.1:53", "[fd00::1]:53", "10.0.0.2:53"];
-        assert_eq!(nameservers(text).iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
-    }
 
     #[test]
     fn old_spellings_are_understood() {

@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::forward::{ForwardError, Forwarder, Transport};
 use crate::metrics::Metrics;
 use crate::probe::LoopProbe;
-use crate::zone::{Answer, Zone, alias_record};
+use crate::zone::{Answer, Zone, alias_record, is_reverse};
 
 /// Largest response over UDP: passes every network unfragmented (DNS flag day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
@@ -66,8 +66,9 @@ impl<C: Cluster> Handler<C> {
     }
 
     fn step(&self, name: &Name, kind: RecordType) -> Step {
-        let in_domain = self.zone.domain().zone_of(name);
-        if in_domain && !self.zone.cluster().is_synced() {
+        // Nobody else may be asked, either, as long as the cluster may have the address.
+        let may_be_ours = self.zone.domain().zone_of(name) || is_reverse(name);
+        if may_be_ours && !self.zone.cluster().is_synced() {
             return Step::Unknown;
         }
         self.zone.answer(name, kind).map_or(Step::Forward, Step::Known)
@@ -97,6 +98,7 @@ impl<C: Cluster> Handler<C> {
     }
 
     async fn forward(&self, name: &Name, query: &Query, transport: Transport, response: &mut Message) {
+        self.probe.notice(&self.forwarder.routes());
         let mut onward = Query::query(name.clone(), query.query_type());
         onward.set_query_class(query.query_class());
         match self.forwarder.resolve(&onward, transport).await {

@@ -1,29 +1,38 @@
 //! Sockets: UDP and TCP, with bounds on what is under way.
 
+mod connections;
+
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use component::Daemon;
+use futures::{FutureExt, TryStreamExt, stream};
 use hickory_proto::op::{Header, Message, MessageType, ResponseCode};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use ipnet::IpNet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::forward::Transport;
 use crate::handler::{Handler, encode};
+use connections::{Connections, Place};
 
-/// Datagrams that are being answered at once. More are dropped; clients repeat them.
+/// Datagrams of a socket that wait for others' answers at once. More are dropped; clients repeat them. There is room for
+/// twice as many as may wait for one route's servers.
 const MAX_DATAGRAMS: usize = 2048;
-/// Connections at once. More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 256;
+/// Sockets for datagrams at most.
+const MAX_SOCKETS: usize = 16;
+/// The kernel keeps so many bytes of datagrams for a socket while all cores are busy, if it may.
+const RECEIVE_BUFFER: usize = 1 << 20;
+/// Questions of a connection that are answered at once; each is answered when its answer is there (RFC 7766, 6.2.1.1).
+const MAX_PIPELINED: usize = 32;
 /// For how long a connection may be silent, or be slow to take an answer (RFC 7766 asks for a few seconds).
 const IDLE: Duration = Duration::from_secs(8);
 
@@ -47,7 +56,8 @@ impl Clients {
 /// Bound sockets, not yet served.
 #[derive(Debug)]
 pub struct Server {
-    udp: Arc<UdpSocket>,
+    /// One a core: the kernel deals datagrams out to them.
+    udp: Vec<UdpSocket>,
     tcp: TcpListener,
 }
 
@@ -57,10 +67,12 @@ impl Server {
     /// # Errors
     /// When one of the two cannot be bound.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
-        let udp = UdpSocket::bind(address).await.with_context(|| format!("binding UDP {address}"))?;
-        let address = udp.local_addr()?;
+        // First that of which there is one: who has the port already is found out here.
         let tcp = TcpListener::bind(address).await.with_context(|| format!("binding TCP {address}"))?;
-        Ok(Self { udp: Arc::new(udp), tcp })
+        let address = tcp.local_addr()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SOCKETS);
+        let udp: io::Result<Vec<UdpSocket>> = (0..cores).map(|_| shared_socket(address)).collect();
+        Ok(Self { udp: udp.with_context(|| format!("binding UDP {address}"))?, tcp })
     }
 
     /// The address that is bound.
@@ -68,14 +80,27 @@ impl Server {
     /// # Errors
     /// When the kernel does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
+        self.tcp.local_addr()
     }
 
     /// Serves until shutdown.
     pub fn spawn<C: Cluster>(self, handler: &Arc<Handler<C>>, clients: &Clients, daemon: &Daemon) {
-        daemon.spawn_until_shutdown(serve_udp(self.udp, Arc::clone(handler), clients.clone()));
+        for socket in self.udp {
+            daemon.spawn_until_shutdown(serve_udp(Arc::new(socket), Arc::clone(handler), clients.clone()));
+        }
         daemon.spawn_until_shutdown(serve_tcp(self.tcp, Arc::clone(handler), clients.clone()));
     }
+}
+
+/// A socket that has its address together with others.
+fn shared_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>, clients: Clients) {
@@ -89,42 +114,54 @@ async fn serve_udp<C: Cluster>(socket: Arc<UdpSocket>, handler: Arc<Handler<C>>,
                 continue;
             }
         };
-        while tasks.try_join_next().is_some() {}
-        if tasks.len() >= MAX_DATAGRAMS {
+        let bytes = &buffer[..length];
+        if !clients.admit(client) {
+            reply(&socket, client, refusal(bytes, ResponseCode::Refused)).await;
             continue;
         }
-        let admitted = clients.admit(client);
-        let (bytes, socket, handler) = (buffer[..length].to_vec(), Arc::clone(&socket), Arc::clone(&handler));
-        tasks.spawn(async move {
-            let answer = match admitted {
-                true => exchange(&handler, &bytes, Transport::Udp).await,
-                false => refusal(&bytes, ResponseCode::Refused),
-            };
-            if let Some(answer) = answer
-                && let Err(error) = socket.send_to(&answer, client).await
-            {
-                tracing::debug!(%client, "send an answer: {error}");
+        let (bytes, handler) = (bytes.to_vec(), Arc::clone(&handler));
+        let mut answer = async move { exchange(&handler, &bytes, Transport::Udp).await }.boxed();
+        // What is known is answered here; only who waits for others has a task.
+        match (&mut answer).now_or_never() {
+            Some(answer) => reply(&socket, client, answer).await,
+            None => {
+                while tasks.try_join_next().is_some() {}
+                if tasks.len() < MAX_DATAGRAMS {
+                    let socket = Arc::clone(&socket);
+                    tasks.spawn(async move { reply(&socket, client, answer.await).await });
+                }
             }
-        });
+        }
+    }
+}
+
+async fn reply(socket: &UdpSocket, client: SocketAddr, answer: Option<Vec<u8>>) {
+    if let Some(answer) = answer
+        && let Err(error) = socket.send_to(&answer, client).await
+    {
+        tracing::debug!(%client, "send an answer: {error}");
     }
 }
 
 async fn serve_tcp<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>, clients: Clients) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Connections::default());
     let mut tasks = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         while tasks.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((_, client)) if !clients.admit(client) => tracing::debug!(%client, "not an allowed client"),
             Ok((stream, client)) => {
-                let handler = Arc::clone(&handler);
-                tasks.spawn(async move {
-                    if let Err(error) = serve_connection(stream, &handler).await {
+                let Some(place) = connections.enter(client.ip().to_canonical()) else {
+                    tracing::debug!(%client, "too many connections of one client");
+                    continue;
+                };
+                let (number, handler) = (place.number, Arc::clone(&handler));
+                let task = tasks.spawn(async move {
+                    if let Err(error) = serve_connection(stream, &handler, &place).await {
                         tracing::debug!(%client, "connection: {error}");
                     }
-                    drop(permit);
                 });
+                connections.serve(number, task);
             }
             Err(error) => {
                 // Without free descriptors accepting fails at once; they come back only with time.
@@ -135,22 +172,41 @@ async fn serve_tcp<C: Cluster>(listener: TcpListener, handler: Arc<Handler<C>>, 
     }
 }
 
-/// Answers one question after the other until the client is done or silent.
-async fn serve_connection<C: Cluster>(mut stream: TcpStream, handler: &Handler<C>) -> io::Result<()> {
-    loop {
-        let length = match timeout(IDLE, stream.read_u16()).await {
-            Ok(Ok(length)) => length,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Ok(()),
-        };
-        let mut bytes = vec![0; usize::from(length)];
-        timeout(IDLE, stream.read_exact(&mut bytes)).await??;
-        let Some(answer) = exchange(handler, &bytes, Transport::Tcp).await else { return Ok(()) };
+/// Answers questions until the client is done or silent, each when its answer is there.
+async fn serve_connection<C: Cluster>(stream: TcpStream, handler: &Handler<C>, place: &Place) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let questions = stream::try_unfold(BufReader::new(reader), |mut reader| async move {
+        let question = read_question(&mut reader).await?;
+        Ok::<_, io::Error>(question.map(|question| (question, reader)))
+    });
+    let answers = questions
+        .map_ok(|question| {
+            place.heard();
+            async move { Ok(exchange(handler, &question, Transport::Tcp).await) }
+        })
+        .try_buffer_unordered(MAX_PIPELINED);
+    let mut answers = pin!(answers);
+    while let Some(answer) = answers.try_next().await? {
+        // What is no question has no answer, and neither has what comes after it.
+        let Some(answer) = answer else { return Ok(()) };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let framed = [&length.to_be_bytes()[..], &answer].concat();
-        timeout(IDLE, stream.write_all(&framed)).await??;
+        timeout(IDLE, writer.write_all(&framed)).await??;
     }
+    Ok(())
+}
+
+/// The next question; `None` when the client says, or has said, no more.
+async fn read_question(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let length = match timeout(IDLE, reader.read_u16()).await {
+        Ok(Ok(length)) => length,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let mut bytes = vec![0; usize::from(length)];
+    timeout(IDLE, reader.read_exact(&mut bytes)).await??;
+    Ok(Some(bytes))
 }
 
 /// The answer to a request; none to what is no request, so that nobody can be made to answer answers.
@@ -165,6 +221,7 @@ async fn exchange<C: Cluster>(handler: &Handler<C>, bytes: &[u8], transport: Tra
     encode(response, &request, transport)
         .inspect_err(|error| tracing::warn!(id, "write an answer: {error}"))
         .or_else(|_| Message::error_msg(id, request.metadata.op_code, ResponseCode::ServFail).to_vec())
+        .inspect(|bytes| handler.metrics.sent(transport, bytes.len()))
         .ok()
 }
 

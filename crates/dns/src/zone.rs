@@ -2,7 +2,7 @@
 //!
 //! The records are those of the specification "Kubernetes DNS-Based Service Discovery", version 1.1.0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use crate::subject::{Part, Subject};
 
 /// The specification's version, which `dns-version` answers.
 const VERSION: &str = "1.1.0";
+/// The service of the cluster's DNS, under the name that every installation gives it.
+const SERVICE: (&str, &str) = ("kube-system", "kube-dns");
 /// Seconds for which an answer may be kept, as CoreDNS' kubernetes plugin has it.
 pub const TTL: u32 = 5;
 
@@ -111,7 +113,7 @@ impl<C: Cluster> Zone<C> {
                 found(vec![record(name, RData::TXT(TXT::new(vec![VERSION.to_owned()])))])
             }
             Subject::Version | Subject::Branch => Answer::NoData,
-            Subject::NameServer => addresses(name, kind, self.own.iter().copied()),
+            Subject::NameServer => addresses(name, kind, self.name_server_ips()),
             Subject::Namespace(namespace) => self.exists(namespace),
             Subject::Pod { namespace, address } => match (self.exists(namespace), undashed(address)) {
                 (Answer::NoData, Some(ip)) => addresses(name, kind, [ip]),
@@ -131,8 +133,15 @@ impl<C: Cluster> Zone<C> {
 
     fn name_servers(&self, name: &Name) -> Answer {
         let server = self.below("ns.dns");
-        let additionals = self.own.iter().map(|ip| record(&server, address(*ip))).collect();
+        let additionals = self.name_server_ips().into_iter().map(|ip| record(&server, address(ip))).collect();
         Answer::Records { answers: vec![record(name, RData::NS(NS(server)))], additionals }
+    }
+
+    /// Where clients find this server: at the service of the cluster's DNS, else where it listens.
+    fn name_server_ips(&self) -> Vec<IpAddr> {
+        let service = self.cluster.service(SERVICE.0, SERVICE.1);
+        let ips: Vec<IpAddr> = service.iter().flat_map(|service| service.cluster_ips()).collect();
+        if ips.is_empty() { self.own.clone() } else { ips }
     }
 
     fn service(&self, service: &Service, part: &Part, name: &Name, kind: RecordType) -> Answer {
@@ -141,6 +150,10 @@ impl<C: Cluster> Zone<C> {
                 (Part::Whole, Some(target)) => Answer::Alias(target),
                 _ => Answer::NoSuchName,
             };
+        }
+        if *part == Part::Whole && kind != RecordType::SRV {
+            let ips = self.ips(service);
+            return if ips.is_empty() { Answer::NoSuchName } else { addresses(name, kind, ips) };
         }
         let mut hosts = match (part, service.is_headless()) {
             (Part::Endpoint(_), _) | (_, true) => self.endpoints(service),
@@ -160,6 +173,18 @@ impl<C: Cluster> Zone<C> {
             (_, _, RecordType::SRV) => self.locations(service, &hosts, name),
             (..) => addresses(name, kind, hosts.iter().map(|host| host.ip)),
         }
+    }
+
+    /// The addresses that the service's name stands for: what most questions are about.
+    fn ips(&self, service: &Service) -> BTreeSet<IpAddr> {
+        if !service.is_headless() {
+            return service.cluster_ips().collect();
+        }
+        let (namespace, name) = identity(service);
+        let unready = service.spec.publish_not_ready_addresses;
+        let slices = self.cluster.slices(namespace, name);
+        let endpoints = slices.iter().flat_map(|slice| slice.addresses());
+        endpoints.filter(|(_, endpoint)| unready || endpoint.is_ready()).map(|(ip, _)| ip).collect()
     }
 
     /// The endpoints that have a name now, each address once.
@@ -200,11 +225,10 @@ impl<C: Cluster> Zone<C> {
 
     /// The name of an address of the cluster. Addresses that are not known are left to others.
     fn reverse(&self, name: &Name, kind: RecordType) -> Option<Answer> {
-        let lower = name.to_lowercase();
-        if !["in-addr.arpa.", "ip6.arpa."].iter().any(|zone| lower.to_ascii().ends_with(zone)) {
+        if !is_reverse(name) {
             return None;
         }
-        let net = lower.parse_arpa_name().ok().filter(|net| net.prefix_len() == net.max_prefix_len())?;
+        let net = name.to_lowercase().parse_arpa_name().ok().filter(|net| net.prefix_len() == net.max_prefix_len())?;
         let names = self.names_of(net.addr());
         if names.is_empty() {
             return None;
@@ -228,7 +252,8 @@ impl<C: Cluster> Zone<C> {
             let Some(service) = slice.service().and_then(|name| self.cluster.service(namespace, name)) else {
                 continue;
             };
-            for (_, endpoint) in slice.addresses().filter(|(address, _)| *address == ip) {
+            let unready = service.spec.publish_not_ready_addresses;
+            for (_, endpoint) in slice.addresses().filter(|(own, e)| *own == ip && (unready || e.is_ready())) {
                 let label = endpoint.label(ip);
                 let target = self.below(&format!("{label}.{}.{namespace}.svc", identity(&service).1));
                 match &endpoint.hostname {
@@ -240,6 +265,15 @@ impl<C: Cluster> Zone<C> {
         }
         if named.is_empty() { dashed } else { named }
     }
+}
+
+/// Whether the name stands for an address.
+#[must_use]
+pub fn is_reverse(name: &Name) -> bool {
+    let mut labels = name.iter().rev();
+    let (top, second) = (labels.next(), labels.next());
+    top.is_some_and(|label| label.eq_ignore_ascii_case(b"arpa"))
+        && second.is_some_and(|label| label.eq_ignore_ascii_case(b"in-addr") || label.eq_ignore_ascii_case(b"ip6"))
 }
 
 /// The CNAME record of an alias.

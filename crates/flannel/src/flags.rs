@@ -10,11 +10,9 @@ use component::flags::{LoggingFlags, RetiredFlags, duration};
 /// Flags of upstream's that mean nothing here.
 pub const RETIRED: RetiredFlags = &[
     ("iptables-resync", "rules are compared whenever routes are"),
-    ("iface-can-reach", "use --iface"),
     ("public-ipv6", "only IPv4 networks are supported"),
     ("kube-iptables-resync", "rules are compared whenever routes are"),
-    ("set-node-network-unavailable", "the condition is always set"),
-    ("blackhole-route", "not supported"),
+    ("ip-blackhole-route", "not supported"),
     ("auto-detect-ipv4", "--iface is found by the default route"),
     ("auto-detect-ipv6", "only IPv4 networks are supported"),
     ("remote", "use --etcd-endpoints"),
@@ -80,21 +78,30 @@ pub struct Flags {
         value_name = "FILE"
     )]
     pub net_config_path: PathBuf,
-    /// The node's name; $NODE_NAME, or the host's, when not given
+    /// The node's name; $NODE_NAME, that of the node of the pod $POD_NAME in $POD_NAMESPACE, or the host's, when not given
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     pub node_name: Option<String>,
+    /// Tell that the node has a network, when it has one
+    #[arg(long, env = "FLANNELD_SET_NODE_NETWORK_UNAVAILABLE", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub set_node_network_unavailable: bool,
     /// The interface by which nodes reach each other, by name or address; the default route's when not given
     #[arg(long, env = "FLANNELD_IFACE", value_name = "NAME")]
     pub iface: Vec<String>,
     /// The same by a regular expression of names or addresses
     #[arg(long, env = "FLANNELD_IFACE_REGEX", value_name = "PATTERN")]
     pub iface_regex: Vec<String>,
+    /// The interface by which this address is reached, when neither of these names one
+    #[arg(long, env = "FLANNELD_IFACE_CAN_REACH", value_name = "IP")]
+    pub iface_can_reach: Option<Ipv4Addr>,
     /// Where the other nodes find this one, when it is not the interface's address
     #[arg(long, env = "FLANNELD_PUBLIC_IP", value_name = "IP")]
     pub public_ip: Option<Ipv4Addr>,
     /// Masquerade what leaves the network
     #[arg(long, env = "FLANNELD_IP_MASQ", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub ip_masq: bool,
+    /// Masquerade with ports that come one after the other
+    #[arg(long, env = "FLANNELD_IP_MASQ_FULLY_RANDOM_DISABLE", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub ip_masq_fully_random_disable: bool,
     /// Let packets of the network be forwarded
     #[arg(long, env = "FLANNELD_IPTABLES_FORWARD_RULES", default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub iptables_forward_rules: bool,
@@ -122,10 +129,14 @@ mod tests {
     #[test]
     fn upstreams_spelling() {
         let words = "flanneld -etcd-endpoints=https://10.0.0.1:2379,https://10.0.0.2:2379 -etcd-prefix /kubernetes/network \
-                     -etcd-cafile=/ca.pem -iface=eth0 -ip-masq -kube-subnet-mgr=false -iptables-resync=5";
+                     -etcd-cafile=/ca.pem -iface=eth0 -iface=eth1 -ip-masq -kube-subnet-mgr=false -iptables-resync=5 \
+                     -iface-can-reach 10.0.0.9 -ip-masq-fully-random-disable=false -set-node-network-unavailable=false \
+                     -ip-blackhole-route -public-ipv6= -v=1 -vmodule= -log_backtrace_at=:0 -healthz-port=8471";
         let flags: Flags = component::flags::parse(words.split_whitespace().map(Into::into), RETIRED).unwrap();
         assert_eq!(flags.etcd_endpoints.len(), 2);
         assert!(flags.ip_masq && !flags.kube_subnet_mgr && flags.iptables_forward_rules);
-        assert_eq!(flags.iface, ["eth0"]);
+        assert!(!flags.ip_masq_fully_random_disable && !flags.set_node_network_unavailable);
+        assert_eq!(flags.iface, ["eth0", "eth1"]);
+        assert_eq!((flags.healthz_port, flags.iface_can_reach), (8471, Some(Ipv4Addr::new(10, 0, 0, 9))));
     }
 }

@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Context;
 use futures::TryStreamExt;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{InfoData, InfoVxlan, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Error, Handle, LinkUnspec, LinkVxlan, MulticastGroup, RouteMessageBuilder, new_multicast_connection};
 use tokio::sync::Notify;
 
@@ -59,8 +60,10 @@ impl Kernel {
         let (driver, handle, mut messages) = new_multicast_connection(&groups).context("opening a netlink socket")?;
         daemon.spawn_until_shutdown(driver);
         daemon.spawn_until_shutdown(async move {
-            while futures::StreamExt::next(&mut messages).await.is_some() {
-                changed.notify_one();
+            while let Some((message, _)) = futures::StreamExt::next(&mut messages).await {
+                if concerns_us(&message.payload) {
+                    changed.notify_one();
+                }
             }
         });
         Ok(Self { handle })
@@ -280,6 +283,19 @@ impl Kernel {
     async fn neighbours(&self, family: AddressFamily, device: u32) -> Result<Vec<NeighbourMessage>, Error> {
         let all = self.handle.neighbours().get().set_address_family(family).execute();
         all.try_filter(|message| futures::future::ready(message.header.ifindex == device)).try_collect().await
+    }
+}
+
+/// Whether a notification may be of what is ours. Neighbours of pods and of other machines come and go all the time; ours are
+/// permanent, and those that somebody removes have failed.
+fn concerns_us(message: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    let NetlinkPayload::InnerMessage(message) = message else { return true };
+    match message {
+        RouteNetlinkMessage::NewNeighbour(neighbour) => neighbour.header.state == NeighbourState::Permanent,
+        RouteNetlinkMessage::DelNeighbour(neighbour) => {
+            matches!(neighbour.header.state, NeighbourState::Permanent | NeighbourState::Failed)
+        }
+        _ => true,
     }
 }
 

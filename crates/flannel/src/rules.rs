@@ -16,8 +16,8 @@ pub struct Facts {
     pub network: Ipv4Net,
     /// This node's part of it.
     pub subnet: Ipv4Net,
-    /// Whether what leaves the network is masqueraded.
-    pub masquerade: bool,
+    /// How what leaves the network is masqueraded, if it is.
+    pub masquerade: Option<PortChoice>,
     /// Whether packets of the network are let through.
     pub forward: bool,
 }
@@ -36,15 +36,15 @@ pub fn render(facts: &Facts) -> Result<Desired, BadChainName> {
     let group = Ipv4Net::new_assert(std::net::Ipv4Addr::new(224, 0, 0, 0), 4);
     let mut desired = Desired::default();
     let comment = "flanneld";
-    if facts.masquerade {
+    if let Some(ports) = facts.masquerade {
         let rules = vec![
             Rule::new().mark(Mark::bits(KUBE_PROXY_MARK)).target(Target::Return),
             Rule::new().source(subnet).destination(network).target(Target::Return),
             Rule::new().source(network).destination(subnet).target(Target::Return),
             // What comes from outside to a pod here was let in by another node's port, and goes back that way.
             Rule::new().not_source(network).destination(subnet).target(Target::Return),
-            Rule::new().source(network).not_destination(group).masquerade(PortChoice::RandomFully),
-            Rule::new().not_source(network).destination(network).masquerade(PortChoice::RandomFully),
+            Rule::new().source(network).not_destination(group).masquerade(ports),
+            Rule::new().not_source(network).destination(network).masquerade(ports),
         ];
         *desired.chain(Table::Nat, &postrouting) = rules;
         let rule = Rule::new().comment(comment).jump(postrouting);

@@ -9,14 +9,16 @@ use api_types::core::{Node, Pod, Service};
 use component::informer::{Informer, Informers, ObjectKey, Scope};
 use component::recorder::Recorder;
 use component::serve::health::Health;
-use component::{Daemon, client};
+use component::{Daemon, api::Api, client};
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::allocation::Allocations;
 use crate::config::{Config, NetworkPlugin};
 use crate::directory::Directory;
-use crate::dispatch::{ApiSide, Dispatcher};
+use crate::dispatch::{ApiSide, Dispatcher, HANGS_AFTER};
 use crate::events::Events;
+use crate::eviction::{Evictions, Manager, Pressures};
 use crate::images::Images;
 use crate::network::PodNetwork;
 use crate::network::docker::DockerNetwork;
@@ -35,6 +37,9 @@ use crate::sources::url::UrlSource;
 use crate::sources::{ManifestSender, StaticSource};
 use crate::status::manager::StatusManager;
 use crate::tokens::TokenManager;
+use crate::volumes::LocalVolumes;
+use crate::volumes::claims::ClaimSource;
+use crate::workers::log_links::LogLinks;
 use crate::workers::{Context, NodeFacts, Workers};
 
 /// Changes that may wait for the loop.
@@ -117,6 +122,7 @@ struct Parts {
     context: Arc<Context>,
     workers: Workers,
     api: Option<ApiParts>,
+    eviction: Manager,
 }
 
 struct ApiParts {
@@ -137,11 +143,15 @@ impl Parts {
         });
         let recorder = client.clone().map(|client| Recorder::new(client, "kubelet", name, daemon));
         let events = Events::new(recorder, name);
+        let (pressure_sender, pressures) = watch::channel(Pressures::new());
         let context = Arc::new(Context {
             daemon: daemon.clone(),
             images: Images::new(Arc::clone(&seams.runtime), events.clone()),
             statuses: StatusManager::new(client.clone()),
             objects: Arc::new(ObjectWatches::new(client.as_ref(), daemon)),
+            runtime_classes: client.clone().map(Api::all),
+            claims: ClaimSource { client: client.clone(), node: api.as_ref().map(|api| api.node.clone()) },
+            local_volumes: LocalVolumes::new(config.local_volumes.clone(), config.root.clone()),
             tokens: TokenManager::new(client),
             api_pods: api.as_ref().map(|api| api.pods.clone()),
             services: api.as_ref().map(|api| api.services.of::<Service>()),
@@ -150,7 +160,12 @@ impl Parts {
                 ips: config.node.ips.clone(),
                 allocatable: machine.allocatable.clone(),
                 memory: machine.memory,
+                unsafe_sysctls: config.unsafe_sysctls.clone(),
             },
+            allocations: Allocations::default(),
+            log_links: LogLinks::new(&config.pod_logs),
+            evictions: Evictions::default(),
+            pressures,
             root: config.root.clone(),
             dns: config.dns.clone(),
             resolv_conf: config.resolv_conf.clone(),
@@ -159,7 +174,9 @@ impl Parts {
             network: seams.network,
             events,
         });
-        Self { workers: Workers::new(Arc::clone(&context)), context, api }
+        let workers = Workers::new(Arc::clone(&context));
+        let eviction = Manager::new(workers.clone(), config.eviction.clone(), pressure_sender);
+        Self { workers, context, api, eviction }
     }
 
     /// Serves the kubelet's API.
@@ -168,11 +185,12 @@ impl Parts {
             node: config.node.name.clone(),
             runtime: Arc::clone(&self.context.runtime),
             pods: Arc::new(Directory::new(self.workers.clone())),
+            local_volumes: Arc::clone(&self.context.local_volumes),
             settings: server::configz::settings(config),
             daemon: daemon.clone(),
         };
         let access = config.access.build(&config.node.name, self.api.as_ref().map(|api| &api.client))?;
-        let router = server::router(Arc::new(state), health, access);
+        let router = server::router(Arc::new(state), health, config.profiling, access);
         let mut hosts = vec![config.node.name.clone(), "localhost".to_owned()];
         hosts.extend(config.node.ips.iter().map(ToString::to_string));
         let listen = ListenConfig {
@@ -207,8 +225,15 @@ impl Parts {
         });
         let (changes, received_changes) = mpsc::channel(QUEUED);
         daemon.spawn_until_shutdown(pleg.run(changes));
+        daemon.spawn_until_shutdown(Box::pin(self.eviction.run()));
         let api = self.api.map(|api| api.spawn(daemon, config, &self.context, &self.workers, machine));
         let dispatcher = Dispatcher::new(self.workers, api, awaited);
+        let turns = || {
+            let pulse = dispatcher.pulse();
+            move || pulse.within(HANGS_AFTER)
+        };
+        health.check("syncloop", turns());
+        daemon.liveness.add("syncloop", turns());
         daemon.spawn_until_shutdown(Box::pin(async move {
             // Sources may all be absent; the loop still needs a channel that stays open.
             let _manifests = manifests;
@@ -235,9 +260,11 @@ impl ApiParts {
             runtime: Arc::clone(&context.runtime),
             network: Arc::clone(&context.network),
             events: context.events.clone(),
+            pressures: context.pressures.clone(),
         };
         let woken = workers.clone();
-        let agent = NodeAgent::new(handles, config.node.clone(), machine, move || woken.nudge_all());
+        let node = config.node.clone();
+        let agent = NodeAgent::new(handles, node, config.local_volumes.clone(), machine, move || woken.nudge_all());
         let recovered = agent.recovered();
         daemon.spawn_until_shutdown(Box::pin(agent.run()));
         let heartbeat = Heartbeat { client: self.client.clone(), node: config.node.name.clone(), recovered };

@@ -8,10 +8,13 @@ use std::time::Duration;
 use api_types::core::Taint;
 use api_types::quantity::Quantity;
 use component::flags::ClientFlags;
+use component::profiling::Profiling;
 use ipnet::IpNet;
 
+use crate::admission::sysctls;
 use crate::config_file::{self, KubeletConfiguration};
 use crate::dns::ClusterDns;
+use crate::eviction;
 use crate::flags::Flags;
 use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
 use crate::server::access::config::AccessConfig;
@@ -81,6 +84,8 @@ pub struct Config {
     pub http_check: Duration,
     /// `--root-dir`.
     pub root: PathBuf,
+    /// `--local-volume-directory`.
+    pub local_volumes: PathBuf,
     /// The kubelet's API.
     pub listen: SocketAddr,
     /// The health port.
@@ -91,10 +96,18 @@ pub struct Config {
     pub cert_dir: PathBuf,
     /// Who may use the kubelet's API.
     pub access: AccessConfig,
+    /// Whether it tells where time is spent.
+    pub profiling: Profiling,
     /// The cluster's DNS.
     pub dns: ClusterDns,
     /// `--resolv-conf`.
     pub resolv_conf: PathBuf,
+    /// `--allowed-unsafe-sysctls`.
+    pub unsafe_sysctls: Vec<String>,
+    /// `--pod-logs-dir`.
+    pub pod_logs: PathBuf,
+    /// When pods go for the node's sake.
+    pub eviction: eviction::Settings,
     /// Docker.
     pub docker: DockerConfig,
     /// How pods get addresses.
@@ -132,10 +145,13 @@ impl Config {
     pub fn new(flags: Flags) -> Result<Self, ConfigError> {
         let mut mistakes = Mistakes::default();
         let (file, config_directory) = config_file(&flags, &mut mistakes);
-        let network = mistakes.take(network_plugin(&flags.network_plugin)).unwrap_or(NetworkPlugin::Kubenet);
+        let network = mistakes.take(network_plugin(&flags)).unwrap_or(NetworkPlugin::Kubenet);
         let node = node(&flags, &file, &mut mistakes);
         let pod_cidrs = pod_cidrs(&flags, &file, &mut mistakes);
+        let local_volumes = mistakes.take(local_volumes(&flags)).unwrap_or_default();
         let access = AccessConfig::new(&flags, &file, has_server(&flags.client), &mut mistakes.0);
+        let eviction = eviction(&flags, &file, &mut mistakes);
+        let unsafe_sysctls = unsafe_sysctls(&flags, &file, &mut mistakes);
         let url = file.static_pod_url.as_deref().map(|url| url.parse().map_err(|_| format!("staticPodURL {url:?}")));
         let url = url.and_then(|url| mistakes.take(url));
         if !mistakes.0.is_empty() {
@@ -160,6 +176,11 @@ impl Config {
             certificate: certificate.zip(key),
             cert_dir: flags.cert_dir.clone(),
             access,
+            profiling: if file.enable_profiling_handler == Some(false) {
+                Profiling::Absent
+            } else {
+                Profiling::from(&flags.profiling)
+            },
             dns: ClusterDns {
                 servers: dns,
                 domain: flags.cluster_domain.clone().or(file.cluster_domain).unwrap_or_default(),
@@ -169,6 +190,10 @@ impl Config {
             bridge: flags.bridge_name.clone(),
             mtu: Some(flags.network_plugin_mtu).filter(|mtu| *mtu > 0),
             cluster_cidrs: flags.cluster_cidr.clone(),
+            unsafe_sysctls,
+            eviction,
+            pod_logs: flags.pod_logs_dir.clone().or(file.pod_logs_dir).unwrap_or("/var/log/pods".into()),
+            local_volumes,
             root: flags.root_dir,
             network,
             node,
@@ -195,25 +220,65 @@ fn is_directory(path: &Path) -> bool {
     path.is_dir() || (!path.exists() && path.extension().is_none())
 }
 
-fn network_plugin(name: &str) -> Result<NetworkPlugin, String> {
-    match name {
-        "" | "kubenet" => Ok(NetworkPlugin::Kubenet),
-        "docker" => Ok(NetworkPlugin::Docker),
-        "cni" => Err("--network-plugin=cni is not supported yet; use kubenet or docker".to_owned()),
-        _ => Err(format!("--network-plugin {name:?} is none of kubenet, docker")),
+/// Who names none means the one of his time: kubelets that had `--api-servers` left pods on Docker's bridge unless they were to
+/// make `cbr0`.
+fn network_plugin(flags: &Flags) -> Result<NetworkPlugin, String> {
+    match flags.network_plugin.as_deref() {
+        None | Some("") if flags.client.master.is_some() && flags.configure_cbr0 != Some(true) => {
+            tracing::info!("--api-servers is given and no --network-plugin: pods are on Docker's bridge");
+            Ok(NetworkPlugin::Docker)
+        }
+        None | Some("" | "kubenet") => Ok(NetworkPlugin::Kubenet),
+        Some("docker") => Ok(NetworkPlugin::Docker),
+        Some("cni") => Err("--network-plugin=cni is not supported yet; use kubenet or docker".to_owned()),
+        Some(name) => Err(format!("--network-plugin {name:?} is none of kubenet, docker")),
     }
 }
 
 fn docker(flags: &Flags, endpoint: Option<String>, network: NetworkPlugin) -> DockerConfig {
     let default = DockerConfig::default();
+    let endpoint = flags.container_runtime_endpoint.clone().or(endpoint);
+    // Upstream's own way to Docker had a socket of its own, beyond which Docker was.
+    let endpoint = endpoint.filter(|endpoint| !endpoint.ends_with("/dockershim.sock"));
     DockerConfig {
-        endpoint: flags.container_runtime_endpoint.clone().or(endpoint).unwrap_or(DEFAULT_ENDPOINT.to_owned()),
+        endpoint: endpoint.unwrap_or(DEFAULT_ENDPOINT.to_owned()),
         sandbox_network: if network == NetworkPlugin::Docker { "bridge".to_owned() } else { default.sandbox_network },
         request_timeout: flags.runtime_request_timeout,
         pause_image: flags.pod_infra_container_image.clone().unwrap_or(default.pause_image),
         log_max_size: flags.container_log_max_size,
         log_max_files: flags.container_log_max_files,
     }
+}
+
+fn eviction(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> eviction::Settings {
+    let mut list = |flag: &str, text: &str, between: char| {
+        mistakes.take(eviction::pairs(text, between).map_err(|why| format!("{flag}: {why}"))).unwrap_or_default()
+    };
+    let hard = flags.eviction_hard.as_deref().map(|text| list("--eviction-hard", text, '<'));
+    let soft = list("--eviction-soft", &flags.eviction_soft, '<');
+    let soft_grace = list("--eviction-soft-grace-period", &flags.eviction_soft_grace_period, '=');
+    let transition = file.eviction_pressure_transition_period.as_deref().map(component::flags::duration);
+    let transition = transition.and_then(|transition| mistakes.take(transition));
+    let settings = eviction::Settings::new(&eviction::Given {
+        hard: hard.or(file.eviction_hard.clone()),
+        soft: if soft.is_empty() { file.eviction_soft.clone() } else { soft },
+        soft_grace: if soft_grace.is_empty() { file.eviction_soft_grace_period.clone() } else { soft_grace },
+        transition: flags.eviction_pressure_transition_period.or(transition),
+        max_grace: flags.eviction_max_pod_grace_period.or(file.eviction_max_pod_grace_period),
+    });
+    settings.unwrap_or_else(|wrong| {
+        mistakes.0.extend(wrong);
+        eviction::Settings::default()
+    })
+}
+
+fn unsafe_sysctls(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> Vec<String> {
+    let given = &flags.allowed_unsafe_sysctls;
+    let patterns = if given.is_empty() { &file.allowed_unsafe_sysctls } else { given };
+    for pattern in patterns {
+        mistakes.take(sysctls::check_pattern(pattern));
+    }
+    patterns.clone()
 }
 
 fn pod_cidrs(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> Vec<IpNet> {
@@ -223,6 +288,12 @@ fn pod_cidrs(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes
     let text = file.pod_cidr.as_deref().unwrap_or_default();
     let parse = |cidr: &str| cidr.trim().parse().map_err(|_| format!("podCIDR {cidr:?} is not a CIDR"));
     text.split(',').filter(|cidr| !cidr.is_empty()).filter_map(|cidr| mistakes.take(parse(cidr))).collect()
+}
+
+/// Others are told of it, so that it is a path from the root on.
+fn local_volumes(flags: &Flags) -> Result<PathBuf, String> {
+    let given = flags.local_volume_directory.clone().unwrap_or_else(|| flags.root_dir.join("local-volumes"));
+    std::path::absolute(&given).map_err(|error| format!("--local-volume-directory {}: {error}", given.display()))
 }
 
 fn node(flags: &Flags, file: &KubeletConfiguration, mistakes: &mut Mistakes) -> NodeConfig {
@@ -337,12 +408,17 @@ mod tests {
             "--logtostderr=true --v=0 --address=0.0.0.0 --api-servers=http://m:8080 --register-node=true \
              --allow-privileged=true --cluster-dns=10.254.10.2 --cluster-domain=cluster.local --hostname-override=boba",
             "--address=0.0.0.0 --port=10250 --hostname_override=n --cluster-dns=1.1.1.1 --cluster-domain=c \
-             --api_servers=m:8080 --network-plugin=docker --network-plugin-dir=/etc/cni/net.d",
+             --api_servers=m:8080 --network-plugin=kubenet --network-plugin-dir=/etc/cni/net.d",
             "--config=/etc/kubernetes/manifests --configure-cbr0=true --hostname-override=n --register-node=false",
+            "--config=/etc/kubernetes/manifests --configure-cbr0=true --hostname-override=n --api-servers=http://m",
+            "--allow-privileged=true --cni-conf-dir=/etc/cni/net.d --container-runtime=docker --root-dir=/data/kubelet \
+             --container-runtime-endpoint=unix:///var/run/dockershim.sock --hostname-override=n --v=2 --logtostderr=true \
+             --pod-infra-container-image=r/pause:3.1 --image-pull-progress-deadline=15m --volume-plugin-dir=/data/plugins",
         ];
-        for line in lines {
-            config(line).unwrap();
-        }
+        let networks = lines.map(|line| config(line).unwrap().network);
+        let kubenet = NetworkPlugin::Kubenet;
+        assert_eq!(networks, [NetworkPlugin::Docker, kubenet, kubenet, kubenet, kubenet]);
+        assert_eq!(config(lines[4]).unwrap().docker.endpoint, DEFAULT_ENDPOINT);
         let config = config(lines[0]).unwrap();
         assert_eq!((config.node.name.as_str(), config.node.port), ("boba", 10250));
         assert_eq!(config.client.unwrap().master.as_deref(), Some("http://m:8080"));

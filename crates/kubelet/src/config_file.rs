@@ -30,6 +30,8 @@ pub struct KubeletConfiguration {
     pub tls_cert_file: Option<PathBuf>,
     /// `--tls-private-key-file`.
     pub tls_private_key_file: Option<PathBuf>,
+    /// `--profiling`.
+    pub enable_profiling_handler: Option<bool>,
     /// Who is let in to the kubelet's API.
     pub authentication: Authentication,
     /// What they may do there.
@@ -58,6 +60,20 @@ pub struct KubeletConfiguration {
     pub node_status_update_frequency: Option<String>,
     /// `--node-status-report-frequency`.
     pub node_status_report_frequency: Option<String>,
+    /// `--pod-logs-dir`.
+    pub pod_logs_dir: Option<PathBuf>,
+    /// `--eviction-hard`.
+    pub eviction_hard: Option<BTreeMap<String, String>>,
+    /// `--eviction-soft`.
+    pub eviction_soft: BTreeMap<String, String>,
+    /// `--eviction-soft-grace-period`.
+    pub eviction_soft_grace_period: BTreeMap<String, String>,
+    /// `--eviction-max-pod-grace-period`.
+    pub eviction_max_pod_grace_period: Option<u32>,
+    /// `--eviction-pressure-transition-period`.
+    pub eviction_pressure_transition_period: Option<String>,
+    /// `--allowed-unsafe-sysctls`.
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// `--provider-id`.
     #[serde(rename = "providerID")]
     pub provider_id: Option<String>,

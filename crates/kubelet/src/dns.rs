@@ -11,6 +11,8 @@ use crate::runtime::DnsConfig;
 
 /// Longest host name that Linux takes.
 const HOSTNAME: usize = 63;
+/// Longest name that the kernel takes, with a domain.
+const LONGEST: usize = 64;
 
 /// The cluster's DNS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,6 +97,9 @@ fn extend<'a>(list: &mut Vec<String>, more: impl Iterator<Item = &'a String>) {
 #[must_use]
 pub fn hostname(pod: &Pod, cluster: &ClusterDns) -> (String, Option<String>) {
     let spec = pod.pod_spec();
+    if let Some(name) = spec.hostname_override.as_deref().filter(|name| !name.is_empty()) {
+        return (name.to_owned(), None);
+    }
     let own = spec.hostname.as_deref().filter(|name| !name.is_empty());
     let name = own.or(pod.metadata.name.as_deref()).unwrap_or_default();
     let cut: String = name.chars().take(HOSTNAME).collect();
@@ -107,6 +112,21 @@ pub fn hostname(pod: &Pod, cluster: &ClusterDns) -> (String, Option<String>) {
         (Some(name), Some(true)) => (name.clone(), qualified),
         _ => (host, qualified),
     }
+}
+
+/// Refuses a host name that the kernel would not take.
+///
+/// # Errors
+/// Upstream's words.
+pub fn check_hostname(pod: &Pod, cluster: &ClusterDns) -> Result<(), String> {
+    let (host, _) = hostname(pod, cluster);
+    let length = host.len();
+    if pod.host_network() || length <= LONGEST {
+        return Ok(());
+    }
+    Err(format!(
+        "failed to construct FQDN from pod hostname and cluster domain, FQDN {host} is too long ({LONGEST} characters is the max, {length} characters requested)"
+    ))
 }
 
 /// The text of a pod's `/etc/hosts`, as upstream writes it.
@@ -177,6 +197,7 @@ mod tests {
             (json!({"containers": []}), "web", None),
             (json!({"containers": [], "hostname": "h"}), "h", None),
             (json!({"containers": [], "hostname": "h", "subdomain": "s"}), "h", Some("h.s.ns.svc.cluster.local")),
+            (json!({"containers": [], "hostnameOverride": "o.x", "hostname": "h", "subdomain": "s"}), "o.x", None),
             (json!({"containers": [], "hostname": "x".repeat(62) + "-y"}), "", None),
         ];
         for (spec, host, qualified) in cases {
@@ -184,6 +205,16 @@ mod tests {
             let host = if host.is_empty() { "x".repeat(62) } else { host.to_owned() };
             assert_eq!(got, (host, qualified.map(str::to_owned)), "{spec}");
         }
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_refused() {
+        let named = |fqdn: bool| {
+            pod(json!({"containers": [], "hostname": "h".repeat(44), "subdomain": "s", "setHostnameAsFQDN": fqdn}))
+        };
+        assert_eq!(check_hostname(&named(false), &cluster()), Ok(()));
+        let told = check_hostname(&named(true), &cluster()).unwrap_err();
+        assert!(told.ends_with("is too long (64 characters is the max, 67 characters requested)"), "{told}");
     }
 
     #[test]

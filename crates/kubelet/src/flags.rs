@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use component::flags::{ClientFlags, LoggingFlags, RetiredFlags, duration};
+use component::profiling::ProfilingFlags;
 
 /// Flags that once meant something.
 pub const RETIRED: RetiredFlags = &[
@@ -13,7 +14,6 @@ pub const RETIRED: RetiredFlags = &[
     ("cgroups-per-qos", "not supported"),
     ("enforce-node-allocatable", "not supported"),
     ("fail-swap-on", "swap is accepted"),
-    ("configure-cbr0", "--network-plugin=kubenet makes cbr0 by itself"),
     ("reconcile-cidr", "--network-plugin=kubenet makes cbr0 by itself"),
     ("hairpin-mode", "hairpin is always on"),
     ("require-kubeconfig", "without --kubeconfig the kubelet runs static pods only"),
@@ -26,8 +26,6 @@ pub const RETIRED: RetiredFlags = &[
     ("host-network-sources", "not supported"),
     ("image-gc-high-threshold", "not supported"),
     ("image-gc-low-threshold", "not supported"),
-    ("eviction-hard", "not supported"),
-    ("eviction-soft", "not supported"),
     ("serialize-image-pulls", "images are pulled at the same time"),
     ("rotate-certificates", "not supported"),
     ("rotate-server-certificates", "not supported"),
@@ -42,6 +40,125 @@ pub const RETIRED: RetiredFlags = &[
     ("cloud-provider", "there are no cloud providers"),
     ("cloud-config", "there are no cloud providers"),
     ("volume-plugin-dir", "not supported"),
+    ("application-metrics-count-limit", "not supported"),
+    ("azure-container-registry-config", "not supported"),
+    ("bootstrap-checkpoint-path", "not supported"),
+    ("cgroup-root", "not supported"),
+    ("chaos-chance", "not supported"),
+    ("contain-pod-resources", "not supported"),
+    ("cpu-cfs-quota", "not supported"),
+    ("cpu-cfs-quota-period", "not supported"),
+    ("cpu-manager-policy", "not supported"),
+    ("cpu-manager-policy-options", "not supported"),
+    ("cpu-manager-reconcile-period", "not supported"),
+    ("dynamic-config-dir", "not supported"),
+    ("enable-cadvisor-json-endpoints", "not supported"),
+    ("enable-custom-metrics", "not supported"),
+    ("enable-load-reader", "not supported"),
+    ("experimental-bootstrap-kubeconfig", "not supported"),
+    ("experimental-cgroups-per-qos", "not supported"),
+    ("experimental-mounter-path", "not supported"),
+    ("experimental-nvidia-gpus", "not supported"),
+    ("experimental-qos-reserved", "not supported"),
+    ("image-credential-provider-bin-dir", "not supported"),
+    ("image-credential-provider-config", "not supported"),
+    ("kube-reserved-cgroup", "not supported"),
+    ("local-storage-capacity-isolation", "not supported"),
+    ("lock-file", "not supported"),
+    ("exit-on-lock-contention", "not supported"),
+    ("memory-manager-policy", "not supported"),
+    ("memory-swap-behavior", "not supported"),
+    ("node-status-max-images", "not supported"),
+    ("pod-max-pids", "not supported"),
+    ("pods-per-core", "not supported"),
+    ("qos-reserved", "not supported"),
+    ("reserved-cpus", "not supported"),
+    ("reserved-memory", "not supported"),
+    ("shutdown-grace-period", "not supported"),
+    ("shutdown-grace-period-critical-pods", "not supported"),
+    ("streaming-connection-idle-timeout", "not supported"),
+    ("system-cgroups", "not supported"),
+    ("system-container", "not supported"),
+    ("system-reserved-cgroup", "not supported"),
+    ("topology-manager-policy", "not supported"),
+    ("topology-manager-policy-options", "not supported"),
+    ("topology-manager-scope", "not supported"),
+    ("volume-stats-agg-period", "not supported"),
+    ("resource-container", "not supported"),
+    ("auth-path", "use --kubeconfig"),
+    ("babysit-daemons", "not needed"),
+    ("nosystemd", "not needed"),
+    ("really-crash-for-testing", "not needed"),
+    ("boot-id-file", "there is no cAdvisor inside"),
+    ("container-hints", "there is no cAdvisor inside"),
+    ("event-storage-age-limit", "there is no cAdvisor inside"),
+    ("event-storage-event-limit", "there is no cAdvisor inside"),
+    ("global-housekeeping-interval", "there is no cAdvisor inside"),
+    ("housekeeping-interval", "there is no cAdvisor inside"),
+    ("log-cadvisor-usage", "there is no cAdvisor inside"),
+    ("machine-id-file", "there is no cAdvisor inside"),
+    ("storage-driver-buffer-duration", "there is no cAdvisor inside"),
+    ("storage-driver-db", "there is no cAdvisor inside"),
+    ("storage-driver-host", "there is no cAdvisor inside"),
+    ("storage-driver-password", "there is no cAdvisor inside"),
+    ("storage-driver-secure", "there is no cAdvisor inside"),
+    ("storage-driver-table", "there is no cAdvisor inside"),
+    ("storage-driver-user", "there is no cAdvisor inside"),
+    ("cni-cache-dir", "see --network-plugin"),
+    ("containerd", "containers always run on Docker; see --docker-endpoint"),
+    ("containerd-namespace", "containers always run on Docker; see --docker-endpoint"),
+    ("containerized", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-disable-shared-pid", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-env-metadata-whitelist", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-exec-handler", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-only", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-root", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-tls", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-tls-ca", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-tls-cert", "containers always run on Docker; see --docker-endpoint"),
+    ("docker-tls-key", "containers always run on Docker; see --docker-endpoint"),
+    ("experimental-cri", "containers always run on Docker; see --docker-endpoint"),
+    ("experimental-dockershim", "containers always run on Docker; see --docker-endpoint"),
+    ("experimental-dockershim-root-directory", "containers always run on Docker; see --docker-endpoint"),
+    ("redirect-container-streaming", "containers always run on Docker; see --docker-endpoint"),
+    ("rkt-api-endpoint", "containers always run on Docker; see --docker-endpoint"),
+    ("rkt-path", "containers always run on Docker; see --docker-endpoint"),
+    ("rkt-stage1-image", "containers always run on Docker; see --docker-endpoint"),
+    ("runtime-integration-type", "containers always run on Docker; see --docker-endpoint"),
+    ("network-container-image", "containers always run on Docker; see --docker-endpoint"),
+    ("default-service-account", "not used"),
+    ("master-service-namespace", "not used"),
+    ("resource-domain-name", "not used"),
+    ("event-burst", "events are aggregated"),
+    ("event-qps", "events are aggregated"),
+    ("event-record-qps", "events are aggregated"),
+    ("eviction-minimum-reclaim", "not supported"),
+    ("experimental-allocatable-ignore-eviction", "not supported"),
+    ("experimental-kernel-memcg-notification", "not supported"),
+    ("kernel-memcg-notification", "not supported"),
+    ("low-diskspace-threshold-mb", "not supported"),
+    ("outofdisk-transition-frequency", "not supported"),
+    ("minimum-image-ttl-duration", "not supported"),
+    ("image-gc-policy", "not supported"),
+    ("experimental-check-node-capabilities-before-mount", "not needed"),
+    ("experimental-logging-sanitization", "not needed"),
+    ("experimental-fail-swap-on", "swap is accepted"),
+    ("experimental-flannel-overlay", "run flanneld"),
+    ("etcd-servers", "use --kubeconfig"),
+    ("host-ipc-sources", "pods of all sources may"),
+    ("host-pid-sources", "pods of all sources may"),
+    ("image-pull-progress-deadline", "pulls are not limited"),
+    ("registry-burst", "pulls are not limited"),
+    ("registry-qps", "pulls are not limited"),
+    ("iptables-drop-bit", "that is kube-proxy's affair"),
+    ("iptables-masquerade-bit", "that is kube-proxy's affair"),
+    ("make-iptables-util-chains", "that is kube-proxy's affair"),
+    ("keep-terminated-pod-volumes", "volumes go with their pod"),
+    ("max-open-files", "set it where the process is started"),
+    ("oom-score-adj", "set it where the process is started"),
+    ("protect-kernel-defaults", "kernel parameters of that kind are left alone"),
+    ("seccomp-profile-root", "see --root-dir"),
+    ("sync-frequency", "pods are watched"),
 ];
 
 /// `kubelet`.
@@ -54,6 +171,9 @@ pub struct Flags {
     /// Logging.
     #[command(flatten)]
     pub logging: LoggingFlags,
+    /// What the kubelet's API tells of where time is spent.
+    #[command(flatten)]
+    pub profiling: ProfilingFlags,
     /// A KubeletConfiguration file; or, as in 2015, the directory of manifests
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
@@ -78,6 +198,9 @@ pub struct Flags {
     /// Where pods keep their files
     #[arg(long, default_value = "/var/lib/kubelet", value_name = "DIR")]
     pub root_dir: PathBuf,
+    /// Where the directories of volumes are that are made on this node for claims; 'local-volumes' in --root-dir when not given
+    #[arg(long, value_name = "DIRECTORY")]
+    pub local_volume_directory: Option<PathBuf>,
     /// Address of the kubelet's API
     #[arg(long, value_name = "IP")]
     pub address: Option<std::net::IpAddr>,
@@ -135,9 +258,13 @@ pub struct Flags {
     /// Image of the sandbox container; a built-in one by default
     #[arg(long, value_name = "IMAGE")]
     pub pod_infra_container_image: Option<String>,
-    /// How pods get addresses: kubenet, docker or cni
-    #[arg(long, default_value = "kubenet", value_name = "NAME")]
-    pub network_plugin: String,
+    /// How pods get addresses: kubenet, docker or cni. Kubenet by default; with --api-servers, and without --configure-cbr0, Docker's
+    /// bridge, as in their time
+    #[arg(long, value_name = "NAME")]
+    pub network_plugin: Option<String>,
+    /// Make the bridge cbr0 from the node's Pod CIDR: what --network-plugin=kubenet does
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub configure_cbr0: Option<bool>,
     /// Directory of CNI configuration
     #[arg(long, alias = "network-plugin-dir", default_value = "/etc/cni/net.d", value_name = "DIR")]
     pub cni_conf_dir: PathBuf,
@@ -180,6 +307,27 @@ pub struct Flags {
     /// Kept for Kubernetes: cpu=100m,memory=1Gi
     #[arg(long, value_delimiter = ',', value_name = "NAME=AMOUNT")]
     pub kube_reserved: Vec<String>,
+    /// Kernel parameters that pods may set beside the safe ones: names, or beginnings with a * after them
+    #[arg(long, alias = "experimental-allowed-unsafe-sysctls", value_delimiter = ',', value_name = "NAME")]
+    pub allowed_unsafe_sysctls: Vec<String>,
+    /// Where links to the logs of containers are; more are in the directory `containers` beside it
+    #[arg(long, value_name = "DIR")]
+    pub pod_logs_dir: Option<PathBuf>,
+    /// When pods go at once: memory.available<100Mi,nodefs.available<10%
+    #[arg(long, value_name = "SIGNAL<LIMIT")]
+    pub eviction_hard: Option<String>,
+    /// When pods go after a while
+    #[arg(long, default_value = "", value_name = "SIGNAL<LIMIT")]
+    pub eviction_soft: String,
+    /// After which while
+    #[arg(long, default_value = "", value_name = "SIGNAL=DURATION")]
+    pub eviction_soft_grace_period: String,
+    /// Most seconds that containers then have
+    #[arg(long, value_name = "SECONDS")]
+    pub eviction_max_pod_grace_period: Option<u32>,
+    /// How long a pressure lasts after it was last seen
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub eviction_pressure_transition_period: Option<Duration>,
     /// How often the node's status is computed
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub node_status_update_frequency: Option<Duration>,

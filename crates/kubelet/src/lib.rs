@@ -8,15 +8,16 @@
 use std::process::ExitCode;
 
 pub mod admission;
+pub mod allocation;
 pub mod app;
 pub mod config;
 pub mod config_file;
 pub mod directory;
 pub mod dispatch;
 pub mod dns;
-pub mod duration;
 pub mod env;
 pub mod events;
+pub mod eviction;
 pub mod flags;
 pub mod images;
 pub mod network;

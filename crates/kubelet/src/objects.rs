@@ -35,7 +35,7 @@ pub struct References {
 #[must_use]
 pub fn references(pod: &Pod) -> References {
     let mut found = References::default();
-    for (_, container) in pod.all_containers() {
+    for (_, container) in pod.every_container() {
         for source in container.env_from.iter().flatten() {
             found.config_maps.extend(source.config_map_ref.iter().map(|reference| reference.name.clone()));
             found.secrets.extend(source.secret_ref.iter().map(|reference| reference.name.clone()));
@@ -120,7 +120,7 @@ fn start<T: Item<DynamicType = ()>>(key: &ObjectKey, client: Client, daemon: &Da
         }
     });
     let stop = daemon.shutdown.child_token();
-    informer.start(client, &Daemon { shutdown: stop.clone(), tasks: daemon.tasks.clone() });
+    informer.start(client, &daemon.until(stop.clone()));
     Watched { key: key.clone(), informer, stop, listeners }
 }
 

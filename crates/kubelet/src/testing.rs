@@ -55,7 +55,7 @@ fn container(pod: &Pod, id: &str, state: &str, newest: &str, created_at: Timesta
     use crate::pod::PodExt;
     let (name, attempt) = id.split_once('#').unwrap();
     let (state, sandbox) = state.split_once('@').unwrap_or((state, newest));
-    let hash = pod.container(name).map(|(_, container)| container_hash(container)).unwrap_or_default();
+    let hash = pod.container(name).map(|(_, container)| container_hash(&container)).unwrap_or_default();
     ContainerStatus {
         id: id.into(),
         sandbox_id: sandbox.into(),
@@ -69,7 +69,9 @@ fn container(pod: &Pod, id: &str, state: &str, newest: &str, created_at: Timesta
         tty: false,
         termination_message_path: String::new(),
         termination_message_policy: String::new(),
+        resources: None,
         mounts: Vec::new(),
+        log_path: None,
         labels: Default::default(),
         annotations: Default::default(),
     }

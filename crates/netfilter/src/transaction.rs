@@ -76,7 +76,15 @@ pub struct Set {
     pub definition: String,
 }
 
-type Elements = BTreeMap<String, Vec<String>>;
+/// Elements by set.
+type Elements = BTreeMap<String, List>;
+
+/// How many elements, and all of them as nft reads them: there may be very many, which one text keeps in the least room.
+#[derive(Clone, Debug, Default)]
+struct List {
+    count: usize,
+    text: String,
+}
 
 /// Changes that take effect together. However they are added, elements are deleted first, then chains and sets are
 /// made, then elements added, so that an element may be replaced and may lead to a new chain.
@@ -104,7 +112,7 @@ impl Transaction {
     /// How many elements are added or deleted.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.deleted.values().chain(self.added.values()).map(Vec::len).sum()
+        self.deleted.values().chain(self.added.values()).map(|list| list.count).sum()
     }
 
     fn line(&mut self, words: fmt::Arguments<'_>) {
@@ -174,20 +182,25 @@ impl Transaction {
     }
 
     /// Adds an element: a key, or `KEY : VALUE`. The set must not hold the key with another value.
-    pub fn add_element(&mut self, set: &str, element: String) {
+    pub fn add_element(&mut self, set: &str, element: impl fmt::Display) {
         push(&mut self.added, set, element);
     }
 
     /// Deletes the element with this key, which must be there.
-    pub fn delete_element(&mut self, set: &str, key: String) {
+    pub fn delete_element(&mut self, set: &str, key: impl fmt::Display) {
         push(&mut self.deleted, set, key);
     }
 }
 
-fn push(elements: &mut Elements, set: &str, element: String) {
-    match elements.get_mut(set) {
-        Some(known) => known.push(element),
-        None => drop(elements.insert(set.to_owned(), vec![element])),
+fn push(elements: &mut Elements, set: &str, element: impl fmt::Display) {
+    if !elements.contains_key(set) {
+        elements.insert(set.to_owned(), List::default());
+    }
+    if let Some(list) = elements.get_mut(set) {
+        let separator = if list.count == 0 { "" } else { ",\n " };
+        // Writing to a string does not fail.
+        let _ = write!(list.text, "{separator}{element}");
+        list.count += 1;
     }
 }
 
@@ -200,13 +213,8 @@ impl fmt::Display for Transaction {
 }
 
 fn write_elements(f: &mut fmt::Formatter<'_>, verb: &str, table: Table, elements: &Elements) -> fmt::Result {
-    for (set, elements) in elements {
-        write!(f, "{verb} element {table} {set} {{ ")?;
-        for (i, element) in elements.iter().enumerate() {
-            f.write_str(if i == 0 { "" } else { ",\n " })?;
-            f.write_str(element)?;
-        }
-        f.write_str(" }\n")?;
+    for (set, List { text, .. }) in elements {
+        writeln!(f, "{verb} element {table} {set} {{ {text} }}")?;
     }
     Ok(())
 }
@@ -219,11 +227,11 @@ mod tests {
     fn an_element_is_replaced_and_leads_to_a_new_chain() {
         let mut transaction = Transaction::new(Table { family: Family::Ip, name: "t" });
         assert!(transaction.is_empty());
-        transaction.add_element("m", "1 : goto c".into());
+        transaction.add_element("m", "1 : goto c");
         transaction.add_chain(&Chain::new("c", []));
         transaction.fill_chain(&Chain::new("c", ["drop".to_owned()]));
-        transaction.delete_element("m", "1".into());
-        transaction.delete_element("m", "2".into());
+        transaction.delete_element("m", "1");
+        transaction.delete_element("m", "2");
         let expected = "delete element ip t m { 1,\n 2 }\nadd chain ip t c\nflush chain ip t c\n\
                         add rule ip t c drop\nadd element ip t m { 1 : goto c }\n";
         assert_eq!((transaction.to_string().as_str(), transaction.elements()), (expected, 3));

@@ -31,7 +31,7 @@ fn table(table: Table) -> String {
     transaction.add_chain(&Chain::new("c", []));
     let definition = "type inet_service : verdict ;".into();
     transaction.add_set(&Set { kind: "map", name: "m".into(), definition });
-    transaction.add_element("m", "80 : goto c".into());
+    transaction.add_element("m", "80 : goto c");
     transaction.to_string()
 }
 
@@ -43,7 +43,7 @@ fn a_transaction_is_done_as_a_whole_or_not() {
         assert_eq!(Nft.chains(TABLE).await.unwrap().into_iter().collect::<Vec<_>>(), ["c"]);
         let mut wrong = Transaction::new(TABLE);
         wrong.add_chain(&Chain::new("d", []));
-        wrong.add_element("m", "80 : drop".into());
+        wrong.add_element("m", "80 : drop");
         assert!(Nft.run(&wrong.to_string()).await.is_err(), "the key leads elsewhere");
         assert_eq!(Nft.chains(TABLE).await.unwrap().len(), 1);
     });

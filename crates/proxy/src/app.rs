@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use axum::Json;
@@ -20,6 +22,7 @@ use crate::apply::FamilyRules;
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::file::ConfigFile;
+use crate::file_watch::{self, FileWatch};
 use crate::flags::Flags;
 use crate::health::ProxyHealth;
 use crate::health_checks::HealthChecks;
@@ -33,13 +36,14 @@ use crate::service::LABEL_SELECTOR;
 use crate::surroundings::Surroundings;
 use crate::sync::{BY_SERVICE, FamilySync, Syncer, index_by_service};
 
-/// Does what the flags say: cleans up or sets up and ends, or starts the proxy.
+/// Does what the flags say: cleans up or sets up and ends, or starts the proxy. `outdated` is set when that ends because
+/// the configuration file has changed.
 ///
 /// # Errors
 /// When the configuration is wrong, or a server cannot be bound, or no program that changes rules can be run.
-pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
-    let (file, unknown) = flags.config.as_deref().map(read).transpose()?.unwrap_or_default();
-    let config = Config::new(&flags, &file, &node::host_name())?;
+pub async fn start(daemon: Daemon, flags: Flags, outdated: Arc<AtomicBool>) -> anyhow::Result<()> {
+    let text = flags.config.as_deref().map(read).transpose()?;
+    let (config, unknown) = configure(&flags, text.as_deref())?;
     for field in unknown {
         tracing::warn!(field, "the configuration file has a field that is not known");
     }
@@ -61,14 +65,48 @@ pub async fn start(daemon: Daemon, flags: Flags) -> anyhow::Result<()> {
         policy::enforce::start(&config.node, client.clone(), &daemon);
     }
     run(&daemon, config, client).await?;
+    if let Some(text) = text {
+        end_when_outdated(&daemon, flags, text, outdated);
+    }
     daemon.ready();
     Ok(())
 }
 
-fn read(path: &Path) -> anyhow::Result<(ConfigFile, Vec<String>)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {path:?}"))?;
-    let value = api_types::yaml::from_str(&text).with_context(|| format!("reading {path:?}"))?;
-    ConfigFile::read(value).with_context(|| format!("reading {path:?}"))
+fn read(path: &Path) -> anyhow::Result<String> {
+    file_watch::read(path).with_context(|| format!("reading {path:?}"))
+}
+
+/// The configuration that flags and a file of this content make, and the file's fields that nobody knows.
+fn configure(flags: &Flags, text: Option<&str>) -> anyhow::Result<(Config, Vec<String>)> {
+    let parse = |text| anyhow::Ok(ConfigFile::read(api_types::yaml::from_str(text)?)?);
+    let (file, unknown) = text.map(parse).transpose().context("reading the configuration file")?.unwrap_or_default();
+    Ok((Config::new(flags, &file, &node::host_name())?, unknown))
+}
+
+/// Ends the daemon when its file has another content that can be used: as upstream, whoever started it starts it again.
+/// Rules stay in force meanwhile.
+fn end_when_outdated(daemon: &Daemon, flags: Flags, text: String, outdated: Arc<AtomicBool>) {
+    let shutdown = daemon.shutdown.clone();
+    daemon.spawn_until_shutdown(async move {
+        let Some(path) = flags.config.as_deref() else { return };
+        let watched = async {
+            let mut watch = FileWatch::new(path, text)?;
+            loop {
+                match configure(&flags, Some(watch.changed().await?)) {
+                    Ok(_) => return std::io::Result::Ok(()),
+                    Err(error) => tracing::error!("the configuration file has changed, but cannot be used: {error:#}"),
+                }
+            }
+        };
+        match watched.await {
+            Ok(()) => {
+                tracing::info!("the configuration file has changed: to be started again");
+                outdated.store(true, Ordering::Relaxed);
+                shutdown.cancel();
+            }
+            Err(error) => tracing::warn!("watch the configuration file: {error}"),
+        }
+    });
 }
 
 /// Removes what any mode has made.
@@ -118,6 +156,10 @@ pub async fn run(daemon: &Daemon, config: Config, client: Client) -> anyhow::Res
     let families = families(mode).await?;
     tracing::info!(mode = mode.name(), "services are brought into force");
     let health = ProxyHealth::new(config.pace.verify * 2);
+    let alive = health.clone();
+    daemon.liveness.add("livez", move || {
+        if alive.is_healthy() { Ok(()) } else { Err("a change is not brought into force".to_owned()) }
+    });
     let registry = Health::new();
     let mut registered = None;
     registry.metrics(|registry| registered = Some(Metrics::register(registry, &health.answers)));
@@ -181,7 +223,7 @@ async fn serve_metrics(
     let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
     let told = serde_json::json!({"kubeproxy.config.k8s.io": config.told(mode)});
     let router = registry.router().route("/proxyMode", get(move || async move { mode.name() }));
-    let router = router.route("/configz", get(move || async move { Json(told) }));
+    let router = router.route("/configz", get(move || async move { Json(told) })).merge(config.profiling.router());
     component::serve::spawn_router(listener, None, router, daemon);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use iptables::{ChainName, Delta, Desired, Family, Iptables, Observed, Table};
 
 use crate::chains::{self, CANARY};
+use crate::entrance::entrances;
 use crate::rules::{add_own, add_shared, forwarding, render, shared};
 use crate::settings::Settings;
 use crate::table::{Change, ServiceTable};
@@ -21,6 +22,8 @@ pub struct Applied {
     pub filter_rules: usize,
     /// Rules or elements that were written.
     pub written: usize,
+    /// Whether something that is no longer needed could not be removed.
+    pub left_over: bool,
 }
 
 /// How many rules there are.
@@ -105,7 +108,7 @@ impl FamilyRules {
             }
         };
         let Counts { own, shared, filter } = self.counts;
-        Ok(Applied { nat_rules: own + shared, filter_rules: filter, written })
+        Ok(Applied { nat_rules: own + shared, filter_rules: filter, written, left_over: false })
     }
 
     /// Keeps only what lets translated packets be forwarded.
@@ -179,8 +182,8 @@ impl FamilyRules {
         let olds = || changes.iter().filter_map(|change| Some((&*change.name, change.old.as_deref()?)));
         let news = || changes.iter().filter_map(|change| Some((&*change.name, change.new.as_deref()?)));
         let (mut shared_before, mut shared_now) = (Desired::default(), Desired::default());
-        olds().for_each(|(name, port)| add_shared(&mut shared_before, name, port, settings, family));
-        news().for_each(|(name, port)| add_shared(&mut shared_now, name, port, settings, family));
+        olds().for_each(|(name, port)| add_shared(&mut shared_before, name, port, settings, family, entrances(port)));
+        news().for_each(|(name, port)| add_shared(&mut shared_now, name, port, settings, family, entrances(port)));
         let mut before = Desired::default();
         olds().for_each(|(name, port)| add_own(&mut before, name, port, settings, family));
         let mut desired = Desired::default();

@@ -1,9 +1,10 @@
 //! Names of the chains, the same as upstream's: people and tools look for them.
 
-use iptables::{ChainName, Protocol};
+use iptables::ChainName;
 use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
+use crate::entrance::Transport;
 use crate::service::ServicePortName;
 
 /// Dispatch by virtual address (nat), and rejection of services without endpoints (filter).
@@ -68,8 +69,8 @@ pub struct ServiceChains {
 impl ServiceChains {
     /// The chains of this port.
     #[must_use]
-    pub fn of(name: &ServicePortName, protocol: &Protocol) -> Self {
-        let hash = service_hash(name, protocol);
+    pub fn of(name: &ServicePortName, transport: Transport) -> Self {
+        let hash = service_hash(name, transport);
         let chain = |prefix: &str| named(prefix, &hash);
         Self { cluster: chain("SVC"), local: chain("SVL"), external: chain("EXT"), firewall: chain("FW") }
     }
@@ -77,20 +78,20 @@ impl ServiceChains {
 
 /// The chain that sends traffic of a service port to one endpoint.
 #[must_use]
-pub fn endpoint_chain(name: &ServicePortName, protocol: &Protocol, endpoint: &Endpoint) -> ChainName {
-    named("SEP", &endpoint_hash(name, protocol, endpoint))
+pub fn endpoint_chain(name: &ServicePortName, transport: Transport, endpoint: &Endpoint) -> ChainName {
+    named("SEP", &endpoint_hash(name, transport, endpoint))
 }
 
 /// Stands for a service port in names.
 #[must_use]
-pub fn service_hash(name: &ServicePortName, protocol: &Protocol) -> String {
-    hash(&format!("{name}{protocol}"))
+pub fn service_hash(name: &ServicePortName, transport: Transport) -> String {
+    hash(&format!("{name}{}", transport.name()))
 }
 
 /// Stands for an endpoint of a service port in names.
 #[must_use]
-pub fn endpoint_hash(name: &ServicePortName, protocol: &Protocol, endpoint: &Endpoint) -> String {
-    hash(&format!("{name}{protocol}{}", endpoint.address))
+pub fn endpoint_hash(name: &ServicePortName, transport: Transport, endpoint: &Endpoint) -> String {
+    hash(&format!("{name}{}{}", transport.name(), endpoint.address))
 }
 
 fn named(prefix: &str, hash: &str) -> ChainName {
@@ -120,12 +121,12 @@ mod tests {
             port: port.into(),
         };
         let cases = [
-            (name("default", "kubernetes", "https"), Protocol::Tcp, "KUBE-SVC-NPX46M4PTMTKRN6Y"),
-            (name("kube-system", "kube-dns", "dns"), Protocol::Udp, "KUBE-SVC-TCOU7JCQXEZGVUNU"),
-            (name("kube-system", "kube-dns", "dns-tcp"), Protocol::Tcp, "KUBE-SVC-ERIFXISQEP7F7OF4"),
+            (name("default", "kubernetes", "https"), Transport::Tcp, "KUBE-SVC-NPX46M4PTMTKRN6Y"),
+            (name("kube-system", "kube-dns", "dns"), Transport::Udp, "KUBE-SVC-TCOU7JCQXEZGVUNU"),
+            (name("kube-system", "kube-dns", "dns-tcp"), Transport::Tcp, "KUBE-SVC-ERIFXISQEP7F7OF4"),
         ];
-        for (port, protocol, expected) in cases {
-            assert_eq!(ServiceChains::of(&port, &protocol).cluster.as_str(), expected, "{port}");
+        for (port, transport, expected) in cases {
+            assert_eq!(ServiceChains::of(&port, transport).cluster.as_str(), expected, "{port}");
         }
     }
 

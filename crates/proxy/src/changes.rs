@@ -33,6 +33,8 @@ pub struct Changes {
 pub struct Pending {
     /// Services that changed, or whose slices did.
     pub services: HashSet<ObjectKey>,
+    /// How often slices changed.
+    pub slices: usize,
     /// Whether something changed on which all rules depend.
     pub surroundings: bool,
     /// When the changes happened, as far as slices say.
@@ -73,6 +75,7 @@ impl Changes {
         let trigger = trigger(&event.object().metadata).filter(|_| !matches!(event, Event::Deleted(_)));
         self.note(|pending| {
             pending.services.extend(keys);
+            pending.slices += 1;
             pending.triggers.extend(trigger.filter(|_| pending.triggers.len() < MOST_TRIGGERS));
         });
     }

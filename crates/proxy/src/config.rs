@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use component::flags::ClientFlags;
+use component::profiling::Profiling;
 use ipnet::IpNet;
 use iptables::Mark;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub healthz: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Whether profiles are made there.
+    pub profiling: Profiling,
     /// Settings of connection tracking.
     pub conntrack: ConntrackLimits,
     /// What to tell the user about the configuration.
@@ -182,12 +185,22 @@ impl Config {
                 minimum: of_mode(rests).or(flags.iptables_min_sync_period),
             },
             healthz: reader.address("healthz-bind-address", &healthz, HEALTHZ),
+            profiling: match file.enable_profiling.or(flags.profiling) {
+                Some(true) => Profiling::Served,
+                Some(false) | None => Profiling::Absent,
+            },
             metrics: reader.address("metrics-bind-address", &metrics.unwrap_or_else(|| METRICS.into()), METRICS),
             conntrack: conntrack(flags, file),
             warnings,
         };
         if config.pace.verify.is_zero() {
             reader.mistakes.push("iptables-sync-period: must be greater than 0".into());
+        }
+        if config.pace.minimum.is_some_and(|minimum| minimum > config.pace.verify) {
+            reader.mistakes.push("iptables-sync-period: must not be less than iptables-min-sync-period".into());
+        }
+        if !file.bind_address.is_empty() {
+            reader.value::<IpAddr>("bindAddress", &file.bind_address);
         }
         if reader.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(reader.mistakes)) }
     }
@@ -251,6 +264,11 @@ fn node_ports(texts: &[String], reader: &mut Reader) -> Vec<NodePortPlace> {
 fn pod_traffic(flags: &Flags, file: &ConfigFile, reader: &mut Reader) -> PodTraffic {
     let either = |file: &str, flag: &Option<String>| given(file).or_else(|| flag.clone()).unwrap_or_default();
     let cidrs: Vec<IpNet> = reader.list("cluster-cidr", &either(&file.cluster_cidr, &flags.cluster_cidr));
+    for v4 in [true, false] {
+        if cidrs.iter().filter(|net| net.addr().is_ipv4() == v4).count() > 1 {
+            reader.mistakes.push("cluster-cidr: at most one network of each family".into());
+        }
+    }
     let bridge = either(&file.detect_local.bridge_interface, &flags.pod_bridge_interface);
     let prefix = either(&file.detect_local.interface_name_prefix, &flags.pod_interface_name_prefix);
     let mut required = |name: &str, value: String, make: fn(String) -> PodTraffic| {
@@ -334,6 +352,7 @@ impl Config {
             "hostnameOverride": self.node,
             "healthzBindAddress": address(self.healthz),
             "metricsBindAddress": address(self.metrics),
+            "enableProfiling": self.profiling == Profiling::Served,
             "clusterCIDR": cidrs.join(","),
             "detectLocalMode": detect,
             "detectLocal": {"bridgeInterface": bridge, "interfaceNamePrefix": prefix},
@@ -391,6 +410,10 @@ mod tests {
                      --detect-local-mode=BridgeInterface --metrics-bind-address=x --proxy-mode=magic";
         let Mistakes(mistakes) = config(flags, "{}").unwrap_err();
         assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
+        let yaml = "{bindAddress: nowhere, clusterCIDR: '10.1.0.0/16,10.2.0.0/16,fd00::/64', \
+                    iptables: {syncPeriod: 1s, minSyncPeriod: 2s}, mode: iptables}";
+        let Mistakes(mistakes) = config("", yaml).unwrap_err();
+        assert_eq!(mistakes.len(), 3, "{mistakes:#?}");
     }
 
     #[test]

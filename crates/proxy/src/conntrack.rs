@@ -8,38 +8,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use iptables::{Family, Protocol};
+use iptables::Family;
 use netfilter::conntrack::{Conntrack, Flow, UDP};
 
 use crate::endpoint::Reachable;
+use crate::entrance::{Key, Transport, entrances, owners};
 use crate::nft::table;
-use crate::service::ServicePort;
+use crate::service::ServiceMap;
 use crate::table::Change;
-
-/// Where clients send to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Entrance {
-    /// A virtual, external or load balancer address.
-    Address(SocketAddr),
-    /// A port of any of the node's addresses.
-    NodePort(u16),
-}
 
 /// Entrances of UDP services, and where their flows may lead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UdpServices(BTreeMap<Entrance, BTreeSet<SocketAddr>>);
+pub struct UdpServices(BTreeMap<Key, Arc<BTreeSet<SocketAddr>>>);
 
 impl UdpServices {
-    /// Takes note of what has changed: from entrances of services that are gone no flow may lead anywhere.
-    pub fn note(&mut self, changes: &[Change]) {
-        let udp = |port: &&ServicePort| port.protocol == Protocol::Udp;
-        for port in changes.iter().filter_map(|change| change.old.as_deref()).filter(udp) {
-            self.0.extend(entrances(port).map(|entrance| (entrance, BTreeSet::new())));
+    /// Takes note of what has changed among the services, which are as they are now. Where nobody has an entrance any
+    /// more, its flows may lead nowhere.
+    pub fn note(&mut self, changes: &[Change], services: &ServiceMap) {
+        let ports = changes.iter().flat_map(|change| [&change.old, &change.new]).flatten();
+        let udp = ports.filter(|port| port.transport == Transport::Udp);
+        let keys: BTreeSet<Key> = udp.flat_map(|port| entrances(port)).map(|entrance| entrance.key()).collect();
+        if keys.is_empty() {
+            return;
         }
-        for port in changes.iter().filter_map(|change| change.new.as_deref()).filter(udp) {
-            let endpoints: BTreeSet<SocketAddr> = Reachable::of(port).all().iter().map(|e| e.address).collect();
-            self.0.extend(entrances(port).map(|entrance| (entrance, endpoints.clone())));
+        let nowhere = Arc::default();
+        self.0.extend(keys.iter().map(|key| (*key, Arc::clone(&nowhere))));
+        let mut known: BTreeMap<_, Arc<BTreeSet<SocketAddr>>> = BTreeMap::new();
+        for (key, owner) in owners(services, |key| keys.contains(&key)) {
+            let endpoints = || Reachable::of(&owner.port).all().iter().map(|endpoint| endpoint.address).collect();
+            let endpoints = known.entry(owner.name).or_insert_with(|| Arc::new(endpoints()));
+            self.0.insert(key, Arc::clone(endpoints));
         }
     }
 
@@ -52,9 +52,10 @@ impl UdpServices {
     /// Whether the flow leads to a wrong place.
     #[must_use]
     pub fn is_stale(&self, flow: &Flow, node_addresses: &[IpAddr]) -> bool {
-        let on_node = flow.to.ip().is_loopback() || node_addresses.contains(&flow.to.ip());
-        let by_port = || self.0.get(&Entrance::NodePort(flow.to.port())).filter(|_| on_node);
-        let allowed = self.0.get(&Entrance::Address(flow.to)).or_else(by_port);
+        let (ip, port) = (flow.to.ip(), flow.to.port());
+        let on_node = ip.is_loopback() || node_addresses.contains(&ip);
+        let by_port = || self.0.get(&Key(None, Transport::Udp, port)).filter(|_| on_node);
+        let allowed = self.0.get(&Key(Some(ip), Transport::Udp, port)).or_else(by_port);
         allowed.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
     }
 
@@ -81,14 +82,6 @@ impl UdpServices {
     }
 }
 
-/// Every entrance of a service port.
-fn entrances(port: &ServicePort) -> impl Iterator<Item = Entrance> {
-    let addresses = [port.cluster_ip].into_iter().chain(port.external_ips.iter().copied());
-    let addresses = addresses.chain(port.load_balancer_ips.iter().copied());
-    let addresses = addresses.map(|ip| Entrance::Address(SocketAddr::new(ip, port.port)));
-    addresses.chain(port.node_port.map(Entrance::NodePort))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,11 +89,12 @@ mod tests {
     #[test]
     fn flows_to_endpoints_that_are_gone_are_stale() {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let here = BTreeSet::from([address("10.244.0.5:5353")]);
+        let here = Arc::new(BTreeSet::from([address("10.244.0.5:5353")]));
+        let of = |text: &str| Key(Some(text.parse().unwrap()), Transport::Udp, 53);
         let services = UdpServices(BTreeMap::from([
-            (Entrance::Address(address("10.96.0.10:53")), here.clone()),
-            (Entrance::Address(address("10.96.0.11:53")), BTreeSet::new()),
-            (Entrance::NodePort(30053), here),
+            (of("10.96.0.10"), here.clone()),
+            (of("10.96.0.11"), Arc::default()),
+            (Key(None, Transport::Udp, 30053), here),
         ]));
         let cases = [
             ("10.96.0.10:53", "10.244.0.5:5353", false, "led to the endpoint"),

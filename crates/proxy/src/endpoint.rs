@@ -1,12 +1,17 @@
 //! Endpoints: from slices, and which of them traffic may go to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use iptables::{Family, Protocol};
+use iptables::Family;
 
+use crate::entrance::Transport;
+use crate::fault::{self, Faults};
 use crate::model;
-use crate::service::{ServicePort, ServicePortName, is_foreign, port_name, protocol};
+use crate::service::{ServicePort, ServicePortName, is_foreign, port_name};
+
+/// How many pairs of a port and an endpoint one service may have: a slice of a hundred kilobytes may mean as many.
+const MOST_PAIRS: usize = 50_000;
 
 /// Whether an endpoint takes traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,23 +103,34 @@ pub struct Endpoint {
 }
 
 /// The endpoints of every service port; a name with another protocol is another port.
-pub type EndpointMap = HashMap<(ServicePortName, Protocol), Vec<Endpoint>>;
+pub type EndpointMap = HashMap<(ServicePortName, Transport), Vec<Endpoint>>;
 
 /// Collects the endpoints of one family from all slices. An endpoint that is in several slices counts once, in its
-/// best state: while it moves from one slice to another both may hold it.
+/// best state: while it moves from one slice to another both may hold it. What cannot be served is noted.
 pub fn endpoint_map<'a>(
     slices: impl IntoIterator<Item = &'a model::EndpointSlice>,
     place: &Place,
     family: Family,
+    faults: &mut Faults,
 ) -> EndpointMap {
     let mut map: HashMap<_, BTreeMap<SocketAddr, Endpoint>> = HashMap::new();
-    for slice in slices {
-        let Some(service) = service_of(slice, family) else { continue };
-        for port in slice.ports.iter().flatten() {
-            let Some(number) = port.port.filter(|number| *number != 0) else { continue };
-            let name = ServicePortName { port: port.name.clone().unwrap_or_default(), ..service.clone() };
-            let endpoints = map.entry((name, protocol(port.protocol.as_deref().unwrap_or("")))).or_default();
-            for endpoint in slice.endpoints.iter().flatten().filter_map(|e| resolve(e, number, place, family)) {
+    let mut room = MOST_PAIRS;
+    // In an order of their own, so that there is always room for the same.
+    let mut slices: Vec<_> = slices.into_iter().filter_map(|slice| Some((service_of(slice, family)?, slice))).collect();
+    slices.sort_by(|(_, one), (_, other)| one.metadata.name.cmp(&other.metadata.name));
+    for (service, slice) in slices {
+        let endpoints = slice.endpoints.iter().flatten();
+        let resolved: Vec<Endpoint> = endpoints.filter_map(|e| resolve(e, place, family, faults)).collect();
+        for (name, transport, number) in ports(slice, faults) {
+            let name = ServicePortName { port: name.to_owned(), ..service.clone() };
+            let taken = resolved.get(..room).unwrap_or(&resolved);
+            room = room.saturating_sub(taken.len());
+            if taken.len() < resolved.len() {
+                faults.cut("endpoints", MOST_PAIRS);
+            }
+            let endpoints = map.entry((name, transport)).or_default();
+            for endpoint in taken {
+                let endpoint = Endpoint { address: SocketAddr::new(endpoint.address.ip(), number), ..*endpoint };
                 let known = endpoints.entry(endpoint.address).or_insert(endpoint);
                 if endpoint.readiness < known.readiness {
                     *known = endpoint;
@@ -125,6 +141,23 @@ pub fn endpoint_map<'a>(
     map.into_iter().map(|(name, endpoints)| (name, endpoints.into_values().collect())).collect()
 }
 
+/// The ports of a slice: name, protocol, number.
+fn ports<'a>(slice: &'a model::EndpointSlice, faults: &mut Faults) -> Vec<(&'a str, Transport, u16)> {
+    let mut ports = Vec::new();
+    for port in slice.ports.iter().flatten() {
+        let protocol = port.protocol.as_deref().unwrap_or_default();
+        match (Transport::named(protocol), port.port.filter(|number| *number != 0)) {
+            (Some(transport), Some(number)) => {
+                ports.push((port.name.as_deref().unwrap_or_default(), transport, number));
+            }
+            (None, _) => faults.value("the endpoints' protocol", protocol),
+            // No number means every port, which no service asks for.
+            (_, None) => {}
+        }
+    }
+    ports
+}
+
 fn service_of(slice: &model::EndpointSlice, family: Family) -> Option<ServicePortName> {
     if slice.address_type != family.name() || is_foreign(&slice.metadata) {
         return None;
@@ -132,11 +165,16 @@ fn service_of(slice: &model::EndpointSlice, family: Family) -> Option<ServicePor
     Some(ServicePortName { name: slice.service()?.to_owned(), ..port_name(&slice.metadata, "") })
 }
 
-fn resolve(endpoint: &model::Endpoint, port: u16, place: &Place, family: Family) -> Option<Endpoint> {
-    let ip: IpAddr = endpoint.addresses.first()?.parse().ok()?;
+/// The endpoint, with no port yet.
+fn resolve(endpoint: &model::Endpoint, place: &Place, family: Family, faults: &mut Faults) -> Option<Endpoint> {
+    let text = endpoint.addresses.first()?;
+    let Some(ip) = fault::address(text).filter(|ip| fault::can_be_reached(*ip)) else {
+        faults.value("the endpoint", text);
+        return None;
+    };
     let hints = endpoint.hints.as_deref();
     (Family::of(ip) == family).then_some(Endpoint {
-        address: SocketAddr::new(ip, port),
+        address: SocketAddr::new(ip, 0),
         readiness: Readiness::of(endpoint.conditions),
         locality: match endpoint.node_name.as_deref() {
             None => Locality::Unknown,

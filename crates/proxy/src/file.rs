@@ -123,6 +123,8 @@ pub struct ConfigFile {
     pub detect_local: DetectLocal,
     /// See `--detect-local-mode`.
     pub detect_local_mode: String,
+    /// See `--profiling`.
+    pub enable_profiling: Option<bool>,
     /// See `--healthz-bind-address`.
     pub healthz_bind_address: Option<String>,
     /// See `--hostname-override`.

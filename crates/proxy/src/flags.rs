@@ -30,6 +30,14 @@ pub const RETIRED: RetiredFlags = &[
     ("write-config-to", "/configz tells the configuration"),
     ("show-hidden-metrics-for-version", "no metrics are hidden"),
     ("config-map", "use --config"),
+    ("conntrack-max", "use --conntrack-min"),
+    ("boot-id-file", "not supported"),
+    ("machine-id-file", "not supported"),
+    ("log-cadvisor-usage", "not supported"),
+    ("google-json-key", "not supported"),
+    ("legacy-userspace-proxy", "not supported"),
+    ("windows-line-endings", "not supported"),
+    ("etcd-servers", "use --kubeconfig or --master"),
 ];
 
 /// kube-proxy: makes Services reachable by way of nftables or iptables rules.
@@ -96,6 +104,9 @@ pub struct Flags {
     /// Where /metrics is served; empty for nowhere
     #[arg(long, value_name = "IP:PORT")]
     pub metrics_bind_address: Option<String>,
+    /// Answer /debug/pprof/ and /debug/flags/v beside /metrics, which anybody may read who gets there
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub profiling: Option<bool>,
     /// Leave TCP packets outside of the window alone, and INVALID ones undropped
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     pub conntrack_tcp_be_liberal: Option<bool>,

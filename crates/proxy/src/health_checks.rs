@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use component::Daemon;
+use component::backoff::Backoff;
 use component::informer::ObjectKey;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -21,6 +23,11 @@ use crate::service::ServicePort;
 use crate::settings::{NodePortAddresses, Settings};
 use crate::table::ServiceTable;
 
+/// How soon it is tried again to listen on a port, and how seldom at last.
+const FIRST_RETRY: Duration = Duration::from_millis(5);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+/// After so many attempts it is told that somebody else has the port.
+const PATIENT_ATTEMPTS: u64 = 8;
 /// By how much of the traffic a load balancer may prefer this node.
 const WEIGHT: HeaderName = HeaderName::from_static("x-load-balancing-endpoint-weight");
 
@@ -56,7 +63,7 @@ impl HealthChecks {
     }
 
     /// Starts, tells or ends the server of a service, by what its tables, one a family, say now.
-    pub async fn update<'t>(
+    pub fn update<'t>(
         &mut self,
         key: &ObjectKey,
         tables: impl Iterator<Item = &'t ServiceTable> + Clone,
@@ -69,9 +76,7 @@ impl HealthChecks {
         };
         let addresses = addresses(settings);
         if self.servers.get(key).is_none_or(|server| server.port != port || server.addresses != addresses) {
-            // The old one lets go of its port first.
-            self.servers.remove(key);
-            let server = self.start(key, port, addresses).await;
+            let server = self.start(key, port, addresses);
             self.servers.insert(key.clone(), server);
         }
         if let Some(server) = self.servers.get(key) {
@@ -79,20 +84,13 @@ impl HealthChecks {
         }
     }
 
-    async fn start(&self, key: &ObjectKey, port: u16, addresses: Vec<IpAddr>) -> Server {
+    fn start(&self, key: &ObjectKey, port: u16, addresses: Vec<IpAddr>) -> Server {
         let server = Server { port, addresses, endpoints: Arc::default(), stop: CancellationToken::new() };
         let told = Told { key: key.clone(), endpoints: Arc::clone(&server.endpoints), health: self.health.clone() };
+        // A part of the daemon with an end of its own: its connections end with it.
+        let part = self.daemon.until(server.stop.clone());
         for ip in &server.addresses {
-            match TcpListener::bind(SocketAddr::new(*ip, port)).await {
-                Ok(listener) => {
-                    // A part of the daemon with an end of its own: its connections end with it.
-                    let part = Daemon { shutdown: server.stop.clone(), tasks: self.daemon.tasks.clone() };
-                    let router = Router::new().fallback(report).with_state(told.clone());
-                    component::serve::spawn_router(listener, None, router, &part);
-                }
-                // An address of the other family may be unknown to the kernel, or cover this one.
-                Err(error) => tracing::warn!(service = %key, %ip, port, "serve the health check node port: {error}"),
-            }
+            part.spawn_until_shutdown(serve(SocketAddr::new(*ip, port), told.clone(), part.clone()));
         }
         server
     }
@@ -100,6 +98,25 @@ impl HealthChecks {
     /// Every service that has one.
     pub fn services(&self) -> impl Iterator<Item = &ObjectKey> {
         self.servers.keys()
+    }
+}
+
+/// Listens as soon as that can be: the server before may not have let go of the port yet, or somebody else has it.
+async fn serve(at: SocketAddr, told: Told, part: Daemon) {
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+    for attempt in 1_u64.. {
+        match TcpListener::bind(at).await {
+            Ok(listener) => {
+                let router = Router::new().fallback(report).with_state(told);
+                return component::serve::spawn_router(listener, None, router, &part);
+            }
+            // An address of the other family may be unknown to the kernel, or cover this one.
+            Err(error) if attempt == PATIENT_ATTEMPTS => {
+                tracing::warn!(service = %told.key, %at, "serve the health check node port: {error}");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 
@@ -139,4 +156,86 @@ async fn report(State(told): State<Told>) -> Response {
     let mut response = json_response(status, body.to_string());
     response.headers_mut().insert(WEIGHT, HeaderValue::from(count));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use iptables::Family;
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::endpoint::Place;
+
+    /// The answer, as soon as there is one.
+    async fn answer(port: u16) -> String {
+        let until_asked = async {
+            loop {
+                match ask(port).await {
+                    Ok(answer) if !answer.is_empty() => return answer,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), until_asked).await.unwrap()
+    }
+
+    async fn ask(port: u16) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    fn objects(port: u16, policy: &str, nodes: &[&str]) -> (crate::model::Service, crate::model::EndpointSlice) {
+        let service = json!({
+            "metadata": {"namespace": "default", "name": "web"},
+            "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.20", "clusterIPs": ["10.96.0.20"],
+                "externalTrafficPolicy": policy, "healthCheckNodePort": port, "ports": [{"port": 80}]},
+        });
+        let endpoints: Vec<Value> = nodes
+            .iter()
+            .enumerate()
+            .map(|(i, node)| json!({"addresses": [format!("10.244.0.{}", i + 5)], "nodeName": node}))
+            .collect();
+        let slice = json!({
+            "metadata": {"namespace": "default", "name": "web", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": "", "port": 8080}],
+        });
+        (serde_json::from_value(service).unwrap(), serde_json::from_value(slice).unwrap())
+    }
+
+    #[tokio::test]
+    async fn load_balancers_are_told_of_endpoints_on_this_node() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let (daemon, health) = (Daemon::new(), ProxyHealth::new(Duration::from_secs(600)));
+        let mut checks = HealthChecks::new(&daemon, &health);
+        let settings =
+            Settings { node_ports: NodePortAddresses::These(vec![Ipv4Addr::LOCALHOST.into()]), ..Settings::default() };
+        let (mut table, key) = (ServiceTable::new(Family::V4), ObjectKey::new("default", "web"));
+        for (policy, nodes, expected) in [
+            ("Local", &["n1", "n1", "n2"][..], Some((200, 2))),
+            ("Local", &["n2"], Some((503, 0))),
+            ("Cluster", &["n1"], None),
+            ("Local", &["n1"], Some((200, 1))),
+        ] {
+            let (service, slice) = objects(free, policy, nodes);
+            table.update(&key, Some(&service), [&slice], &Place::on("n1"));
+            checks.update(&key, [&table].into_iter(), &settings);
+            let Some((status, count)) = expected else {
+                assert!(checks.services().next().is_none(), "{policy}");
+                continue;
+            };
+            let answer = answer(free).await;
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.0 {status}")), "{answer}");
+            assert!(head.contains(&format!("x-load-balancing-endpoint-weight: {count}")), "{answer}");
+            let told = json!({"service": {"namespace": "default", "name": "web"}, "localEndpoints": count,
+                "serviceProxyHealthy": true});
+            assert_eq!(serde_json::from_str::<Value>(body).unwrap(), told);
+        }
+        daemon.shutdown.cancel();
+    }
 }

@@ -14,6 +14,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub mod app;
 pub mod apply;
@@ -22,7 +24,10 @@ pub mod changes;
 pub mod config;
 pub mod conntrack;
 pub mod endpoint;
+pub mod entrance;
+pub mod fault;
 pub mod file;
+pub mod file_watch;
 pub mod flags;
 pub mod health;
 pub mod health_checks;
@@ -44,5 +49,9 @@ pub mod table;
 pub fn main() -> ExitCode {
     let flags: flags::Flags = component::flags::parse_or_exit(flags::RETIRED);
     let logging = flags.logging.clone();
-    component::daemon::run("kube-proxy", &logging, |daemon| app::start(daemon, flags))
+    let outdated = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&outdated);
+    let code = component::daemon::run("kube-proxy", &logging, |daemon| app::start(daemon, flags, told));
+    // As upstream: whoever starts it again only after failures does so, too.
+    if outdated.load(Ordering::Relaxed) { ExitCode::FAILURE } else { code }
 }

@@ -162,8 +162,8 @@ impl<I: Iptables> Syncer<I> {
     async fn sync(&mut self, state: &mut Loop, everything: bool) -> bool {
         let seen = std::time::Instant::now();
         let mut pending = self.changes.take();
-        self.metrics.last_queued.set(epoch_seconds());
         self.metrics.service_pending.set(i64::try_from(pending.services.len()).unwrap_or(i64::MAX));
+        self.metrics.endpoint_pending.set(i64::try_from(pending.slices).unwrap_or(i64::MAX));
         let surroundings = self.surroundings.now(&self.config);
         if everything || state.place != surroundings.place {
             state.place.clone_from(&surroundings.place);
@@ -175,16 +175,22 @@ impl<I: Iptables> Syncer<I> {
         let full = !self.families.iter().all(|family| family.rules.is_trusted());
         let mut succeeded = true;
         for i in 0..self.families.len() {
+            let started = std::time::Instant::now();
             let changes = self.update(i, &pending.services, &state.place);
-            if self.bring_into_force(i, &changes, &surroundings.settings).await {
+            let in_force = self.bring_into_force(i, &changes, &surroundings.settings).await;
+            if in_force {
                 self.delete_stale_flows(i, &surroundings.settings).await;
-            } else {
-                succeeded = false;
             }
+            self.observe(i, &pending, started, full, in_force);
+            succeeded &= in_force;
         }
         state.listen(self.mode, &self.families);
-        self.tell_health_checks(&pending, &surroundings.settings).await;
-        self.observe(&pending, seen, full, succeeded);
+        self.tell_health_checks(&pending, &surroundings.settings);
+        if succeeded {
+            self.health.updated(seen);
+            self.metrics.service_pending.set(0);
+            self.metrics.endpoint_pending.set(0);
+        }
         if full && self.mode == ProxyMode::Iptables {
             let pause = (seen.elapsed() * COMPARE_FACTOR).clamp(self.config.pace.verify, LONGEST_COMPARE);
             state.compare_at = Instant::now() + pause;
@@ -213,7 +219,7 @@ impl<I: Iptables> Syncer<I> {
     async fn bring_into_force(&mut self, family: usize, changes: &[Change], settings: &Settings) -> bool {
         let Some(FamilySync { table, rules, flows }) = self.families.get_mut(family) else { return true };
         let (family, partial) = (table.family(), rules.is_trusted());
-        flows.note(changes);
+        flows.note(changes, table.ports());
         for change in changes {
             count_no_local_endpoints(&self.metrics, family, change);
         }
@@ -221,7 +227,7 @@ impl<I: Iptables> Syncer<I> {
             Ok(applied) => applied,
             Err(error) => {
                 rules.distrust();
-                self.count_failure(&error, partial);
+                self.count_failure(family, &error, partial);
                 tracing::error!(%family, "change the rules: {error}");
                 return false;
             }
@@ -239,11 +245,11 @@ impl<I: Iptables> Syncer<I> {
             return;
         }
         let (family, wanted) = (table.family(), std::mem::take(flows));
+        let (labels, started) = (OfFamily::from(family), Instant::now());
         match wanted.clone().delete_stale(family, settings.node_addresses.clone()).await {
             Ok(0) => {}
             Ok(count) => {
                 tracing::debug!(%family, count, "deleted UDP flows to endpoints that are gone");
-                let labels = OfFamily { ip_family: family.to_string() };
                 self.metrics.flows_deleted.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
             }
             Err(error) => {
@@ -251,41 +257,46 @@ impl<I: Iptables> Syncer<I> {
                 *flows = wanted;
             }
         }
+        self.metrics.flows_duration.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
     }
 
-    fn count_failure(&self, error: &Error, partial: bool) {
-        match error {
-            Error::Nft(_) => self.metrics.nft_failures.inc(),
-            Error::Iptables(_) => self.metrics.restore_failures.inc(),
+    fn count_failure(&self, family: Family, error: &Error, partial: bool) {
+        let labels = OfFamily::from(family);
+        let failures = match error {
+            Error::Nft(_) => &self.metrics.nft_failures,
+            Error::Iptables(_) => &self.metrics.restore_failures,
         };
+        failures.get_or_create(&labels).inc();
         if partial {
-            self.metrics.partial_failures.inc();
+            self.metrics.partial_failures.get_or_create(&labels).inc();
         }
     }
 
-    async fn tell_health_checks(&mut self, pending: &Pending, settings: &Settings) {
+    fn tell_health_checks(&mut self, pending: &Pending, settings: &Settings) {
         let serving: Vec<ObjectKey> = match pending.surroundings {
             true => self.checks.services().cloned().collect(),
             false => Vec::new(),
         };
         let tables = self.families.iter().map(|family| &family.table);
         for key in pending.services.iter().chain(&serving) {
-            self.checks.update(key, tables.clone(), settings).await;
+            self.checks.update(key, tables.clone(), settings);
         }
     }
 
-    fn observe(&self, pending: &Pending, seen: std::time::Instant, full: bool, succeeded: bool) {
-        let took = seen.elapsed().as_secs_f64();
-        self.metrics.sync_duration.observe(took);
-        let histogram = if full { &self.metrics.full_duration } else { &self.metrics.partial_duration };
-        histogram.observe(took);
+    /// Notes what a pass over one family was.
+    fn observe(&self, family: usize, pending: &Pending, started: std::time::Instant, full: bool, succeeded: bool) {
+        let Some(family) = self.families.get(family).map(|family| family.table.family()) else { return };
+        let (labels, metrics, took) = (OfFamily::from(family), &self.metrics, started.elapsed().as_secs_f64());
+        metrics.last_queued.get_or_create(&labels).set(epoch_seconds() - took);
+        let part = if full { &metrics.full_duration } else { &metrics.partial_duration };
+        for histogram in [&metrics.sync_duration, part] {
+            histogram.get_or_create(&labels).observe(took);
+        }
         if succeeded {
-            self.health.updated(seen);
-            self.metrics.last_sync.set(epoch_seconds());
-            self.metrics.service_pending.set(0);
-            let now = Timestamp::now();
+            metrics.last_sync.get_or_create(&labels).set(epoch_seconds());
+            let (now, latency) = (Timestamp::now(), metrics.programming_duration.get_or_create(&labels));
             for trigger in &pending.triggers {
-                self.metrics.programming_duration.observe(now.duration_since(*trigger).as_secs_f64().max(0.0));
+                latency.observe(now.duration_since(*trigger).as_secs_f64().max(0.0));
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Services with their endpoints, kept current one service at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use component::informer::ObjectKey;
 use iptables::Family;
 
 use crate::endpoint::{Place, endpoint_map};
+use crate::fault::Faults;
 use crate::model;
 use crate::service::{ServiceMap, ServicePort, ServicePortName, service_map};
 
@@ -25,13 +27,15 @@ pub struct Change {
 pub struct ServiceTable {
     family: Family,
     ports: ServiceMap,
+    /// What of services cannot be served, as it was told last.
+    faults: HashMap<ObjectKey, Faults>,
 }
 
 impl ServiceTable {
     /// No services.
     #[must_use]
     pub fn new(family: Family) -> Self {
-        Self { family, ports: ServiceMap::new() }
+        Self { family, ports: ServiceMap::new(), faults: HashMap::new() }
     }
 
     /// The address family.
@@ -62,8 +66,13 @@ impl ServiceTable {
         slices: impl IntoIterator<Item = &'a model::EndpointSlice>,
         place: &Place,
     ) -> Vec<Change> {
-        let endpoints = endpoint_map(slices, place, self.family);
-        let mut now = service_map(service, endpoints, self.family);
+        let mut now = ServiceMap::new();
+        let mut faults = Faults::default();
+        if let Some(service) = service {
+            let endpoints = endpoint_map(slices, place, self.family, &mut faults);
+            now = service_map(service, endpoints, self.family, &mut faults);
+        }
+        self.tell(key, faults);
         let before: Vec<_> = self.of(key).map(|(name, port)| (Arc::clone(name), Arc::clone(port))).collect();
         let mut changes = Vec::new();
         for (name, old) in before {
@@ -80,5 +89,14 @@ impl ServiceTable {
             };
         }
         changes
+    }
+    /// Names what is new of what cannot be served.
+    fn tell(&mut self, key: &ObjectKey, faults: Faults) {
+        if faults.is_empty() {
+            self.faults.remove(key);
+        } else if self.faults.get(key) != Some(&faults) {
+            tracing::warn!(service = %key, family = %self.family, "a part of a service is not served: {}", faults.text());
+            self.faults.insert(key.clone(), faults);
+        }
     }
 }

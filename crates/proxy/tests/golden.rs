@@ -9,11 +9,14 @@
 use std::fs;
 use std::path::Path;
 
+use component::informer::ObjectKey;
 use iptables::trace::{Host, Origin, Packet, Tracer};
 use iptables::{Delta, Desired, Family, Observed, Protocol, Ruleset};
 use proxy::chains;
+use proxy::changes::service_of;
 use proxy::config::Config;
 use proxy::endpoint::{Place, endpoint_map};
+use proxy::fault::Faults;
 use proxy::file::ConfigFile;
 use proxy::flags::Flags;
 use proxy::model::{EndpointSlice, Service};
@@ -68,7 +71,13 @@ impl Case {
     }
 
     fn services(&self, family: Family) -> ServiceMap {
-        service_map(&self.services, endpoint_map(&self.slices, &place(), family), family)
+        let mut map = ServiceMap::new();
+        for service in &self.services {
+            let slices = self.slices.iter().filter(|slice| service_of(slice) == Some(ObjectKey::of(service)));
+            let endpoints = endpoint_map(slices, &place(), family, &mut Faults::default());
+            map.extend(service_map(service, endpoints, family, &mut Faults::default()));
+        }
+        map
     }
 
     fn desired(&self, family: Family) -> Desired {

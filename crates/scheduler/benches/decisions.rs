@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use scheduler::{
-    cache::{Cache, PodInfo, Snapshot},
+    cache::{Cache, Snapshot},
     config::default_profiles,
     framework::{Candidate, Sampling, schedule},
     model::{Node, Pod},
@@ -25,7 +25,7 @@ fn nodes() -> Cache {
         let node = json!({"metadata": {"name": name, "labels": labels},
             "status": {"allocatable": {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "100Gi", "pods": "110"}}});
         let node: Node = serde_json::from_value(node).unwrap();
-        cache.set_node(&node);
+        cache.set_node(&Arc::new(node));
     }
     cache
 }
@@ -48,12 +48,11 @@ fn schedule_all(mut cache: Cache, pods: &[Pod]) -> usize {
     let profile = &profiles["default-scheduler"];
     let (mut snapshot, mut sampling) = (Snapshot::default(), Sampling::default());
     for (i, pod) in pods.iter().enumerate() {
-        let info = Arc::new(PodInfo::of(pod));
         cache.refresh(&mut snapshot);
-        let candidate = Candidate { pod, info: &info };
+        let candidate = Candidate { pod, info: &pod.info };
         let decision = schedule(profile, &snapshot, candidate, sampling, &mut |n| i % n).unwrap();
         sampling.start = decision.next_start;
-        cache.assume(pod.uid(), &decision.node, &info);
+        cache.assume(&pod.info, &decision.node);
         cache.set_pod(pod, &decision.node);
     }
     sampling.start

@@ -12,6 +12,7 @@ use component::{
     flags::{ClientFlags, LeaderElectionFlags, LoggingFlags, RetiredFlags},
     informer::Informers,
     leader::Candidate,
+    profiling::{Profiling, ProfilingFlags},
     recorder::Recorder,
     serve::{
         guard::{Guard, GuardFlags},
@@ -21,7 +22,8 @@ use component::{
 
 use crate::{
     binder::Binder,
-    config::{self, Backoff, ConfigError, Configuration, default_profiles},
+    config::{self, Backoff, ConfigError, Configuration, default_profiles, extenders::ExtenderDocument},
+    extenders::{ExtenderError, Extenders},
     framework::Profiles,
     metrics::Metrics,
     scheduler::Scheduler,
@@ -36,12 +38,26 @@ pub const RETIRED: RetiredFlags = &[
     ("tls-private-key-file", "the health port's certificate is made at start"),
     ("cert-dir", "the health port's certificate is made at start"),
     ("algorithm-provider", "there is one set of plugins"),
-    ("policy-config-file", "there is one set of plugins"),
     ("address", "plain HTTP is not served; see --bind-address"),
     ("port", "plain HTTP is not served; see --secure-port"),
     ("lock-object-name", "the lease is named kube-scheduler"),
     ("leader-elect-resource-lock", "leases are always used"),
     ("leader-elect-resource-name", "the lease is named kube-scheduler"),
+    ("bind-pods-burst", "clients are not throttled"),
+    ("bind-pods-qps", "clients are not throttled"),
+    ("failure-domains", "not supported"),
+    ("hard-pod-affinity-symmetric-weight", "not supported"),
+    ("pod-max-in-unschedulable-pods-duration", "not supported"),
+    ("write-config-to", "not supported"),
+    ("lock-object-namespace", "use --leader-elect-resource-namespace"),
+    ("policy-configmap", "use profiles in --config"),
+    ("policy-configmap-namespace", "use profiles in --config"),
+    ("use-legacy-policy-config", "use profiles in --config"),
+    ("requestheader-allowed-names", "no proxy is trusted to say who a client is"),
+    ("requestheader-extra-headers-prefix", "no proxy is trusted to say who a client is"),
+    ("requestheader-group-headers", "no proxy is trusted to say who a client is"),
+    ("requestheader-uid-headers", "no proxy is trusted to say who a client is"),
+    ("requestheader-username-headers", "no proxy is trusted to say who a client is"),
 ];
 
 /// `kube-scheduler`'s flags.
@@ -60,6 +76,9 @@ pub struct Flags {
     /// Who may use the health and metrics port.
     #[command(flatten)]
     pub guard: GuardFlags,
+    /// What the port tells of where time is spent.
+    #[command(flatten)]
+    pub profiling: ProfilingFlags,
     /// Address of the health and metrics port
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -72,6 +91,9 @@ pub struct Flags {
     /// A file with a KubeSchedulerConfiguration; it goes before the flags
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// A file with a Policy of old, which becomes the plugins that do the same; --config goes before it
+    #[arg(long, value_name = "FILE")]
+    pub policy_config_file: Option<PathBuf>,
 }
 
 /// The name of the lease.
@@ -90,6 +112,10 @@ pub struct Config {
     pub profiles: Profiles,
     /// How long a pod waits after a failed attempt.
     pub backoff: Backoff,
+    /// Whether profiles are made.
+    pub profiling: Profiling,
+    /// Programs elsewhere that have their say.
+    pub extenders: Vec<ExtenderDocument>,
 }
 
 impl Config {
@@ -104,9 +130,17 @@ impl Config {
             lease: LEASE.to_owned(),
             profiles: default_profiles(&flags.scheduler_name),
             backoff: Backoff::default(),
+            profiling: Profiling::from(&flags.profiling),
+            extenders: Vec::new(),
         };
         if let Some(path) = &flags.config {
             own.take(config::load(path)?);
+        } else if let Some(path) = &flags.policy_config_file {
+            tracing::warn!("--policy-config-file is of old; write a KubeSchedulerConfiguration for --config");
+            let (policy, warnings) = config::policy::load(path, &flags.scheduler_name)?;
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            // A policy says nothing of it.
+            own.take(Configuration { profiling: own.profiling, ..policy });
         }
         Ok(own)
     }
@@ -114,6 +148,8 @@ impl Config {
     fn take(&mut self, file: Configuration) {
         self.profiles = file.profiles;
         self.backoff = file.backoff;
+        self.profiling = file.profiling;
+        self.extenders = file.extenders;
         if file.kubeconfig.is_some() {
             self.client.kubeconfig = file.kubeconfig;
         }
@@ -143,7 +179,7 @@ pub async fn start(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
     if flags.secure_port != 0 {
         let guard = Guard::new(&flags.guard).await?;
         let address = SocketAddr::new(flags.bind_address, flags.secure_port);
-        health.serve_tls("kube-scheduler", address, guard, &daemon).await?;
+        health.serve_tls("kube-scheduler", address, guard, config.profiling, &daemon).await?;
     }
     daemon.ready();
     if config.leader.enabled {
@@ -156,17 +192,22 @@ pub async fn start(flags: Flags, daemon: Daemon) -> anyhow::Result<()> {
             shutdown.cancel();
         });
     }
-    run(config, client, metrics, &daemon).await;
+    run(config, client, metrics, &daemon).await?;
     Ok(())
 }
 
 /// Starts informers and the loop.
-pub async fn run(config: Config, client: kube::Client, metrics: Metrics, daemon: &Daemon) {
+///
+/// # Errors
+/// When extenders cannot be set up.
+pub async fn run(config: Config, client: kube::Client, metrics: Metrics, daemon: &Daemon) -> Result<(), ExtenderError> {
     let name = config.profiles.keys().next().cloned().unwrap_or_default();
     let recorder = Recorder::new(client.clone(), &name, "", daemon);
     let informers = Informers::new();
     let binder = Binder::new(client.clone(), recorder);
-    let scheduler = Arc::new(Scheduler::new(config.profiles, config.backoff, binder, metrics));
+    let mut extenders = Extenders::new(config.extenders).await?;
+    extenders.follow(&informers);
+    let scheduler = Arc::new(Scheduler::new(config.profiles, config.backoff, extenders, binder, metrics));
     scheduler.follow(&informers);
     informers.start(&client, daemon);
     informers.synced().await;
@@ -174,4 +215,5 @@ pub async fn run(config: Config, client: kube::Client, metrics: Metrics, daemon:
     let scheduling = Arc::clone(&scheduler);
     let tasks = daemon.clone();
     daemon.spawn_until_shutdown(async move { scheduling.run(&tasks).await });
+    Ok(())
 }

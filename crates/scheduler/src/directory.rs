@@ -1,7 +1,8 @@
-//! What plugins look up besides nodes and pods: the labels of namespaces, and what services and controllers select.
+//! What plugins look up besides nodes and pods: the labels of namespaces, what services and controllers select, and
+//! which pods disruption budgets protect.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,11 +10,19 @@ use api_types::selector::label::{Requirement, Selector};
 use component::informer::{Event, Informers, Item, ObjectKey};
 use parking_lot::RwLock;
 
-use crate::model::{Namespace, Pod, ReplicaSet, ReplicationController, Service};
+use crate::{
+    cache::Kin,
+    model::{Namespace, Pod, PodDisruptionBudget, ReplicaSet, ReplicationController, Service},
+    storage::Storage,
+};
 
 /// See the module. Kept current by informers; reading it is cheap.
 #[derive(Debug, Default)]
-pub struct Directory(RwLock<State>);
+pub struct Directory {
+    state: RwLock<State>,
+    /// Volumes and claims.
+    storage: Arc<Storage>,
+}
 
 type Labels = BTreeMap<String, String>;
 
@@ -25,6 +34,19 @@ struct State {
     services: HashMap<String, BTreeMap<String, Labels>>,
     /// Selectors of controllers by kind.
     controllers: HashMap<(&'static str, ObjectKey), Selector>,
+    /// Disruption budgets: namespace, name.
+    budgets: HashMap<String, BTreeMap<String, Budget>>,
+}
+
+/// A disruption budget.
+#[derive(Debug)]
+pub struct Budget {
+    /// The pods that it protects.
+    selector: Selector,
+    /// How many of them may go.
+    pub allowed: i32,
+    /// Pods whose going has been counted already, by name.
+    pub disrupted: BTreeSet<String>,
 }
 
 /// A kind that the directory holds.
@@ -84,6 +106,28 @@ impl Listed for ReplicaSet {
     }
 }
 
+impl Listed for PodDisruptionBudget {
+    fn list(&self, key: ObjectKey, state: &mut State) {
+        let selector = Selector::from_label_selector(self.spec.selector.as_ref());
+        // One that selects everything is taken to protect nothing, as upstream.
+        let Some(selector) = selector.ok().filter(|selector| !selector.is_everything()) else {
+            return Self::unlist(&key, state);
+        };
+        let disrupted = self.status.disrupted_pods.keys().cloned().collect();
+        let budget = Budget { selector, allowed: self.status.disruptions_allowed, disrupted };
+        state.budgets.entry(key.namespace).or_default().insert(key.name, budget);
+    }
+
+    fn unlist(key: &ObjectKey, state: &mut State) {
+        if let Some(budgets) = state.budgets.get_mut(&key.namespace) {
+            budgets.remove(&key.name);
+            if budgets.is_empty() {
+                state.budgets.remove(&key.namespace);
+            }
+        }
+    }
+}
+
 impl Directory {
     /// Keeps the directory in step with the API server.
     pub fn follow(self: &Arc<Self>, informers: &Informers) {
@@ -91,6 +135,7 @@ impl Directory {
         self.follow_kind::<Service>(informers);
         self.follow_kind::<ReplicationController>(informers);
         self.follow_kind::<ReplicaSet>(informers);
+        self.follow_kind::<PodDisruptionBudget>(informers);
     }
 
     fn follow_kind<T: Listed>(self: &Arc<Self>, informers: &Informers) {
@@ -100,11 +145,17 @@ impl Directory {
 
     fn note<T: Listed>(&self, event: &Event<T>) {
         let key = ObjectKey::of(&**event.object());
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         match event {
             Event::Added(object) | Event::Updated { new: object, .. } => object.list(key, &mut state),
             Event::Deleted(_) => T::unlist(&key, &mut state),
         }
+    }
+
+    /// Volumes and claims.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.storage
     }
 
     /// Whether a namespace's labels match; one that is not known yet has none.
@@ -115,7 +166,20 @@ impl Directory {
         if selector.is_everything() || *selector == Selector::nothing() {
             return selector.is_everything();
         }
-        selector.matches(self.0.read().namespaces.get(namespace).unwrap_or(&NONE))
+        selector.matches(self.state.read().namespaces.get(namespace).unwrap_or(&NONE))
+    }
+
+    /// Calls back with each budget that protects a pod, and its name.
+    pub fn budgets_of(&self, pod: &Kin, mut found: impl FnMut(&str, &Budget)) {
+        // No budget protects pods without labels, as upstream.
+        if pod.labels.is_empty() {
+            return;
+        }
+        let state = self.state.read();
+        let budgets = state.budgets.get(&*pod.namespace).into_iter().flatten();
+        for (name, budget) in budgets.filter(|(_, budget)| budget.selector.matches(&pod.labels)) {
+            found(name, budget);
+        }
     }
 
     /// What the services and the controller of a pod select together; `None` when it has none.
@@ -123,7 +187,7 @@ impl Directory {
     pub fn selector_of(&self, pod: &Pod) -> Option<Selector> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let labels = pod.metadata.labels.as_ref();
-        let state = self.0.read();
+        let state = self.state.read();
         let mut requirements: Vec<Requirement> = Vec::new();
         for selector in state.services.get(namespace).into_iter().flat_map(BTreeMap::values) {
             let selector = Selector::from_labels(selector);
@@ -146,6 +210,14 @@ impl State {
         };
         let key = ObjectKey::new(namespace, owner.name.as_str());
         self.controllers.get(&(kind, key)).map(Selector::requirements)
+    }
+}
+
+#[cfg(test)]
+impl Directory {
+    /// Notes an object, as an informer would.
+    pub(crate) fn add_budget(&self, budget: PodDisruptionBudget) {
+        self.note(&Event::Added(Arc::new(budget)));
     }
 }
 

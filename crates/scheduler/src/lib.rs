@@ -11,6 +11,7 @@ pub mod binder;
 pub mod cache;
 pub mod config;
 pub mod directory;
+pub mod extenders;
 pub mod framework;
 pub mod metrics;
 pub mod model;
@@ -18,6 +19,7 @@ pub mod plugins;
 pub mod queue;
 pub mod resources;
 pub mod scheduler;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 

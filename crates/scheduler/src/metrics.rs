@@ -21,14 +21,20 @@ pub struct ResultLabel {
 pub struct Metrics {
     attempts: Family<ResultLabel, Counter>,
     duration: Histogram,
+    preemptions: Counter,
+    victims: Histogram,
 }
 
 impl Metrics {
     /// Registers the metrics.
     #[must_use]
     pub fn new(health: &Health) -> Self {
-        let metrics =
-            Self { attempts: Family::default(), duration: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)) };
+        let metrics = Self {
+            attempts: Family::default(),
+            duration: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+            preemptions: Counter::default(),
+            victims: Histogram::new(exponential_buckets(1.0, 2.0, 7)),
+        };
         health.metrics(|registry| {
             registry.register(
                 "scheduler_schedule_attempts",
@@ -40,8 +46,24 @@ impl Metrics {
                 "Time to decide where a pod goes",
                 metrics.duration.clone(),
             );
+            registry.register(
+                "scheduler_preemption_attempts",
+                "Pods that no node took and for which others might have gone",
+                metrics.preemptions.clone(),
+            );
+            let help = "Pods that went for a more important one";
+            registry.register("scheduler_preemption_victims", help, metrics.victims.clone());
         });
         metrics
+    }
+
+    /// It was looked who might go for a pod; so many do.
+    pub fn preemption(&self, victims: Option<usize>) {
+        self.preemptions.inc();
+        if let Some(victims) = victims {
+            #[expect(clippy::cast_precision_loss, reason = "a few pods")]
+            self.victims.observe(victims as f64);
+        }
     }
 
     /// One attempt has ended.

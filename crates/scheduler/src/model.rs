@@ -1,6 +1,9 @@
 //! The fields of pods and nodes that scheduling reads.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use api_types::{
     core::{
@@ -10,22 +13,53 @@ use api_types::{
     meta::{LabelSelector, ObjectMeta, Time},
     pod::{ContainerView, Held, PodView, ResourceList},
 };
-use component::slim_resource;
-use serde::Deserialize;
+use component::{informer::lean_metadata, pool::Pool, slim_resource, volumes::ephemeral_claim_name};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-/// A pod.
+use crate::cache::PodInfo;
+
+/// The condition of a pod that tells why it is taken away.
+pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
+/// Its reason when a more important pod takes the room.
+pub const PREEMPTED: &str = "PreemptionByScheduler";
+
+/// A pod. Of one that is on a node little is kept besides what counts of it.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "PodAsSent")]
 pub struct Pod {
-    /// Name, namespace, uid, labels, creation and deletion time.
+    /// Name, namespace, uid, deletion time; labels and owners of one that waits.
     pub metadata: ObjectMeta,
     /// What it asks for.
-    #[serde(default)]
     pub spec: PodSpec,
     /// Whether it is over.
-    #[serde(default)]
     pub status: PodStatus,
+    /// What counts of it.
+    pub info: Arc<PodInfo>,
 }
 slim_resource!(Pod => api_types::core::Pod);
+
+/// A pod, all of it that is ever read.
+#[derive(Deserialize)]
+struct PodAsSent {
+    #[serde(deserialize_with = "lean_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: PodSpec,
+    #[serde(default)]
+    status: PodStatus,
+}
+
+impl From<PodAsSent> for Pod {
+    fn from(sent: PodAsSent) -> Self {
+        let PodAsSent { metadata, spec, status } = sent;
+        let mut pod = Self { metadata, spec, status, info: Arc::default() };
+        pod.info = Arc::new(PodInfo::of(&pod));
+        if pod.node_name().is_some() {
+            pod.settle();
+        }
+        pod
+    }
+}
 
 /// What a pod asks for.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,6 +71,8 @@ pub struct PodSpec {
     pub scheduler_name: Option<Box<str>>,
     /// Higher goes first.
     pub priority: Option<i32>,
+    /// `Never`: it does not make others go.
+    pub preemption_policy: Option<Box<str>>,
     /// Labels that the node must have.
     pub node_selector: Option<Box<BTreeMap<String, String>>>,
     /// Which nodes and pods it wants near or far.
@@ -47,15 +83,70 @@ pub struct PodSpec {
     pub tolerations: Vec<Toleration>,
     /// Containers that run together.
     pub containers: Vec<Container>,
+    /// The claims among its volumes.
+    #[serde(rename = "volumes", deserialize_with = "only_claims")]
+    pub claims: Vec<Claim>,
     /// Containers that run before them, or beside them when they restart always.
     pub init_containers: Vec<Container>,
     /// What the sandbox itself costs.
     pub overhead: Option<Box<ResourceList>>,
     /// Requests of the pod as a whole, which replace the containers' sum.
     pub resources: Option<Box<Resources>>,
+    /// Claims to devices.
+    pub resource_claims: Vec<PodResourceClaim>,
+    /// It shares its node's network.
+    pub host_network: bool,
+    /// `false`: it has users of its own.
+    pub host_users: Option<bool>,
     /// Present while the pod may not be scheduled.
     pub scheduling_gates: Vec<SchedulingGate>,
 }
+
+/// A volume that is a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The claim of this name.
+    Named(Box<str>),
+    /// The claim that is made for this volume of the pod.
+    Own(Box<str>),
+}
+
+/// A claim that a pod uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimUse {
+    /// The claim's name.
+    pub name: String,
+    /// Whether it is made for this pod alone.
+    pub is_own: bool,
+}
+
+fn only_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Claim>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Volume {
+        #[serde(default)]
+        name: Box<str>,
+        persistent_volume_claim: Option<Source>,
+        ephemeral: Option<IgnoredAny>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Source {
+        #[serde(default)]
+        claim_name: Box<str>,
+    }
+    let volumes = Option::<Vec<Volume>>::deserialize(deserializer)?.unwrap_or_default();
+    let claim = |volume: Volume| match (volume.persistent_volume_claim, volume.ephemeral) {
+        (Some(claim), _) => Some(Claim::Named(claim.claim_name)),
+        (None, Some(_)) => Some(Claim::Own(volume.name)),
+        (None, None) => None,
+    };
+    Ok(volumes.into_iter().filter_map(claim).collect())
+}
+
+/// A claim to devices.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PodResourceClaim {}
 
 /// A reason not to schedule a pod yet.
 #[derive(Clone, Debug, Deserialize)]
@@ -89,12 +180,24 @@ pub struct PodAffinity {
 pub struct Container {
     /// Its name.
     pub name: Box<str>,
+    /// What it runs.
+    pub image: Box<str>,
+    /// What is done when it ends.
+    pub restart_policy_rules: Vec<RestartRule>,
     /// What it requests.
     pub resources: Option<Box<Resources>>,
     /// Ports on the host.
     pub ports: Vec<ContainerPort>,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<Box<str>>,
+}
+
+/// What is done when a container ends.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RestartRule {
+    /// Such as `Restart`.
+    pub action: Box<str>,
 }
 
 /// Requests; limits do not matter to scheduling.
@@ -170,7 +273,11 @@ impl PodView for Pod {
 pub struct PodStatus {
     /// `Succeeded` and `Failed` pods hold no resources.
     pub phase: Option<Box<str>>,
-    /// `PodScheduled`'s transition time, and what became of a resize.
+    /// Where room is being made for it.
+    pub nominated_node_name: Option<Box<str>>,
+    /// When its kubelet took it on.
+    pub start_time: Option<Time>,
+    /// `PodScheduled`'s transition time, what became of a resize, and why it goes.
     pub conditions: Vec<Condition>,
     /// What containers hold while they are resized.
     pub container_statuses: Vec<ContainerStatus>,
@@ -215,6 +322,23 @@ pub struct Condition {
 }
 
 impl Pod {
+    /// Forgets what nobody asks about a pod that is on a node.
+    fn settle(&mut self) {
+        let (spec, status) = (std::mem::take(&mut self.spec), std::mem::take(&mut self.status));
+        self.spec.node_name = spec.node_name;
+        self.spec.scheduler_name = spec.scheduler_name;
+        self.status.phase = status.phase;
+        let own = std::mem::take(&mut self.metadata);
+        self.metadata = ObjectMeta {
+            name: own.name,
+            namespace: own.namespace,
+            uid: own.uid,
+            resource_version: own.resource_version,
+            deletion_timestamp: own.deletion_timestamp,
+            ..ObjectMeta::default()
+        };
+    }
+
     /// Whether it holds its node's resources.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -233,10 +357,39 @@ impl Pod {
         self.spec.node_name.as_deref().filter(|node| !node.is_empty())
     }
 
+    /// The node where room is being made for it.
+    #[must_use]
+    pub fn nominated_node(&self) -> Option<&str> {
+        self.status.nominated_node_name.as_deref().filter(|node| !node.is_empty())
+    }
+
+    /// How important it is.
+    #[must_use]
+    pub fn priority(&self) -> i32 {
+        self.spec.priority.unwrap_or(0)
+    }
+
+    /// Whether it is going because the scheduler made it go.
+    #[must_use]
+    pub fn is_preempted(&self) -> bool {
+        let mut why = self.status.conditions.iter().filter(|condition| &*condition.r#type == DISRUPTION_TARGET);
+        self.metadata.deletion_timestamp.is_some()
+            && why.next().is_some_and(|why| &*why.status == "True" && why.reason.as_deref() == Some(PREEMPTED))
+    }
+
     /// The uid; empty only in tests.
     #[must_use]
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The claims that it uses.
+    pub fn claims(&self) -> impl Iterator<Item = ClaimUse> {
+        let own = self.metadata.name.as_deref().unwrap_or_default();
+        self.spec.claims.iter().map(move |claim| match claim {
+            Claim::Named(name) => ClaimUse { name: name.to_string(), is_own: false },
+            Claim::Own(volume) => ClaimUse { name: ephemeral_claim_name(own, volume), is_own: true },
+        })
     }
 
     /// The condition `PodScheduled`.
@@ -250,6 +403,7 @@ impl Pod {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Node {
     /// Name and labels.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     /// Taints.
     #[serde(default)]
@@ -272,16 +426,87 @@ pub struct NodeSpec {
 
 /// What a node offers.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
     /// For pods, after what the system keeps.
     pub allocatable: ResourceList,
+    /// What it need not fetch: sizes in bytes by name, sorted.
+    #[serde(deserialize_with = "images")]
+    pub images: Vec<(Arc<str>, i64)>,
+    /// What its kubelet is able to do and others may not be.
+    pub declared_features: Vec<String>,
+}
+
+/// The images of a node, by names that all nodes share.
+fn images<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, i64)>, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Image {
+        names: Option<Vec<String>>,
+        size_bytes: i64,
+    }
+    static NAMES: LazyLock<Pool<str>> = LazyLock::new(Pool::default);
+    let sent: Option<Vec<Image>> = Option::deserialize(deserializer)?;
+    let named = sent.into_iter().flatten().flat_map(|image| {
+        image.names.unwrap_or_default().into_iter().map(move |name| (NAMES.share(name), image.size_bytes))
+    });
+    let mut images: Vec<(Arc<str>, i64)> = named.collect();
+    images.sort();
+    images.dedup_by(|a, b| a.0 == b.0);
+    images.shrink_to_fit();
+    Ok(images)
+}
+
+/// What CSI drivers say of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct CsiNode {
+    /// The node's name.
+    pub metadata: ObjectMeta,
+    /// The drivers.
+    #[serde(default)]
+    pub spec: CsiNodeSpec,
+}
+slim_resource!(CsiNode => api_types::storage::CSINode);
+
+/// The drivers of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiNodeSpec {
+    /// Each.
+    pub drivers: Vec<CsiDriver>,
+}
+
+/// A driver on a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiDriver {
+    /// Its name.
+    pub name: Box<str>,
+    /// What it can do there.
+    pub allocatable: Option<CsiAllocatable>,
+}
+
+/// What a driver can do on a node.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiAllocatable {
+    /// How many volumes it attaches.
+    pub count: Option<i32>,
+}
+
+impl CsiDriver {
+    /// How many volumes it attaches there, if that is bounded.
+    #[must_use]
+    pub fn limit(&self) -> Option<usize> {
+        self.allocatable?.count.and_then(|count| usize::try_from(count).ok())
+    }
 }
 
 /// A namespace.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Namespace {
     /// Name and labels.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
 }
 slim_resource!(Namespace => api_types::core::Namespace);
@@ -290,6 +515,7 @@ slim_resource!(Namespace => api_types::core::Namespace);
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Service {
     /// Name.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     /// What it selects.
     #[serde(default)]
@@ -301,6 +527,7 @@ slim_resource!(Service => api_types::core::Service);
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ReplicationController {
     /// Name.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     /// What it selects.
     #[serde(default)]
@@ -320,6 +547,7 @@ pub struct LabelsSelected {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ReplicaSet {
     /// Name.
+    #[serde(deserialize_with = "lean_metadata")]
     pub metadata: ObjectMeta,
     /// What it selects.
     #[serde(default)]
@@ -333,4 +561,37 @@ slim_resource!(ReplicaSet => api_types::apps::ReplicaSet);
 pub struct ReplicaSetSpec {
     /// The selector.
     pub selector: Option<LabelSelector>,
+}
+
+/// A disruption budget.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PodDisruptionBudget {
+    /// Name and namespace.
+    #[serde(deserialize_with = "lean_metadata")]
+    pub metadata: ObjectMeta,
+    /// Which pods it protects.
+    #[serde(default)]
+    pub spec: PodDisruptionBudgetSpec,
+    /// How many of them may go.
+    #[serde(default)]
+    pub status: PodDisruptionBudgetStatus,
+}
+slim_resource!(PodDisruptionBudget => api_types::policy::PodDisruptionBudget);
+
+/// Which pods a budget protects.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodDisruptionBudgetSpec {
+    /// The selector.
+    pub selector: Option<LabelSelector>,
+}
+
+/// How many pods of a budget may go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodDisruptionBudgetStatus {
+    /// So many.
+    pub disruptions_allowed: i32,
+    /// Pods whose disruption has been counted already.
+    pub disrupted_pods: BTreeMap<String, Time>,
 }

@@ -16,7 +16,6 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::log::Log;
 use crate::{
-    cache::PodInfo,
     config::Backoff,
     framework::{Candidate, Change, Hint, Profiles, Rejected},
     model::Pod,
@@ -31,8 +30,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub struct Waiting {
     /// The newest state.
     pub pod: Arc<Pod>,
-    /// What counts of it, once.
-    pub info: Arc<PodInfo>,
     /// Attempts so far.
     pub attempts: u32,
     /// When it came; decides among equal priorities.
@@ -68,14 +65,16 @@ impl PartialOrd for Rank {
 enum Place {
     /// In line.
     Active,
-    /// Until this time.
+    /// Until this time, or until nobody else is in line.
     BackingOff(Instant),
+    /// Something failed: until this time.
+    Paused(Instant),
     /// For a change that helps against those who rejected it, at most until this time.
     Unschedulable { rejected: Rejected, until: Instant },
     /// With the scheduling loop now.
     InFlight {
-        /// Where what has happened in the cluster since begins in the log.
-        since: u64,
+        /// Where what has happened in the cluster since begins in the log; `None` when that does not matter any more.
+        since: Option<u64>,
         /// The pod as the loop saw it.
         seen: Arc<Pod>,
     },
@@ -99,6 +98,8 @@ struct State {
     active: BTreeSet<Rank>,
     /// The rejected ones: most changes concern few of all that wait.
     unschedulable: BTreeSet<ObjectKey>,
+    /// Who need not back off for longer when there is nothing else to do.
+    backing_off: BTreeSet<(Instant, ObjectKey)>,
     /// Who comes back when: pods that back off, and rejected ones' longest wait.
     timers: BTreeSet<(Instant, ObjectKey)>,
     /// What has happened since the first of the pods that are with the loop was taken.
@@ -130,13 +131,17 @@ impl State {
                 self.active.remove(&Self::rank(&waiting, key));
             }
             Place::BackingOff(until) => {
+                self.backing_off.remove(&(*until, key.clone()));
+                self.timers.remove(&(*until, key.clone()));
+            }
+            Place::Paused(until) => {
                 self.timers.remove(&(*until, key.clone()));
             }
             Place::Unschedulable { until, .. } => {
                 self.unschedulable.remove(key);
                 self.timers.remove(&(*until, key.clone()));
             }
-            Place::InFlight { since, .. } => self.log.close(*since),
+            Place::InFlight { since, .. } => since.iter().for_each(|since| self.log.close(*since)),
         }
         Some((waiting, place))
     }
@@ -147,6 +152,10 @@ impl State {
                 self.active.insert(Self::rank(&waiting, &key));
             }
             Place::BackingOff(until) => {
+                self.backing_off.insert((*until, key.clone()));
+                self.timers.insert((*until, key.clone()));
+            }
+            Place::Paused(until) => {
                 self.timers.insert((*until, key.clone()));
             }
             Place::Unschedulable { until, .. } => {
@@ -158,23 +167,23 @@ impl State {
         self.pods.insert(key, (waiting, place));
     }
 
-    fn set(&mut self, key: ObjectKey, pod: Arc<Pod>, info: Arc<PodInfo>) {
+    fn set(&mut self, key: ObjectKey, pod: Arc<Pod>) {
         if let Some((waiting, Place::InFlight { .. })) = self.pods.get_mut(&key) {
             // The loop is told of it when it brings the pod back.
-            (waiting.pod, waiting.info) = (pod, info);
+            waiting.pod = pod;
             return;
         }
         let Some((mut waiting, place)) = self.detach(&key) else {
             self.sequence += 1;
-            let waiting = Waiting { pod, info, attempts: 0, sequence: self.sequence };
+            let waiting = Waiting { pod, attempts: 0, sequence: self.sequence };
             self.attach(key, waiting, Place::Active);
             return;
         };
         let old = std::mem::replace(&mut waiting.pod, pod);
-        waiting.info = info;
         let place = match place {
             Place::Unschedulable { rejected, .. }
-                if self.hint(&waiting, &rejected, &own_change(&old, &waiting.pod)) == Hint::Queue =>
+                if has_lost_its_room(&old, &waiting.pod)
+                    || self.hint(&waiting, &rejected, &own_change(&old, &waiting.pod)) == Hint::Queue =>
             {
                 Place::Active
             }
@@ -185,7 +194,7 @@ impl State {
 
     fn hint(&self, waiting: &Waiting, rejected: &Rejected, change: &Change) -> Hint {
         let name = waiting.pod.scheduler_name();
-        let candidate = Candidate { pod: &waiting.pod, info: &waiting.info };
+        let candidate = Candidate { pod: &waiting.pod, info: &waiting.pod.info };
         // Nobody decides about a pod whose profile is gone.
         self.profiles.get(name).map_or(Hint::Skip, |profile| profile.hint(candidate, rejected, change))
     }
@@ -206,10 +215,16 @@ impl State {
     }
 
     fn pop(&mut self) -> Option<(ObjectKey, Waiting)> {
+        if self.active.is_empty()
+            && let Some((_, key)) = self.backing_off.first().cloned()
+            && let Some((waiting, _)) = self.detach(&key)
+        {
+            self.attach(key, waiting, Place::Active);
+        }
         let rank = self.active.pop_first()?;
         let (waiting, place) = self.pods.get_mut(&rank.key)?;
         waiting.attempts += 1;
-        *place = Place::InFlight { since: self.log.open(), seen: Arc::clone(&waiting.pod) };
+        *place = Place::InFlight { since: Some(self.log.open()), seen: Arc::clone(&waiting.pod) };
         Some((rank.key, waiting.clone()))
     }
 
@@ -242,18 +257,24 @@ impl State {
     }
 
     /// Where a pod waits after an attempt that began at `since`.
-    fn place_after(&self, waiting: &Waiting, since: u64, seen: &Arc<Pod>, retry: Retry) -> Place {
+    fn place_after(&self, waiting: &Waiting, since: Option<u64>, seen: &Arc<Pod>, retry: Retry) -> Place {
         let now = Instant::now();
         let back_at = now + self.backoff(waiting.attempts);
-        let Retry::Rejected(rejected) = retry else { return Place::BackingOff(back_at) };
+        let (Retry::Rejected(rejected), Some(since)) = (retry, since) else { return Place::Paused(back_at) };
         let changed = !Arc::ptr_eq(seen, &waiting.pod);
         let own = changed.then(|| own_change(seen, &waiting.pod));
+        let lost = has_lost_its_room(seen, &waiting.pod);
         let helps = |change: &Change| self.hint(waiting, &rejected, change) == Hint::Queue;
-        if self.log.since(since).any(helps) || own.is_some_and(|own| helps(&own)) {
+        if lost || self.log.since(since).any(helps) || own.is_some_and(|own| helps(&own)) {
             return Place::BackingOff(back_at);
         }
         Place::Unschedulable { rejected, until: now + LONGEST_WAIT }
     }
+}
+
+/// Whether room was kept for a pod and is no more, so that it must look for another place at once.
+fn has_lost_its_room(old: &Pod, new: &Pod) -> bool {
+    old.nominated_node().is_some() && new.nominated_node().is_none()
 }
 
 fn own_change(old: &Arc<Pod>, new: &Arc<Pod>) -> Change {
@@ -269,8 +290,8 @@ impl SchedulingQueue {
     }
 
     /// An unplaced pod is new, or has changed.
-    pub fn set(&self, key: ObjectKey, pod: Arc<Pod>, info: Arc<PodInfo>) {
-        self.state.lock().set(key, pod, info);
+    pub fn set(&self, key: ObjectKey, pod: Arc<Pod>) {
+        self.state.lock().set(key, pod);
         self.changed.notify_one();
     }
 
@@ -279,10 +300,29 @@ impl SchedulingQueue {
         self.state.lock().detach(key);
     }
 
+    /// Whether a pod is not placed and not gone.
+    #[must_use]
+    pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.state.lock().pods.get(key).is_some_and(|(waiting, _)| waiting.pod.uid() == uid)
+    }
+
     /// Something changed in the cluster.
     pub fn wake(&self, change: Change) {
         if self.state.lock().wake(change) {
             self.changed.notify_one();
+        }
+    }
+
+    /// A pod has its place, and only what was set aside for it there is waited for. Should that come to nothing, it is
+    /// tried again after a while, whatever has happened meanwhile, which need not be kept for it.
+    pub fn settle(&self, key: &ObjectKey, attempt: &Waiting) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some((waiting, Place::InFlight { since, .. })) = state.pods.get_mut(key)
+            && waiting.pod.uid() == attempt.pod.uid()
+            && let Some(since) = since.take()
+        {
+            state.log.close(since);
         }
     }
 
@@ -333,7 +373,7 @@ impl SchedulingQueue {
         for (_, place) in state.pods.values() {
             match place {
                 Place::Active | Place::InFlight { .. } => counts.0 += 1,
-                Place::BackingOff(_) => counts.1 += 1,
+                Place::BackingOff(_) | Place::Paused(_) => counts.1 += 1,
                 Place::Unschedulable { .. } => counts.2 += 1,
             }
         }

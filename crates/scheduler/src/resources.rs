@@ -41,7 +41,7 @@ impl From<&str> for ResourceName {
 }
 
 /// An amount of every resource. The common ones are fields; the rest is a short sorted list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Amounts {
     /// Thousandths of a core.
     pub milli_cpu: i64,
@@ -119,7 +119,7 @@ impl Amounts {
 }
 
 /// What a pod takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Requests {
     /// What it asks for: compared with what is left.
     pub asked: Amounts,

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::{
     cache::{Cache, NodeInfo, PodInfo, Snapshot},
     config::default_profiles,
-    framework::{Candidate, Change, Filters, Hint, Profile, Rejected, Sampling, schedule, unschedulable_message},
+    framework::{
+        Candidate, Change, Failure, Filters, Hint, Profile, Rejected, Rescue, Sampling, schedule, unschedulable_message,
+    },
     model::{Node, Pod},
 };
 
@@ -47,8 +49,7 @@ pub fn profile() -> Profile {
 /// Asks about a pod with this metadata.
 pub fn with_candidate<T>(own: &Value, ask: impl FnOnce(Candidate<'_>) -> T) -> T {
     let pod = pod(own);
-    let info = PodInfo::of(&pod);
-    ask(Candidate { pod: &pod, info: &info })
+    ask(Candidate { pod: &pod, info: &pod.info })
 }
 
 impl Cluster {
@@ -56,7 +57,7 @@ impl Cluster {
         let mut own = Self::default();
         for node in nodes {
             let node: Node = serde_json::from_value(node.clone()).unwrap();
-            own.cache.set_node(&node);
+            own.cache.set_node(&Arc::new(node));
         }
         own
     }
@@ -65,12 +66,15 @@ impl Cluster {
         self.cache.set_pod(&pod(own), node);
     }
 
-    /// The node for a pod, or why there is none.
+    /// The node for a pod, or why there is none; not what can be done about it.
     pub fn decide(&mut self, own: &Value) -> Result<String, String> {
         self.cache.refresh(&mut self.snapshot);
         with_candidate(own, |candidate| {
             let decision = schedule(&profile(), &self.snapshot, candidate, Sampling::default(), &mut |_| 0);
-            decision.map(|decision| decision.node.to_string()).map_err(|failure| unschedulable_message(&failure))
+            decision.map(|decision| decision.node.to_string()).map_err(|failure| {
+                let failure = Failure { rescue: Rescue::Nothing, ..failure };
+                unschedulable_message(&failure)
+            })
         })
     }
 

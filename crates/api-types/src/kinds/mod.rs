@@ -15,7 +15,7 @@ mod cron_job;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
-mod custom_resource_definition;
+pub(crate) mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod devices;

@@ -6,13 +6,21 @@
 mod custom;
 mod kind;
 mod table;
+mod zero;
 
-use std::{borrow::Cow, ops::Deref, sync::Arc};
+use std::{
+    borrow::Cow,
+    io::{Read, Write},
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use serde_json::Value;
 
 pub use kind::Kind;
 pub use table::{checksum, find, named, of, plain, types};
+pub use zero::Always;
 
 /// The schema of a kind: one of upstream's, or one that came at run time. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,27 +32,40 @@ enum Handle {
     Custom(Arc<Custom>),
 }
 
-/// A schema that came at run time.
+/// A schema that came at run time. Few of its readers need more than a part of it, and not always: it is kept compressed.
 #[derive(Debug)]
 struct Custom {
-    root: Type,
-    document: Value,
+    compressed: Vec<u8>,
+    root: OnceLock<Type>,
+}
+
+impl Custom {
+    fn document(&self) -> Value {
+        let mut text = Vec::new();
+        match DeflateDecoder::new(&*self.compressed).read_to_end(&mut text) {
+            Ok(_) => serde_json::from_slice(&text).unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    }
 }
 
 impl Schema {
-    /// The schema of a custom resource, from its `openAPIV3Schema`, which has been validated as a structural one.
+    /// The schema of a custom resource, from the JSON of its `openAPIV3Schema`, which has been validated as a structural
+    /// one.
     #[must_use]
-    pub fn custom(document: Value) -> Self {
-        let root = custom::root(&document);
-        Self(Handle::Custom(Arc::new(Custom { root, document })))
+    pub fn custom(document: &[u8]) -> Self {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        // Writing to memory cannot fail.
+        let compressed = encoder.write_all(document).and_then(|()| encoder.finish()).unwrap_or_default();
+        Self(Handle::Custom(Arc::new(Custom { compressed, root: OnceLock::new() })))
     }
 
     /// The document that a custom schema was made of.
     #[must_use]
-    pub fn document(&self) -> Option<&Value> {
+    pub fn document(&self) -> Option<Value> {
         match &self.0 {
             Handle::Table(_) => None,
-            Handle::Custom(custom) => Some(&custom.document),
+            Handle::Custom(custom) => Some(custom.document()),
         }
     }
 }
@@ -61,7 +82,7 @@ impl Deref for Schema {
     fn deref(&self) -> &Type {
         match &self.0 {
             Handle::Table(schema) => schema,
-            Handle::Custom(custom) => &custom.root,
+            Handle::Custom(custom) => custom.root.get_or_init(|| custom::root(&custom.document())),
         }
     }
 }
@@ -91,6 +112,8 @@ pub struct Type {
     others: Option<Box<Field>>,
     /// What elements are, of a list inside of a list or a map.
     list: Option<Box<Field>>,
+    /// See [`Self::always`]; found out when it is first needed.
+    always: OnceLock<Box<[Always]>>,
     /// The place in the table of upstream's types, from which descriptions are counted.
     line: usize,
 }
@@ -184,6 +207,12 @@ impl Type {
         own.chain(self.inlined().flat_map(Self::members)).collect()
     }
 
+    /// The fields that Go always writes, inlined ones among them.
+    #[must_use]
+    pub fn always(&self) -> &[Always] {
+        self.always.get_or_init(|| zero::always(self))
+    }
+
     /// The line of the table that it begins at, counted without packages and comments.
     #[must_use]
     pub fn line(&self) -> usize {
@@ -218,6 +247,8 @@ pub struct Field {
     pub required: bool,
     /// Whether Go leaves it out when it is empty.
     pub omitted_when_empty: bool,
+    /// Whether Go leaves it out when it is zero although it is a structure.
+    pub omitted_when_zero: bool,
     /// How server-side apply sees it.
     pub topology: Topology,
     /// How a strategic merge patch changes it.
@@ -253,14 +284,6 @@ impl Field {
     #[must_use]
     pub fn message(&self) -> Option<&'static Type> {
         self.kind.message()
-    }
-
-    /// Whether the zero value of the Go struct has this field, empty. An object that is created owns what is inside
-    /// such a field, not the field itself.
-    #[must_use]
-    pub fn present(&self) -> bool {
-        let object = self.label == Label::One && self.message().is_some();
-        !self.pointer && self.number != 0 && (object || !self.omitted_when_empty)
     }
 
     /// Whether its members stand among those of the object around it.

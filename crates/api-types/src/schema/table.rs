@@ -5,7 +5,8 @@
 //! flags. An indented line is a field of that type: its JSON name; its number in protobuf, or `-`; its kind, behind
 //! `*` for a pointer, `[]` for a list, `{}` for a map; and flags:
 //!
-//! - `!` required; `kept` not required but always written; `dropped` required, but left out when empty;
+//! - `!` required; `kept` not required but always written; `dropped` required, but left out when empty; `omitzero` left
+//!   out when it is zero although it is a structure;
 //! - `atomic`, `granular`, `set`, `map=KEYS`: how server-side apply sees it;
 //! - `merge`, `merge=KEY`, `retainKeys`, `replace`: how a strategic merge patch changes it;
 //! - `enum=JSON`: the values that there are; `default=JSON`: what absence means.
@@ -117,6 +118,7 @@ impl Field {
             pointer: false,
             required: false,
             omitted_when_empty: true,
+            omitted_when_zero: false,
             topology: Topology::Natural,
             patch: Patch::default(),
             default: None,
@@ -251,6 +253,7 @@ fn flags(mut text: &'static str, field: &mut Field) {
             ("!", _) => (field.required, field.omitted_when_empty) = (true, false),
             ("kept", _) => field.omitted_when_empty = false,
             ("dropped", _) => field.omitted_when_empty = true,
+            ("omitzero", _) => field.omitted_when_zero = true,
             ("atomic", _) => field.topology = Topology::Atomic,
             ("granular", _) => field.topology = Topology::Granular,
             ("set", _) => field.topology = Topology::Set,

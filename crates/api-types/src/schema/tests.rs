@@ -92,7 +92,7 @@ fn a_custom_resource_brings_its_schema() {
                 }}},
             }},
         },
-    }));
+    }).to_string().as_bytes());
     let Topology::Map(keys) = &at(&schema, "spec.ports").topology else { panic!() };
     assert_eq!((keys[0].default.as_deref(), keys[1].default.as_deref()), (None, Some("\"TCP\"")));
     assert_eq!(at(&schema, "spec.words").of().unwrap().element().unwrap().topology, Topology::Set);

@@ -7,6 +7,7 @@ mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
 mod device_claims;
+mod dynamic;
 mod errors;
 mod event_rate_limit;
 mod extended_resource_toleration;
@@ -21,6 +22,7 @@ mod pod_node_selector;
 mod pod_security;
 mod pod_toleration_restriction;
 mod pod_topology_labels;
+mod policies;
 mod priority;
 mod resource_quota;
 mod role_escalation;
@@ -30,13 +32,16 @@ mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 mod tolerations;
 mod view;
+mod webhooks;
+
+use std::sync::Arc;
 
 use api_types::{core::PersistentVolumeClaim, networking::Ingress};
 use serde_json::Value;
 
-pub use self::configuration::Configurations;
 use self::{certificates::ForSigner, default_class::DefaultClass};
-use crate::registry::admission::{Admission, Handle, Plugin};
+pub use self::{configuration::Configurations, policies::warnings as policy_warnings};
+use crate::registry::admission::{Admission, Admissions, Handle, Named, Plugin};
 
 /// Makes a plugin.
 pub type Make = Box<dyn FnOnce(Handle) -> Box<dyn Plugin> + Send>;
@@ -140,10 +145,10 @@ static LINES: &[Line] = &[
     off("DenyServiceExternalIPs", What::Plugin(|_| Box::new(deny_service_external_ips::DenyServiceExternalIPs))),
     on("PodTopologyLabels", What::Plugin(|registry| Box::new(pod_topology_labels::PodTopologyLabels::new(registry)))),
     on("NodeDeclaredFeatureValidator", What::Nothing),
-    on("MutatingAdmissionPolicy", What::Absent),
-    on("MutatingAdmissionWebhook", What::Absent),
-    on("ValidatingAdmissionPolicy", What::Absent),
-    on("ValidatingAdmissionWebhook", What::Absent),
+    on("MutatingAdmissionPolicy", What::Plugin(|registry| Box::new(policies::MutatingPolicies::new(registry)))),
+    on("MutatingAdmissionWebhook", What::Plugin(|registry| Box::new(webhooks::MutatingWebhooks::new(registry)))),
+    on("ValidatingAdmissionPolicy", What::Plugin(|registry| Box::new(policies::ValidatingPolicies::new(registry)))),
+    on("ValidatingAdmissionWebhook", What::Plugin(|registry| Box::new(webhooks::ValidatingWebhooks::new(registry)))),
 ];
 
 /// What looks at an object after all others: what is refused must not have been charged.
@@ -179,8 +184,8 @@ pub struct Choice<'a> {
 /// Which plugins run.
 #[derive(std::default::Default)]
 pub struct Settings {
-    own: Vec<Make>,
-    last: Vec<Make>,
+    own: Vec<(&'static str, Make)>,
+    last: Vec<(&'static str, Make)>,
     /// These run after those of the table, but for the last ones: whoever embeds the server brings them.
     pub more: Vec<Make>,
 }
@@ -196,29 +201,26 @@ impl Settings {
         for (lines, makes) in [(LINES, &mut settings.own), (LAST, &mut settings.last)] {
             for line in lines.iter().filter(|line| choice.includes(line)) {
                 match line.make(choice) {
-                    Ok(make) => makes.extend(make),
+                    Ok(make) => makes.extend(make.map(|make| (line.name, make))),
                     Err(mistake) => mistakes.push(mistake),
                 }
             }
         }
-        let absent: Vec<&str> = all().filter(|line| choice.awaits(line)).map(|line| line.name).collect();
-        if !absent.is_empty() {
-            tracing::info!("admission plugins that are not there yet: {}", absent.join(", "));
-        }
         if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
     }
 
-    /// Builds the plugins.
+    /// Builds the plugins; what they take is counted there.
     #[must_use]
-    pub fn build(self, registry: &Handle) -> Admission {
-        let made = |make: Make| make(registry.clone());
+    pub fn build(self, registry: &Handle, metrics: &Arc<Admissions>) -> Admission {
+        let made = |(name, make): (&'static str, Make)| (name, make(registry.clone()));
         // Always: what is to be stored is looked at, whoever has changed it.
-        let guards: [Box<dyn Plugin>; 2] = [
-            Box::new(role_escalation::RoleEscalation { registry: registry.clone() }),
-            Box::new(device_claims::DeviceClaims::new(registry)),
+        let guards: [Named; 2] = [
+            ("RoleEscalation", Box::new(role_escalation::RoleEscalation { registry: registry.clone() })),
+            ("DeviceClaims", Box::new(device_claims::DeviceClaims::new(registry))),
         ];
-        let changing = self.own.into_iter().chain(self.more).map(made);
-        Admission::new(changing.chain(guards).chain(self.last.into_iter().map(made)).collect())
+        let more = self.more.into_iter().map(|make| ("Embedder", make));
+        let changing = self.own.into_iter().chain(more).map(made);
+        Admission::new(changing.chain(guards).chain(self.last.into_iter().map(made)).collect(), metrics)
     }
 }
 
@@ -229,11 +231,6 @@ impl Choice<'_> {
             return named(self.only);
         }
         named(self.enabled) || (line.default == Default::On && !named(self.disabled))
-    }
-
-    /// Whether a default plugin is missed.
-    fn awaits(&self, line: &Line) -> bool {
-        line.default == Default::On && matches!(line.what, What::Absent) && self.includes(line)
     }
 
     fn mistakes(&self) -> Vec<String> {
@@ -270,20 +267,17 @@ impl Choice<'_> {
 impl Line {
     fn make(&self, choice: &Choice<'_>) -> Result<Option<Make>, String> {
         let name = self.name;
-        // Who asks for something by name relies on it.
-        let asked = choice.only.iter().chain(choice.enabled).any(|named| named == name);
-        match (&self.what, self.default) {
-            (What::Plugin(make), _) => {
+        match &self.what {
+            What::Plugin(make) => {
                 let make = *make;
                 Ok(Some(Box::new(move |registry| make(&registry))))
             }
-            (What::Configured(make), _) => match make(choice.configurations.of(name)) {
+            What::Configured(make) => match make(choice.configurations.of(name)) {
                 Ok(make) => Ok(Some(make)),
                 Err(why) => Err(format!("couldn't init admission plugin {name:?}: {why}")),
             },
-            (What::Nothing, _) => Ok(None),
-            (What::Absent, Default::On) if !asked => Ok(None),
-            (What::Absent, _) => Err(format!("admission plugin {name:?} is not supported yet")),
+            What::Nothing => Ok(None),
+            What::Absent => Err(format!("admission plugin {name:?} is not supported yet")),
         }
     }
 }
@@ -332,10 +326,8 @@ mod tests {
             mistakes("", "Priority", "Priority"),
             ["[Priority] in enable-admission-plugins and disable-admission-plugins overlapped"]
         );
-        for name in ["ImagePolicyWebhook", "ValidatingAdmissionWebhook", "MutatingAdmissionPolicy"] {
-            let mistake = [format!("admission plugin {name:?} is not supported yet")];
-            assert_eq!(mistakes("", name, ""), mistake);
-            assert_eq!(mistakes(name, "", ""), mistake);
-        }
+        let mistake = [r#"admission plugin "ImagePolicyWebhook" is not supported yet"#];
+        assert_eq!(mistakes("", "ImagePolicyWebhook", ""), mistake);
+        assert_eq!(mistakes("ImagePolicyWebhook", "", ""), mistake);
     }
 }

@@ -11,17 +11,15 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::{
-    authorization::{
-        load,
-        rbac::{
-            Rbac,
-            covers::{describe, missing, number_of_singles, quoted},
-            policy,
-        },
+    authorization::rbac::{
+        Rbac,
+        covers::{describe, missing, number_of_singles, quoted},
+        policy,
     },
     registry::{
         Operation, Registry, Review,
         admission::{Handle, Plugin},
+        following::load,
     },
 };
 

@@ -1,6 +1,6 @@
 //! Events as `audit.k8s.io/v1` has them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use api_types::meta;
 use component::auth::User;
@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 use super::{Level, Stage};
 
 /// Something that happened to a request.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event<'a> {
-    /// `Event`.
+    /// `Event`, or nothing in a list.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub kind: &'static str,
-    /// `audit.k8s.io/v1`.
+    /// `audit.k8s.io/v1`, or nothing in a list.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub api_version: &'static str,
     /// How much is recorded.
     pub level: Level,
@@ -51,28 +53,40 @@ pub struct Event<'a> {
     pub response_status: Option<ResponseStatus>,
     /// What was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_object: Option<Box<RawValue>>,
+    pub request_object: Option<&'a RawValue>,
     /// What was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub response_object: Option<Box<RawValue>>,
+    pub response_object: Option<&'a RawValue>,
     /// When the request came.
     pub request_received_timestamp: String,
     /// When this event happened.
     pub stage_timestamp: String,
     /// What parts of the server noted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<&'static str, String>,
+    pub annotations: BTreeMap<Cow<'static, str>, String>,
+}
+
+impl<'a> Event<'a> {
+    /// The same without the objects, and a note that tells so.
+    #[must_use]
+    pub fn truncated(&self) -> Event<'a> {
+        let mut annotations = self.annotations.clone();
+        annotations.insert("audit.k8s.io/truncated".into(), "true".to_owned());
+        Event { request_object: None, response_object: None, annotations, ..self.clone() }
+    }
 }
 
 /// A user.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct UserInfo<'a> {
+    /// The name.
     #[serde(skip_serializing_if = "str::is_empty")]
-    username: &'a str,
+    pub username: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     uid: &'a str,
+    /// The groups.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    groups: &'a [String],
+    pub groups: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extra: &'a BTreeMap<String, Vec<String>>,
 }
@@ -84,7 +98,7 @@ impl<'a> From<&'a User> for UserInfo<'a> {
 }
 
 /// What allowed somebody to act as somebody else.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthenticationMetadata<'a> {
     /// The mode's verb.

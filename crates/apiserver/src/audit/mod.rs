@@ -1,22 +1,32 @@
 //! What is recorded of requests: who did what to which object, and what came of it.
 //!
-//! A [`Policy`] says for each request how much is recorded; a [`Sink`] takes the events. A request carries its [`Record`]
-//! from the filter on; without an audit there is none, and nothing is done for it. Bodies are kept as the bytes that
-//! came and went, and looked into only when an event is written that has them.
+//! A [`Policy`] says for each request how much is recorded; each [`Output`] takes the events. A request carries its
+//! [`Record`] from the filter on; without an audit there is none, and nothing is done for it. Bodies are kept as the bytes
+//! that came and went, and looked into only when an event is written that has them.
 
 mod event;
 mod log;
+mod metrics;
+mod output;
 mod policy;
+mod queue;
 mod record;
+mod rotation;
+mod webhook;
 
 use std::sync::Arc;
 
-use component::auth::Attributes;
+use component::{Daemon, auth::Attributes};
+use prometheus_client::registry::Registry;
 
 pub use event::{Event, ResponseStatus};
-pub use log::Log;
+pub use log::{Format, Log};
+pub use metrics::Metrics;
+pub use output::{Batching, Mode, Output, Settings as OutputSettings, Target, Throttle, Truncation};
 pub use policy::{PolicyError, PolicyFile};
-pub use record::Record;
+pub use record::{Receipt, Record};
+pub use rotation::Retention;
+pub use webhook::Webhook;
 
 /// How much is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -62,17 +72,36 @@ pub trait Policy: Send + Sync + 'static {
     fn extent(&self, attributes: &Attributes<'_>) -> Extent;
 }
 
-/// Takes events.
-pub trait Sink: Send + Sync + 'static {
-    /// Takes one event. Requests wait for it, so it must not take long.
-    fn write(&self, event: &Event<'_>);
+/// An audit as it is configured.
+pub struct Settings {
+    /// What is recorded.
+    pub policy: Arc<dyn Policy>,
+    /// Where it goes.
+    pub outputs: Vec<OutputSettings>,
 }
 
 /// An audit.
 #[derive(Clone)]
-pub struct Audit {
-    /// What is recorded.
-    pub policy: Arc<dyn Policy>,
-    /// Where it goes.
-    pub sink: Arc<dyn Sink>,
+pub struct Audit(Arc<Parts>);
+
+struct Parts {
+    policy: Arc<dyn Policy>,
+    outputs: Vec<Output>,
+    metrics: Metrics,
+}
+
+impl Audit {
+    /// Starts what writes events that nobody waits for. It ends, with everything written, after the audit is dropped.
+    #[must_use]
+    pub fn start(settings: Settings, registry: &mut Registry, daemon: &Daemon) -> Self {
+        let metrics = Metrics::default();
+        metrics.register(registry);
+        let outputs = settings.outputs.into_iter().map(|output| Output::start(output, &metrics, daemon)).collect();
+        Self(Arc::new(Parts { policy: settings.policy, outputs, metrics }))
+    }
+
+    /// A request is refused because nothing can be recorded of it.
+    pub fn reject(&self) {
+        self.0.metrics.rejected.inc();
+    }
 }

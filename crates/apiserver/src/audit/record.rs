@@ -1,6 +1,6 @@
 //! What is known of a request so far.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use api_types::jiff::Timestamp;
 use bytes::Bytes;
@@ -8,19 +8,21 @@ use component::{
     auth::{Attributes, Target, User},
     serve::Peer,
 };
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    Audit, Event, Extent, Level, Sink, Stage,
+    Audit, Event, Extent, Level, Stage,
     event::{AuthenticationMetadata, ObjectReference, ResponseStatus, UserInfo},
+    output::{Outcome, Patience},
 };
 use crate::{authorization::impersonation::Impersonated, protobuf, registry::Journal};
 
 /// What is recorded of a request.
 pub struct Record {
-    sink: Arc<dyn Sink>,
+    audit: Audit,
     extent: Extent,
     seen: Seen,
     noted: Mutex<Noted>,
@@ -43,7 +45,7 @@ struct Seen {
 struct Noted {
     impersonated: Option<Impersonated>,
     sent: Option<Bytes>,
-    annotations: BTreeMap<&'static str, String>,
+    annotations: BTreeMap<Cow<'static, str>, String>,
 }
 
 /// The longest name of a program that is recorded, in bytes.
@@ -100,8 +102,27 @@ fn source_ips<B>(request: &http::Request<B>) -> Vec<String> {
 }
 
 impl Journal for Record {
-    fn note(&self, key: &'static str, value: &str) {
-        self.annotate(key, value);
+    fn note(&self, key: &str, value: &str) {
+        self.noted.lock().annotations.insert(key.to_owned().into(), value.to_owned());
+    }
+
+    fn holds_objects(&self) -> bool {
+        self.extent.level >= Level::Request
+    }
+}
+
+/// What becomes of an event.
+#[must_use = "a request waits until its events are written"]
+pub struct Receipt {
+    kept: bool,
+    /// What is still being written.
+    pending: Vec<BoxFuture<'static, bool>>,
+}
+
+impl Receipt {
+    /// Waits until the event is written; false when it is lost and the request has to be refused for it.
+    pub async fn kept(self) -> bool {
+        futures::future::join_all(self.pending).await.into_iter().all(|kept| kept) && self.kept
     }
 }
 
@@ -109,9 +130,10 @@ impl Record {
     /// Begins a record; `None` when the policy does not want one.
     #[must_use]
     pub fn begin<B>(audit: &Audit, id: &str, request: &http::Request<B>, attributes: &Attributes<'_>) -> Option<Self> {
-        let extent = audit.policy.extent(attributes);
+        let extent = audit.0.policy.extent(attributes);
+        audit.0.metrics.level(extent.level);
         (extent.level > Level::None).then(|| Self {
-            sink: Arc::clone(&audit.sink),
+            audit: audit.clone(),
             extent,
             seen: Seen::new(id, request, attributes),
             noted: Mutex::default(),
@@ -136,21 +158,40 @@ impl Record {
 
     /// Something that the reader of the log should know.
     pub fn annotate(&self, key: &'static str, value: &str) {
-        self.noted.lock().annotations.insert(key, value.to_owned());
+        self.noted.lock().annotations.insert(key.into(), value.to_owned());
     }
 
     /// Writes an event, unless the policy omits the stage. `answer` is what was answered, as JSON; the beginning will do
     /// when it is not wanted.
-    pub fn write(&self, stage: Stage, status: Option<ResponseStatus>, answer: Option<&[u8]>) {
+    pub fn write(&self, stage: Stage, status: Option<ResponseStatus>, answer: Option<&[u8]>) -> Receipt {
+        self.write_as(stage, status, answer, Patience::Waits)
+    }
+
+    /// The same when nobody can wait.
+    pub fn leave(&self, stage: Stage, status: Option<ResponseStatus>, answer: Option<&[u8]>) {
+        // Nothing is pending, and nobody is there to be refused.
+        drop(self.write_as(stage, status, answer, Patience::Leaves));
+    }
+
+    fn write_as(
+        &self,
+        stage: Stage,
+        status: Option<ResponseStatus>,
+        answer: Option<&[u8]>,
+        patience: Patience,
+    ) -> Receipt {
+        let mut receipt = Receipt { kept: true, pending: Vec::new() };
         if self.extent.omit_stages.contains(&stage) {
-            return;
+            return receipt;
         }
         let noted = self.noted.lock();
         let wants_sent = self.extent.level >= Level::Request;
         let answer = answer.filter(|_| self.wants_answer());
         let impersonated = noted.impersonated.as_ref();
         let constraint = impersonated.map(|impersonated| impersonated.constraint.as_str()).filter(|c| !c.is_empty());
-        self.sink.write(&Event {
+        let sent = noted.sent.as_deref().filter(|_| wants_sent).and_then(|json| self.object(json));
+        let answer = answer.and_then(|json| self.object(json));
+        let event = Event {
             kind: "Event",
             api_version: "audit.k8s.io/v1",
             level: self.extent.level,
@@ -166,12 +207,21 @@ impl Record {
             user_agent: &self.seen.user_agent,
             object_ref: self.seen.object.clone().map(|object| completed(object, noted.sent.as_deref())),
             response_status: status,
-            request_object: noted.sent.as_deref().filter(|_| wants_sent).and_then(|json| self.object(json)),
-            response_object: answer.and_then(|json| self.object(json)),
+            request_object: sent.as_deref(),
+            response_object: answer.as_deref(),
             request_received_timestamp: micros(self.seen.received),
             stage_timestamp: micros(Timestamp::now()),
             annotations: noted.annotations.clone(),
-        });
+        };
+        self.audit.0.metrics.events.inc();
+        for output in &self.audit.0.outputs {
+            match output.write(&event, patience) {
+                Outcome::Kept => {}
+                Outcome::Lost => receipt.kept = false,
+                Outcome::Pending(written) => receipt.pending.push(written),
+            }
+        }
+        receipt
     }
 
     /// Bytes as they stand in an event; `None` when they are no object.

@@ -14,7 +14,7 @@ pub mod webhook;
 
 use std::sync::Arc;
 
-use component::auth::{Anonymous, Authenticator, Authenticators, Bearer, Certificates, TokenAuthenticator};
+use component::auth::{Anonymous, Authenticator, Authenticators, Bearer, Certificates, TokenAuthenticator, User};
 
 pub use self::{
     audience::{ForThisServer, OfThisServer},
@@ -32,6 +32,8 @@ use crate::registry::admission::Handle;
 
 /// What the authenticators are made of.
 pub struct Settings {
+    /// Who clients of the plain port are.
+    pub plain: User,
     /// Who this server is to tokens.
     pub audiences: Vec<String>,
     /// A proxy that says for whom it asks, if there is one.
@@ -62,7 +64,7 @@ impl Settings {
     /// The authenticators in upstream's order.
     #[must_use]
     pub fn build(self, registry: &Handle) -> Arc<dyn Authenticator> {
-        let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort)];
+        let mut members: Vec<Arc<dyn Authenticator>> = vec![Arc::new(PlainPort::new(self.plain))];
         if let Some(front_proxy) = self.front_proxy {
             members.push(Arc::new(front_proxy));
         }

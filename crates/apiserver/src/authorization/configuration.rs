@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     Authorization,
+    conditions::Conditions,
     modes::AlwaysDeny,
     node::Nodes,
     rbac::Rbac,
@@ -64,7 +65,14 @@ struct WebhookLine {
     failure_policy: String,
     connection_info: ConnectionLine,
     #[serde(default)]
-    match_conditions: Vec<serde_json::Value>,
+    match_conditions: Vec<ConditionLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionLine {
+    #[serde(default)]
+    expression: String,
 }
 
 fn yes() -> bool {
@@ -156,7 +164,7 @@ impl Line {
         let wrong = api_types::validation::names::dns1123_subdomain(&self.name);
         ensure!(wrong.is_empty(), "name: Invalid value: {:?}: {}", self.name, wrong.join("; "));
         match (kind, &self.webhook) {
-            (Webhook::NAME, Some(webhook)) => Ok(Arc::new(Webhook::new(webhook.settings()?)?)),
+            (Webhook::NAME, Some(webhook)) => Ok(Arc::new(webhook.build()?)),
             (Webhook::NAME, None) => bail!("webhook: Required value: required when type=Webhook"),
             (_, Some(_)) => bail!("webhook: Invalid value: may only be specified when type=Webhook"),
             (Rbac::NAME, None) => Ok(built_in.rbac.clone()),
@@ -171,11 +179,13 @@ impl Line {
 }
 
 impl WebhookLine {
+    fn build(&self) -> anyhow::Result<Webhook> {
+        let webhook = Webhook::new(self.settings()?)?;
+        let expressions = self.match_conditions.iter().map(|condition| condition.expression.as_str());
+        Ok(webhook.when(Conditions::compile(expressions)?))
+    }
+
     fn settings(&self) -> anyhow::Result<Settings> {
-        ensure!(
-            self.match_conditions.is_empty(),
-            "matchConditions: Forbidden: CEL is not evaluated by this server yet"
-        );
         let version = match self.subject_access_review_version.as_str() {
             "v1" => ReviewVersion::V1,
             "v1beta1" => ReviewVersion::V1beta1,
@@ -185,6 +195,10 @@ impl WebhookLine {
             }
         };
         let conditions = self.match_condition_subject_access_review_version.as_str();
+        ensure!(
+            !conditions.is_empty() || self.match_conditions.is_empty(),
+            "matchConditionSubjectAccessReviewVersion: Required value: required if match conditions are specified"
+        );
         ensure!(
             matches!(conditions, "" | "v1"),
             "matchConditionSubjectAccessReviewVersion: Unsupported value: {conditions:?}: supported values: \"v1\""
@@ -272,6 +286,8 @@ mod tests {
         };
         assert_eq!(errors("[{type: Node, name: node}, {type: RBAC, name: rbac}]"), "");
         assert_eq!(webhook(""), "");
+        let conditions = ", matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{expression: 'has(request.resourceAttributes)'}]";
+        assert_eq!(webhook(conditions), "");
         for (found, expected) in [
             (errors("[]"), "at least one authorization mode must be defined"),
             (errors("[{type: RBAC, name: a}, {type: RBAC, name: b}]"), "authorizers[1]: Duplicate value: \"b\""),
@@ -280,7 +296,14 @@ mod tests {
             (errors("[{type: Magic, name: a}]"), "type: Unsupported value: \"Magic\""),
             (errors("[{type: Webhook, name: a}]"), "webhook: Required value"),
             (errors("[{type: RBAC, name: a, color: red}]"), "unknown field `color`"),
-            (webhook(", matchConditions: [{expression: 'true'}]"), "matchConditions: Forbidden: CEL is not evaluated"),
+            (
+                webhook(", matchConditions: [{expression: 'true'}]"),
+                "matchConditionSubjectAccessReviewVersion: Required value: required if match conditions are specified",
+            ),
+            (
+                webhook(", matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{expression: '1'}]"),
+                "matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int",
+            ),
             (webhook(", authorizedTTL: soon"), "authorizedTTL: invalid duration"),
         ] {
             assert!(found.contains(expected), "{found} does not say {expected}");

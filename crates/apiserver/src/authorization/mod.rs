@@ -1,8 +1,8 @@
 //! What clients may do: requests as authorizers see them, and the modes of `--authorization-mode`.
 
 mod abac;
+pub mod conditions;
 pub mod configuration;
-mod feed;
 pub mod impersonation;
 mod modes;
 pub mod node;
@@ -13,20 +13,23 @@ use std::{borrow::Cow, sync::Arc};
 
 use api_types::{selector::field, validation::names};
 use component::auth::{Attributes, Authorizer, ResourceAttributes, Target, User};
-pub use feed::{Mirror, Mirrored, follow, load};
 use http::Method;
 pub use modes::{AlwaysDeny, Inputs, MODES, Mode};
 
-use crate::request::{
-    Query, RequestInfo, ResourcePath, Verb,
-    query::{Plus, percent_decode},
+use crate::{
+    registry::following::Mirrored,
+    request::{
+        Query, RequestInfo, ResourcePath, Verb,
+        query::{Plus, percent_decode},
+    },
 };
 
 /// What decides, and what it has to be told of.
 pub struct Authorization {
     /// What decides.
     pub authorizer: Arc<dyn Authorizer>,
-    /// What it keeps of objects; it knows nothing before it is [followed](follow).
+    /// What it keeps of objects; it knows nothing before it is
+    /// [followed](crate::registry::following::follow).
     pub mirrors: Vec<Mirrored>,
 }
 

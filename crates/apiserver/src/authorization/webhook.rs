@@ -9,6 +9,7 @@ use component::auth::{
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
+use super::conditions::Conditions;
 use crate::webhook::Connection;
 
 /// What an error means.
@@ -40,6 +41,8 @@ pub struct Settings {
 /// Asks a webhook.
 pub struct Webhook {
     settings: Settings,
+    /// Nobody is asked where these do not hold.
+    conditions: Conditions,
     /// Made for the first question.
     reviews: OnceCell<AccessReviews>,
 }
@@ -54,7 +57,13 @@ impl Webhook {
     /// When its kubeconfig cannot be read.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
         settings.connection.check()?;
-        Ok(Self { settings, reviews: OnceCell::new() })
+        Ok(Self { settings, conditions: Conditions::default(), reviews: OnceCell::new() })
+    }
+
+    /// The same under these conditions.
+    #[must_use]
+    pub fn when(self, conditions: Conditions) -> Self {
+        Self { conditions, ..self }
     }
 
     async fn connect(&self) -> anyhow::Result<AccessReviews> {
@@ -65,10 +74,20 @@ impl Webhook {
     }
 
     async fn decide(&self, attributes: &Attributes<'_>) -> Verdict {
+        match self.conditions.hold(attributes) {
+            Ok(true) => {}
+            Ok(false) => return Verdict::default(),
+            Err(error) => return self.failed(Verdict::failed(error)),
+        }
         let verdict = match self.reviews.get_or_try_init(|| self.connect()).await {
             Ok(reviews) => reviews.authorize(attributes).await,
             Err(error) => Verdict::failed(format!("{error:#}")),
         };
+        self.failed(verdict)
+    }
+
+    /// What a verdict is that may be an error.
+    fn failed(&self, verdict: Verdict) -> Verdict {
         if !verdict.error.is_empty() && self.settings.failure == Failure::Deny {
             return Verdict { decision: Decision::Deny, ..verdict };
         }

@@ -8,9 +8,9 @@ use component::Daemon;
 use tokio::sync::Notify;
 
 use super::{NAMESPACES, ensure_namespaces, flow_control};
-use crate::{
-    authorization::{Mirror, Mirrored, follow},
-    registry::Registry,
+use crate::registry::{
+    Registry,
+    following::{Mirror, Mirrored, follow},
 };
 
 const FLOW_CONTROL: &str = "flowcontrol.apiserver.k8s.io";

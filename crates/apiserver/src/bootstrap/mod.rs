@@ -6,6 +6,7 @@ pub mod authentication_trust;
 pub mod flow_control;
 pub mod keeping;
 pub mod kubernetes_service;
+pub mod policy_types;
 pub mod rbac;
 pub mod service_cidr;
 
@@ -18,7 +19,7 @@ use api_types::{
 use futures::future::try_join_all;
 
 pub use crate::registry::own::{loopback_user, own_options};
-use crate::registry::{Registry, Rest, Write};
+use crate::registry::{Registry, Rest, Target, Write};
 
 /// Namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "default"];
@@ -60,9 +61,16 @@ async fn create_absent(registry: &Registry, row: &Resource, objects: Vec<Box<dyn
     let rest = served(registry, row)?;
     let user = loopback_user();
     let write = Write::new(&user, own_options());
-    let created = objects.into_iter().map(async |object| match registry.create(&rest, &write, "", object).await {
-        Err(error) if error.reason() != "AlreadyExists" => Err(error),
-        _ => Ok(()),
+    let created = objects.into_iter().map(async |object| {
+        // Who is asked about what is created need not be there yet when the server starts again.
+        let name = object.meta().name.clone().unwrap_or_default();
+        if registry.get_cached(&rest, Target { namespace: "", name: &name }).await.is_ok() {
+            return Ok(());
+        }
+        match registry.create(&rest, &write, "", object).await {
+            Err(error) if error.reason() != "AlreadyExists" => Err(error),
+            _ => Ok(()),
+        }
     });
     try_join_all(created).await.map(drop)
 }

@@ -126,6 +126,8 @@ pub enum ChangeError {
 pub struct Draft {
     routes: Vec<Arc<Route>>,
     forwards: Vec<Arc<Forward>>,
+    /// What is served again when no other server answers for its group version any more.
+    yielded: Vec<Arc<Route>>,
     shutdown: CancellationToken,
 }
 
@@ -137,7 +139,11 @@ impl Draft {
     pub fn put(&mut self, mut route: Route) -> Result<(), ChangeError> {
         let row = &route.row;
         if self.forwards.iter().any(|forward| forward.group == row.group && forward.version == row.version) {
-            return Err(ChangeError::Forwarded(row.api_version()));
+            if !route.yields() {
+                return Err(ChangeError::Forwarded(row.api_version()));
+            }
+            self.yielded.push(Arc::new(route));
+            return Ok(());
         }
         let rival = |other: &&Arc<Route>| {
             let other = &other.row;
@@ -170,24 +176,28 @@ impl Draft {
         self.routes.len() < before
     }
 
-    /// Has another server answer for a group version, in which this one must not serve anything.
+    /// Has another server answer for a group version, in which this one must not serve anything but what yields.
     ///
     /// # Errors
     /// When this server answers for it.
     pub fn forward(&mut self, forward: Forward) -> Result<(), ChangeError> {
-        let own = |route: &&Arc<Route>| route.row.group == forward.group && route.row.version == forward.version;
-        if let Some(other) = self.routes.iter().find(own) {
+        let own = |route: &Arc<Route>| route.row.group == forward.group && route.row.version == forward.version;
+        if let Some(other) = self.routes.iter().find(|route| own(route) && !route.yields()) {
             let (kind, plural) = (other.row.kind.clone().into_owned(), other.row.plural.clone().into_owned());
             return Err(ChangeError::KindTaken { kind, api_version: other.row.api_version(), other: plural });
         }
-        self.take_back(&forward.group, &forward.version);
+        self.forwards.retain(|other| !(other.group == forward.group && other.version == forward.version));
+        self.yielded.extend(self.routes.extract_if(.., |route| own(route)));
         self.forwards.push(Arc::new(forward));
         Ok(())
     }
 
-    /// No other server answers for a group version any more.
+    /// No other server answers for a group version any more. What has yielded is served again.
     pub fn take_back(&mut self, group: &str, version: &str) {
         self.forwards.retain(|other| !(other.group == group && other.version == version));
+        let own = |route: &mut Arc<Route>| route.row.group == group && route.row.version == version;
+        let back: Vec<_> = self.yielded.extract_if(.., own).map(|route| route.again(&self.shutdown)).collect();
+        self.routes.extend(back.into_iter().map(Arc::new));
     }
 }
 
@@ -203,7 +213,7 @@ impl Served {
     /// `shutdown`.
     #[must_use]
     pub fn new(server_address: &str, shutdown: CancellationToken) -> Self {
-        let draft = Draft { routes: Vec::new(), forwards: Vec::new(), shutdown };
+        let draft = Draft { routes: Vec::new(), forwards: Vec::new(), yielded: Vec::new(), shutdown };
         let current = ArcSwap::from_pointee(Catalogue::new(draft.clone(), server_address.into()));
         Self { current, draft: Mutex::new(draft) }
     }
@@ -238,6 +248,18 @@ impl Lookup for Served {
             Backend::Stored(rest) => Some(rest.clone()),
             Backend::Answered(_) => None,
         }
+    }
+
+    fn versions(&self, storage: &Arc<Storage>) -> Vec<Arc<Rest>> {
+        let current = self.load();
+        let served = current.routes().filter_map(|route| route.rest());
+        served.filter(|rest| Arc::ptr_eq(&rest.storage, storage)).cloned().collect()
+    }
+
+    fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Rest>> {
+        let current = self.load();
+        let mut rests = current.routes().filter_map(|route| route.rest());
+        rests.find(|rest| rest.row.kind == kind && rest.row.group == group && rest.row.version == version).cloned()
     }
 }
 

@@ -52,13 +52,18 @@ impl Request {
     /// Whether the request has no deadline of the server's, and is not counted as in flight.
     #[must_use]
     pub fn long_running(&self) -> bool {
-        self.info.verb == Verb::Watch || self.streams()
+        self.info.verb == Verb::Watch || self.streams() || self.is_profile()
     }
 
     /// Whether the answer is an object or a list, whose representation is settled with the client.
     #[must_use]
     pub fn is_negotiated(&self) -> bool {
         self.info.resource.is_some() && !self.streams() && !matches!(self.destination, Destination::Forward(_))
+    }
+
+    /// Whether it is about where time is spent, which takes as long as the client wants.
+    fn is_profile(&self) -> bool {
+        self.info.resource.is_none() && self.info.path.starts_with("/debug/pprof/")
     }
 
     fn streams(&self) -> bool {

@@ -114,6 +114,8 @@ pub struct Route {
     pub backend: Backend,
     /// What answers for the subresources, in the row's order.
     endpoints: Vec<Arc<dyn Endpoint>>,
+    /// Whether another server may take its group version over.
+    yields: bool,
     ended: CancellationToken,
 }
 
@@ -124,14 +126,31 @@ impl Route {
         let (rows, endpoints) = subresources.into_iter().map(|sub| (sub.row, sub.endpoint)).unzip();
         let row = Arc::new(Resource { subresources: rows, ..row });
         let backend = Backend::Stored(Arc::new(rest(row.clone())));
-        Self { row, backend, endpoints, ended: CancellationToken::new() }
+        Self { row, backend, endpoints, yields: false, ended: CancellationToken::new() }
     }
 
     /// A resource that is answered without storage.
     #[must_use]
     pub fn answered(row: Resource, answered: Arc<dyn Answered>) -> Self {
         let backend = Backend::Answered(answered);
-        Self { row: Arc::new(row), backend, endpoints: Vec::new(), ended: CancellationToken::new() }
+        Self { row: Arc::new(row), backend, endpoints: Vec::new(), yields: false, ended: CancellationToken::new() }
+    }
+
+    /// The same resource, which is not served as long as another server answers for its group version.
+    #[must_use]
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
+    }
+
+    pub(super) fn yields(&self) -> bool {
+        self.yields
+    }
+
+    /// The same resource, to be served anew.
+    pub(super) fn again(&self, shutdown: &CancellationToken) -> Self {
+        let Self { row, backend, endpoints, yields, .. } = self;
+        let (row, backend, endpoints) = (row.clone(), backend.clone(), endpoints.clone());
+        Self { row, backend, endpoints, yields: *yields, ended: shutdown.child_token() }
     }
 
     /// What is stored, if anything is.

@@ -117,3 +117,24 @@ fn only_what_changes_ends() {
     assert!(served.change(|draft| Ok::<_, ChangeError>(draft.remove("", "v1", "nodes"))).unwrap());
     assert!(nodes.is_cancelled());
 }
+
+#[test]
+fn what_yields_comes_back() {
+    let served = served();
+    let path = "/apis/apps/v1/namespaces/a/deployments";
+    served.change(|draft| draft.put(route(&rows::DEPLOYMENTS).yielding())).unwrap();
+    assert_eq!(goes(&served, path), "deployments.apps");
+    served.change(|draft| draft.forward(forward("apps"))).unwrap();
+    served.change(|draft| draft.put(route(&rows::REPLICA_SETS).yielding())).unwrap();
+    served.change(|draft| draft.forward(forward("apps"))).unwrap();
+    assert_eq!(goes(&served, path), "server of apps");
+    served
+        .change(|draft| {
+            draft.take_back("apps", "v1");
+            Ok::<_, ChangeError>(())
+        })
+        .unwrap();
+    assert_eq!(goes(&served, path), "deployments.apps");
+    assert_eq!(goes(&served, "/apis/apps/v1/replicasets"), "replicasets.apps");
+    assert!(!served.load().route("apps", "v1", "deployments").unwrap().ended().is_cancelled());
+}

@@ -10,7 +10,8 @@ use component::{
 
 use super::{Flags, Mistakes, anonymous, oidc, service_accounts};
 use crate::authentication::{
-    Basic, FrontProxy, NewNodes, Settings, TokenFile, TokenWebhook, Tokens, front_proxy::Headers, passwords, webhook,
+    Basic, FrontProxy, NewNodes, PlainPort, Settings, TokenFile, TokenWebhook, Tokens, front_proxy::Headers, passwords,
+    webhook,
 };
 use crate::bootstrap::authentication_trust::{ALLOWED_NAMES, Trust};
 use crate::webhook::Connection;
@@ -29,6 +30,7 @@ pub(super) fn settings(flags: &Flags, mistakes: &mut Mistakes) -> Option<Setting
     let issuing = Arc::new(service_accounts::issuing(flags, mistakes)?);
     let webhook = webhook(flags, &issuing.audiences, mistakes);
     Some(Settings {
+        plain: PlainPort::master(),
         audiences: issuing.audiences.clone(),
         front_proxy,
         certificates: authority.map(Certificates::new),

@@ -3,7 +3,12 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use component::flags::{LoggingFlags, RetiredFlags, duration};
+use component::{
+    flags::{LoggingFlags, RetiredFlags, duration},
+    profiling::ProfilingFlags,
+};
+
+use super::AuditFlags;
 
 /// Validates and configures data for the API objects, and serves them.
 #[derive(Clone, Debug, Parser)]
@@ -34,7 +39,7 @@ pub struct Flags {
     #[arg(long, default_value = "/var/lib/ferrokube", value_name = "DIR")]
     pub data_dir: PathBuf,
     /// How resources are encrypted where they are stored
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "experimental-encryption-provider-config", value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
     /// Read that file again when it changes
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -146,7 +151,7 @@ pub struct Flags {
     #[arg(long, value_name = "URL")]
     pub service_account_jwks_uri: Option<String>,
     /// For whom tokens are that are meant for this server; by default for --service-account-issuer
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    #[arg(long, alias = "service-account-api-audiences", value_delimiter = ',', value_name = "NAMES")]
     pub api_audiences: Vec<String>,
     /// Believe in a service account token only as long as what it names exists
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -182,12 +187,9 @@ pub struct Flags {
     /// How long the webhook's refusal stays good
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
-    /// Where events of the audit are written, a line of JSON each; - for the standard output
-    #[arg(long, value_name = "FILE")]
-    pub audit_log_path: Option<PathBuf>,
-    /// What is recorded of requests; nothing without it
-    #[arg(long, value_name = "FILE")]
-    pub audit_policy_file: Option<PathBuf>,
+    /// The audit.
+    #[command(flatten)]
+    pub audit: AuditFlags,
     /// Range of the addresses of services
     #[arg(long, alias = "portal-net", default_value = "10.0.0.0/24", value_name = "CIDR")]
     pub service_cluster_ip_range: String,
@@ -211,16 +213,20 @@ pub struct Flags {
         value_name = "TYPES"
     )]
     pub kubelet_preferred_address_types: Vec<String>,
+    /// How often kubelets are asked what nodes and pods use, which metrics.k8s.io tells; 0 for never, and then the group is not
+    /// served; 15s by default with --kubelet-client-certificate, else 0
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub metric_resolution: Option<Duration>,
     /// How long events are kept
     #[arg(long, default_value = "1h", value_parser = duration, value_name = "DURATION")]
     pub event_ttl: Duration,
     /// Deadline of requests that are not long-running
     #[arg(long, default_value = "1m", value_parser = duration, value_name = "DURATION")]
     pub request_timeout: Duration,
-    /// Most reading requests at a time
+    /// Most reading requests at a time; 0 for no limit
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub max_requests_inflight: usize,
-    /// Most writing requests at a time
+    /// Most writing requests at a time; 0 for no limit
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_mutating_requests_inflight: usize,
     /// Admission plugins to run, and no others; better use the next two
@@ -244,6 +250,9 @@ pub struct Flags {
     /// Verbosity.
     #[command(flatten)]
     pub logging: LoggingFlags,
+    /// What is told of where time is spent.
+    #[command(flatten)]
+    pub profiling: ProfilingFlags,
 }
 
 /// Flags of the past that no longer mean anything.
@@ -270,10 +279,97 @@ pub const RETIRED: RetiredFlags = &[
     ("proxy-client-cert-file", "not supported yet"),
     ("proxy-client-key-file", "not supported yet"),
     ("enable-aggregator-routing", "not supported yet"),
-    ("audit-log-maxage", "not supported yet"),
-    ("audit-log-maxbackup", "not supported yet"),
-    ("audit-log-maxsize", "not supported yet"),
+    ("audit-dynamic-configuration", "not supported"),
     ("external-hostname", "not needed"),
     ("event-qps", "not supported"),
     ("max-connection-bytes-per-sec", "not supported"),
+    ("aggregator-reject-forwarding-redirect", "redirects are never followed"),
+    ("api-burst", "not supported"),
+    ("api-rate", "not supported"),
+    ("delete-collection-workers", "not supported"),
+    ("coordinated-leadership-lease-duration", "not supported"),
+    ("coordinated-leadership-renew-deadline", "not supported"),
+    ("coordinated-leadership-retry-period", "not supported"),
+    ("debug-socket-path", "not supported"),
+    ("disable-http2-serving", "not supported"),
+    ("egress-selector-config-file", "not supported"),
+    ("enable-logs-handler", "not supported"),
+    ("experimental-keystone-ca-file", "not supported"),
+    ("experimental-keystone-url", "not supported"),
+    ("goaway-chance", "not supported"),
+    ("kubernetes-service-node-port", "not supported"),
+    ("lease-reuse-duration-seconds", "not supported"),
+    ("peer-advertise-ip", "not supported"),
+    ("peer-advertise-port", "not supported"),
+    ("peer-ca-file", "not supported"),
+    ("service-account-signing-endpoint", "not supported"),
+    ("shutdown-delay-duration", "not supported"),
+    ("shutdown-send-retry-after", "not supported"),
+    ("shutdown-watch-termination-grace-period", "not supported"),
+    ("ssh-keyfile", "not supported"),
+    ("ssh-user", "not supported"),
+    ("strict-transport-security-directives", "not supported"),
+    ("tracing-config-file", "not supported"),
+    ("identity-lease-duration-seconds", "not supported"),
+    ("identity-lease-renew-interval-seconds", "not supported"),
+    ("authorization-rbac-super-user", "members of system:masters may everything"),
+    ("insecure-allow-any-token", "tokens are always verified"),
+    ("cloud-provider-gce-l7lb-src-cidrs", "there are no cloud providers"),
+    ("cloud-provider-gce-lb-src-cidrs", "there are no cloud providers"),
+    ("cluster-name", "not used"),
+    ("master-service-namespace", "not used"),
+    ("deserialization-cache-size", "not needed"),
+    ("enable-garbage-collector", "what is to be collected is always kept track of"),
+    ("enable-priority-and-fairness", "not supported"),
+    ("etcd-count-metric-poll-period", "metrics are computed when they are asked for"),
+    ("etcd-db-metric-poll-interval", "metrics are computed when they are asked for"),
+    ("etcd-healthcheck-timeout", "not supported"),
+    ("etcd-readycheck-timeout", "not supported"),
+    ("livez-grace-period", "not supported"),
+    ("storage-initialization-timeout", "not supported"),
+    ("health-check-minions", "kubelets register their nodes"),
+    ("machines", "kubelets register their nodes"),
+    ("minion-port", "kubelets register their nodes"),
+    ("kubelet-read-only-port", "kubelets are always reached over HTTPS"),
+    ("long-running-request-regexp", "which requests run long is known"),
+    ("old-etcd-prefix", "objects are stored in the version of today"),
+    ("storage-version", "objects are stored in the version of today"),
+    ("storage-versions", "objects are stored in the version of today"),
+    ("tls-ca-file", "use --client-ca-file"),
+    ("unsupported-kube-api-over-localhost-insecure", "see --insecure-port"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_of_other_years_are_understood() {
+        let lines = [
+            // 2015, with underscores.
+            "--address=0.0.0.0 --port=8080 --etcd_servers=http://127.0.0.1:2379 --service-cluster-ip-range=10.0.0.0/16 \
+             --admission_control=NamespaceLifecycle,LimitRanger,ServiceAccount,ResourceQuota --allow_privileged=false \
+             --kubelet_port=10250 --storage-version=v1 --enable-garbage-collector --tls-ca-file=/a --ssh-user=a",
+            // 2016.
+            "--logtostderr=true --v=0 --admission-control=AlwaysAdmit --allow-privileged=true --etcd-servers=http://localhost:2379 \
+             --insecure-bind-address=0.0.0.0 --insecure-port=8080 --service-cluster-ip-range=10.254.0.0/16",
+            // 2019.
+            "--advertise-address=10.0.0.1 --default-not-ready-toleration-seconds=360 --feature-gates=DynamicAuditing=true \
+             --max-mutating-requests-inflight=2000 --max-requests-inflight=4000 --default-watch-cache-size=200 \
+             --delete-collection-workers=2 --encryption-provider-config=/a --etcd-cafile=/a --etcd-certfile=/a --etcd-keyfile=/a \
+             --etcd-servers=https://a:2379,https://b:2379 --insecure-port=0 --audit-dynamic-configuration --audit-log-maxage=15 \
+             --audit-log-truncate-enabled --profiling --anonymous-auth=false --enable-bootstrap-token-auth \
+             --requestheader-allowed-names=aggregator --requestheader-client-ca-file=/a --runtime-config=api/all=true \
+             --requestheader-extra-headers-prefix=X-Remote-Extra- --allow-privileged=true --apiserver-count=3 --event-ttl=168h \
+             --kubelet-https=true --kubelet-timeout=10s --proxy-client-cert-file=/a --proxy-client-key-file=/a --v=2",
+            // Today, hardened.
+            "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 --tls-min-version=VersionTLS12 --goaway-chance=0.001 \
+             --shutdown-delay-duration=5s --emulated-version=1.35 --strict-transport-security-directives=max-age=1",
+        ];
+        for line in lines {
+            let words = std::iter::once("kube-apiserver").chain(line.split_whitespace()).map(Into::into);
+            let parsed: Result<Flags, _> = component::flags::parse(words, RETIRED);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Flags made into a configuration, with every mistake reported at once.
 
+mod audit;
 mod authentication;
 mod authorization;
 mod flags;
@@ -12,13 +13,14 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
+pub use audit::AuditFlags;
 use component::{
     auth::Anonymous,
     files::FromFiles,
+    profiling::Profiling,
     serve::{certificates, tls::serving},
 };
 pub use flags::{Flags, RETIRED};
@@ -26,8 +28,7 @@ pub use flags::{Flags, RETIRED};
 use rustls::DistinguishedName;
 
 use crate::{
-    admission,
-    audit::{Audit, Log, PolicyFile},
+    admission, audit as auditing,
     authentication::Settings as Authentication,
     authorization::Authorization,
     bootstrap::authentication_trust::Trust,
@@ -92,11 +93,13 @@ pub struct Config {
     /// Whether the default roles and bindings are kept.
     pub rbac_defaults: RbacDefaults,
     /// What is recorded of what they do, if anything is.
-    pub audit: Option<Audit>,
+    pub audit: Option<auditing::Settings>,
     /// How many requests may run at once.
     pub limits: Limits,
     /// Deadline of requests.
     pub timeout: Duration,
+    /// Whether profiles are made.
+    pub profiling: Profiling,
     /// Admission plugins.
     pub admission: admission::Settings,
     /// How resources are stored.
@@ -107,6 +110,8 @@ pub struct Config {
     pub kubelet: KubeletTls,
     /// Types of node addresses, best first.
     pub kubelet_address_types: Vec<String>,
+    /// How often kubelets are asked what is used, if they are.
+    pub metric_resolution: Option<Duration>,
 }
 
 /// Everything that is wrong with the flags.
@@ -150,8 +155,9 @@ impl Config {
             trust: authentication::trust(&flags),
             authorization: authorization::authorization(&flags, &mut mistakes),
             rbac_defaults: RbacDefaults::Kept,
-            audit: audit(&flags, &mut mistakes),
-            limits: Limits { reading: flags.max_requests_inflight, mutating: flags.max_mutating_requests_inflight },
+            audit: audit::settings(&flags.audit, &mut mistakes),
+            limits: limits(&flags),
+            profiling: Profiling::from(&flags.profiling),
             timeout: flags.request_timeout,
             admission: admission(&flags, &mut mistakes),
             resources: resources::Settings {
@@ -160,6 +166,7 @@ impl Config {
             },
             services,
             kubelet: kubelet(&flags, &mut mistakes),
+            metric_resolution: metric_resolution(&flags, &mut mistakes),
             kubelet_address_types: flags.kubelet_preferred_address_types,
         };
         if config.secure.is_none() && config.insecure.is_none() && mistakes.0.is_empty() {
@@ -265,6 +272,12 @@ fn certificate_hosts(advertise: IpAddr, services: ServiceNetwork) -> Vec<String>
     hosts
 }
 
+/// As many as the flags say; without limit where they say 0, as upstream.
+fn limits(flags: &Flags) -> Limits {
+    let limit = |flag: usize| if flag == 0 { usize::MAX } else { flag };
+    Limits { reading: limit(flags.max_requests_inflight), mutating: limit(flags.max_mutating_requests_inflight) }
+}
+
 /// Where everything is allowed, strangers are not let in, whatever the flag says; upstream does the same.
 fn anonymous(flags: &Flags, by_file: Option<bool>) -> Anonymous {
     let everything = authorization::allows_everything(flags);
@@ -275,21 +288,6 @@ fn anonymous(flags: &Flags, by_file: Option<bool>) -> Anonymous {
         );
     }
     if wanted && !everything { Anonymous::Allowed } else { Anonymous::Refused }
-}
-
-/// Nothing is recorded without a policy, and nowhere without a path.
-fn audit(flags: &Flags, mistakes: &mut Mistakes) -> Option<Audit> {
-    let read = |path: &PathBuf| mistakes.take("audit-policy-file", PolicyFile::read(path));
-    let policy = flags.audit_policy_file.as_ref().map(read);
-    let log = flags.audit_log_path.as_ref().map(|path| mistakes.take("audit-log-path", Log::open(path)));
-    match (policy, log) {
-        (Some(policy), Some(log)) => Some(Audit { policy: policy?, sink: Arc::new(log?) }),
-        (None, Some(_)) => {
-            tracing::warn!("No audit policy file provided, no events will be recorded for log backend");
-            None
-        }
-        _ => None,
-    }
 }
 
 fn admission(flags: &Flags, mistakes: &mut Mistakes) -> admission::Settings {
@@ -328,6 +326,20 @@ fn kubelet(flags: &Flags, mistakes: &mut Mistakes) -> KubeletTls {
     KubeletTls { identity, authority }
 }
 
+/// Kubelets are quick, but not for nothing.
+const RESOLUTION_MIN: Duration = Duration::from_secs(1);
+const USUAL_RESOLUTION: Duration = Duration::from_secs(15);
+
+/// Who cannot show kubelets who they are is told nothing by them, so that they are asked only when somebody wants it.
+fn metric_resolution(flags: &Flags, mistakes: &mut Mistakes) -> Option<Duration> {
+    let usual = || flags.kubelet_client_certificate.is_some().then_some(USUAL_RESOLUTION);
+    let resolution = flags.metric_resolution.or_else(usual).filter(|resolution| !resolution.is_zero())?;
+    if resolution < RESOLUTION_MIN {
+        mistakes.0.push("--metric-resolution should be a time duration of at least 1s".to_owned());
+    }
+    Some(resolution)
+}
+
 /// An error with its sources.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
@@ -349,6 +361,14 @@ mod tests {
             "--client-ca-file=/does/not/exist",
             "--authorization-mode=Magic",
             "--tls-cert-file=/only/one",
+            "--audit-log-path=-",
+            "--audit-log-mode=batch",
+            "--audit-log-batch-buffer-size=0",
+            "--audit-log-format=xml",
+            "--audit-log-maxage=-1",
+            "--audit-webhook-config-file=/does/not/exist",
+            "--audit-webhook-mode=never",
+            "--audit-webhook-truncate-max-batch-size=10",
         ]);
         let Err(mistakes) = Config::new(flags) else { panic!("the flags were taken") };
         let text = mistakes.to_string();
@@ -360,6 +380,16 @@ mod tests {
             "tls-cert-file",
         ] {
             assert!(text.contains(&format!("--{flag}")), "{flag} is missing in {text}");
+        }
+        for mistake in [
+            "invalid audit batch log buffer size 0, must be a positive number",
+            r#"invalid audit log format xml, allowed formats are "legacy,json""#,
+            "--audit-log-maxage -1 can't be a negative number",
+            "--audit-webhook-config-file: ",
+            r#"invalid audit webhook mode never, allowed modes are "batch,blocking,blocking-strict""#,
+            "invalid audit truncate webhook max batch size 10, must be greater than max event size (102400)",
+        ] {
+            assert!(text.contains(mistake), "{mistake} is missing in {text}");
         }
     }
 }

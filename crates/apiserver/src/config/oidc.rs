@@ -1,8 +1,10 @@
 //! `--oidc-…` and `--authentication-config`: whose tokens are taken, besides one's own.
 
+mod expressions;
+
 use std::{collections::HashSet, fs, path::Path, sync::Arc};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use api_types::yaml;
 use component::{files::FromFiles, jwt::Algorithm, serve::certificates};
 use http::Uri;
@@ -10,7 +12,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Flags, Mistakes};
-use crate::authentication::oidc::{Mapping, Oidc, Provider, Settings};
+use crate::authentication::oidc::{Mapping, Named, Oidc, Provider, Settings};
 
 /// What the flags say about tokens of others, and about strangers if the file says something about these.
 pub(super) struct External {
@@ -67,9 +69,13 @@ fn by_flags(flags: &Flags) -> anyhow::Result<Oidc> {
         audiences: vec![client],
         algorithms: flags.oidc_signing_algs.iter().map(algorithm).collect::<Result<_, _>>()?,
         required: flags.oidc_required_claim.iter().map(required).collect::<Result<_, _>>()?,
-        username: Mapping { claim, prefix },
-        groups: groups.map(|claim| Mapping { claim, prefix: flags.oidc_groups_prefix.clone().unwrap_or_default() }),
+        claim_rules: Vec::new(),
+        username: Named::Claim(Mapping { claim, prefix }),
+        groups: groups
+            .map(|claim| Named::Claim(Mapping { claim, prefix: flags.oidc_groups_prefix.clone().unwrap_or_default() })),
         uid: None,
+        extra: Vec::new(),
+        user_rules: Vec::new(),
     };
     Ok(Oidc(Arc::new(FromFiles::constant(vec![Provider::new(settings)]))))
 }
@@ -101,7 +107,7 @@ struct Jwt {
     claim_validation_rules: Vec<ClaimRule>,
     claim_mappings: ClaimMappings,
     #[serde(default)]
-    user_validation_rules: Vec<IgnoredAny>,
+    user_validation_rules: Vec<UserRule>,
 }
 
 #[derive(Deserialize)]
@@ -118,8 +124,23 @@ struct JwtIssuer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ClaimRule {
-    claim: Option<String>,
-    required_value: Option<String>,
+    #[serde(default)]
+    claim: String,
+    #[serde(default)]
+    required_value: String,
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserRule {
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -128,29 +149,25 @@ struct ClaimMappings {
     username: ClaimOf,
     groups: Option<ClaimOf>,
     uid: Option<ClaimOf>,
+    #[serde(default)]
+    extra: Vec<Extra>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ClaimOf {
+    claim: String,
+    prefix: Option<String>,
+    expression: String,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClaimOf {
-    claim: Option<String>,
-    prefix: Option<String>,
-    expression: Option<IgnoredAny>,
-}
-
-impl ClaimOf {
-    fn claim(&self, field: &str) -> anyhow::Result<String> {
-        ensure!(self.expression.is_none(), "{field}.expression: expressions are not supported yet, name a claim");
-        let claim = self.claim.clone().filter(|claim| !claim.is_empty());
-        claim.with_context(|| format!("{field}.claim: Required value"))
-    }
-
-    fn mapping(self, field: &str) -> anyhow::Result<Mapping> {
-        const WHY: &str = "prefix is required when claim is set. It can be set to an empty string to disable prefixing";
-        let claim = self.claim(field)?;
-        let prefix = self.prefix.with_context(|| format!("{field}.prefix: Required value: {WHY}"))?;
-        Ok(Mapping { claim, prefix })
-    }
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Extra {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    value_expression: String,
 }
 
 fn read(path: &Path) -> anyhow::Result<AuthenticationConfiguration> {
@@ -191,7 +208,6 @@ impl AuthenticationConfiguration {
 }
 
 fn settings(jwt: Jwt) -> anyhow::Result<Settings> {
-    ensure!(jwt.user_validation_rules.is_empty(), "userValidationRules: expressions are not supported yet");
     let issuer = jwt.issuer;
     ensure!(
         !issuer.audiences.is_empty(),
@@ -210,25 +226,20 @@ fn settings(jwt: Jwt) -> anyhow::Result<Settings> {
         Some(url) => url.parse().context("issuer.discoveryURL")?,
         None => discovery(&issuer.url).context("issuer.url")?,
     };
-    let mut required = Vec::new();
-    for rule in jwt.claim_validation_rules {
-        match (rule.claim, rule.required_value) {
-            (Some(claim), Some(value)) => required.push((claim, value)),
-            _ => bail!("claimValidationRules: claim and requiredValue are required"),
-        }
-    }
-    let mappings = jwt.claim_mappings;
-    let uid = mappings.uid.map(|uid| uid.claim("claimMappings.uid")).transpose()?;
+    let rules = expressions::Rules::new(jwt.claim_validation_rules, jwt.claim_mappings, jwt.user_validation_rules)?;
     Ok(Settings {
         discovery,
         issuer: issuer.url,
         authorities: authorities.transpose().context("issuer.certificateAuthority")?,
         audiences: issuer.audiences,
         algorithms: Algorithm::ALL.iter().map(|(_, algorithm)| *algorithm).collect(),
-        required,
-        username: mappings.username.mapping("claimMappings.username")?,
-        groups: mappings.groups.map(|groups| groups.mapping("claimMappings.groups")).transpose()?,
-        uid,
+        required: rules.required,
+        claim_rules: rules.claim_rules,
+        username: rules.username,
+        groups: rules.groups,
+        uid: rules.uid,
+        extra: rules.extra,
+        user_rules: rules.user_rules,
     })
 }
 
@@ -246,6 +257,11 @@ mod tests {
         let good = "{url: 'https://i.example', audiences: [me]}";
         let check = |text: &str| parse(text).and_then(AuthenticationConfiguration::providers).map(|all| all.len());
         assert_eq!(check(&jwt(good, "    uid: {claim: sub}\n")).unwrap(), 1);
+        let computed = "    uid: {expression: claims.sub}\n    extra: [{key: 'a.org/a', valueExpression: claims.a}]\n  \
+                        claimValidationRules: [{expression: claims.email_verified == true}, {claim: hd, requiredValue: a}]\n  \
+                        userValidationRules: [{expression: user.username != ''}]\n";
+        let computed = jwt(good, computed).replace("{claim: sub, prefix: 'x:'}", "{expression: claims.email}");
+        assert_eq!(check(&computed).unwrap(), 1);
         let required = "prefix: Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing";
         for (field, prefix) in [("username", ", prefix: 'x:'"), ("groups", ", prefix: ''")] {
             let error = format!("{:#}", check(&jwt(good, "").replace(prefix, "")).unwrap_err());
@@ -255,8 +271,35 @@ mod tests {
             (jwt("{url: 'http://i.example', audiences: [me]}", ""), "https"),
             (jwt("{url: 'https://i.example', audiences: []}", ""), "audiences"),
             (jwt("{url: 'https://i.example', audiences: [a, b]}", ""), "MatchAny"),
-            (jwt(good, "    uid: {expression: 'claims.sub'}\n"), "not supported yet"),
-            (jwt(good, "  userValidationRules: [{expression: 'true'}]\n"), "not supported yet"),
+            (
+                jwt(good, "    uid: {expression: 'claim.sub'}\n"),
+                "claimMappings.uid.expression: Invalid value: \"claim.sub\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'claim'",
+            ),
+            (jwt(good, "  userValidationRules: [{expression: '1'}]\n"), "must evaluate to bool"),
+            (
+                jwt(good, "  userValidationRules: [{expression: ''}]\n"),
+                "userValidationRules[0].expression: Required value",
+            ),
+            (
+                jwt(good, "  claimValidationRules: [{claim: a, expression: 'true'}]\n"),
+                "claim and expression can't both be set",
+            ),
+            (
+                jwt(good, "  claimValidationRules: [{expression: 'claims.a'}, {expression: 'claims.a'}]\n"),
+                "claimValidationRules[0].expression: Invalid value: \"claims.a\": must evaluate to bool",
+            ),
+            (
+                jwt(good, "    extra: [{key: 'K8s.io/a', valueExpression: 'claims.a'}]\n"),
+                "claimMappings.extra[0].key: Invalid value: \"K8s.io/a\": must be lowercase",
+            ),
+            (
+                jwt(good, "    extra: [{key: 'x.k8s.io/a', valueExpression: 'claims.a'}]\n"),
+                "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use",
+            ),
+            (
+                jwt(good, "").replace("username: {claim: sub, prefix: 'x:'}", "username: {expression: claims.email}"),
+                "claims.email_verified must be used in claimMappings.username.expression",
+            ),
             (jwt(good, "anonymous: {enabled: true, conditions: [{path: /livez}]}\n"), "not supported yet"),
             (jwt(good, "other: 1\n"), "other"),
             ("apiVersion: v1\nkind: Pod\n".to_owned(), "expected AuthenticationConfiguration"),

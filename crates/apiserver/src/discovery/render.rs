@@ -283,6 +283,7 @@ fn sorted(subresources: &[Subresource]) -> Vec<&Subresource> {
 fn storage_version_hash(row: &Resource) -> String {
     // Both kinds of events are stored as one.
     let group = if row.is(&rows::EVENTS) { "" } else { &*row.group };
-    let kind = format!("{group}/{}/{}", row.version, row.kind);
+    let version = row.ops.storage_version().unwrap_or(&row.version);
+    let kind = format!("{group}/{version}/{}", row.kind);
     STANDARD.encode(&Sha256::digest(kind)[..8])
 }

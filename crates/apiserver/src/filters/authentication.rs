@@ -1,6 +1,6 @@
 //! Who clients are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use api_types::status::StatusError;
 use component::auth::{Authenticator, Presented, User, bearer::remove_tokens};
@@ -13,29 +13,27 @@ use crate::{
     authentication::front_proxy::Headers,
     authorization::attributes,
     catalogue::Request,
+    metrics::Access,
     serving::{Response, respond},
 };
 
 pub(super) struct Authenticate {
-    authenticator: Arc<dyn Authenticator>,
-    audit: Option<Audit>,
+    pub(super) authenticator: Arc<dyn Authenticator>,
+    pub(super) audit: Option<Audit>,
+    /// Where attempts are counted.
+    pub(super) metrics: Arc<Access>,
     /// What names users, besides tokens: nobody behind needs it, and a request that is passed on must not carry it.
-    naming: Vec<Headers>,
+    pub(super) naming: Vec<Headers>,
 }
 
 impl Authenticate {
-    pub(super) fn new(authenticator: Arc<dyn Authenticator>, naming: Option<Headers>, audit: Option<Audit>) -> Self {
-        let naming = naming.into_iter().chain([Headers::usual()]).collect();
-        Self { authenticator, audit, naming }
-    }
-
-    fn refuse(&self, request: &Request) -> Response {
+    async fn refuse(&self, request: &Request) -> Response {
         if let Some(audit) = &self.audit {
             let nobody = User::default();
             let attributes = attributes(&nobody, request.method(), &request.info, &request.query);
             if let Some(record) = Record::begin(audit, &request.id, &request.http, &attributes) {
                 let status = ResponseStatus { message: Some(attempts(request)), ..ResponseStatus::new(401, &[]) };
-                record.write(Stage::ResponseStarted, Some(status), None);
+                record.write(Stage::ResponseStarted, Some(status), None).kept().await;
             }
         }
         respond::error(&StatusError::unauthorized())
@@ -63,17 +61,23 @@ impl Filter for Authenticate {
         Box::pin(async move {
             let peer = request.http.extensions().get();
             let presented = Presented { headers: request.http.headers(), peer, audiences: &[] };
+            let begun = Instant::now();
             match self.authenticator.authenticate(presented).await {
                 Ok(Some(identity)) => {
+                    self.metrics.known(&identity.user.name, begun);
                     request.user = identity.user;
                     remove_tokens(request.http.headers_mut());
                     self.naming.iter().for_each(|headers| headers.remove(request.http.headers_mut()));
                     next.run(request).await
                 }
-                Ok(None) => self.refuse(&request),
+                Ok(None) => {
+                    self.metrics.unknown(begun);
+                    self.refuse(&request).await
+                }
                 Err(error) => {
+                    self.metrics.failed(begun);
                     tracing::info!(path = request.info.path, "unable to authenticate the request: {error:#}");
-                    self.refuse(&request)
+                    self.refuse(&request).await
                 }
             }
         })

@@ -1,6 +1,6 @@
 //! What clients may do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use api_types::{GroupResource, StatusError};
 use component::auth::{Attributes, Authorizer, Decision, Target, Verdict};
@@ -11,20 +11,34 @@ use super::{Filter, Next};
 use crate::{
     authorization::attributes,
     catalogue::Request,
+    metrics::Access,
     serving::{Response, respond},
 };
 
-pub(super) struct Authorize(Arc<dyn Authorizer>);
+pub(super) struct Authorize {
+    pub(super) authorizer: Arc<dyn Authorizer>,
+    /// Where decisions are counted.
+    pub(super) metrics: Arc<Access>,
+}
 
 impl Authorize {
-    pub(super) fn new(authorizer: Arc<dyn Authorizer>) -> Self {
-        Self(authorizer)
+    async fn decide(&self, attributes: &Attributes<'_>) -> Verdict {
+        let begun = Instant::now();
+        let verdict = self.authorizer.authorize(attributes).await;
+        let result = match &verdict {
+            Verdict { decision: Decision::Allow, .. } => "allowed",
+            Verdict { error, .. } if !error.is_empty() => "error",
+            Verdict { decision: Decision::Deny, .. } => "denied",
+            Verdict { decision: Decision::NoOpinion, .. } => "no-opinion",
+        };
+        self.metrics.decided(result, begun);
+        verdict
     }
 
     /// The refusal, if there is to be one.
     async fn refusal(&self, request: &Request) -> Option<Response> {
         let attributes = attributes(&request.user, request.method(), &request.info, &request.query);
-        let verdict = self.0.authorize(&attributes).await;
+        let verdict = self.decide(&attributes).await;
         note(request, &verdict);
         match verdict {
             Verdict { decision: Decision::Allow, .. } => self.refusal_to_create(attributes).await,
@@ -33,9 +47,13 @@ impl Authorize {
                 let text = format!("Internal Server Error: {:?}: {error}\n", request.info.path);
                 Some(respond::text(StatusCode::INTERNAL_SERVER_ERROR, text))
             }
-            Verdict { reason, .. } => Some(respond::error(&attributes.forbidden(&reason))),
+            Verdict { reason, .. } => Some(refused(&attributes.forbidden(&reason))),
         }
     }
+}
+
+fn refused(error: &StatusError) -> Response {
+    respond::nothing_to_guess(respond::error(error))
 }
 
 /// Connections into a pod, which are opened with GET where they go over WebSocket.
@@ -51,14 +69,14 @@ impl Authorize {
             return None;
         }
         attributes.verb = "create".into();
-        let verdict = self.0.authorize(&attributes).await;
+        let verdict = self.decide(&attributes).await;
         let Target::Resource(place) = &attributes.target else { return None };
         match verdict {
             Verdict { decision: Decision::Allow, .. } => None,
             Verdict { error, .. } if !error.is_empty() => Some(respond::error(&StatusError::internal(error))),
             Verdict { reason, .. } => {
                 let pods = GroupResource::new(&place.group, &place.resource);
-                Some(respond::error(&StatusError::forbidden(pods, &place.name, &reason)))
+                Some(refused(&StatusError::forbidden(pods, &place.name, &reason)))
             }
         }
     }

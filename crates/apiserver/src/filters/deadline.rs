@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Filter, Next};
 use crate::{
     catalogue::Request,
+    metrics::SelfDefence,
     serving::{Response, respond},
 };
 
@@ -45,7 +46,10 @@ impl Filter for Deadline {
         let answer = tokio::time::timeout_at(end, next.run(request));
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| {
-                respond::error(&StatusError::timeout("request did not complete within the allotted timeout", 0))
+                let error = StatusError::timeout("request did not complete within the allotted timeout", 0);
+                let mut response = respond::error(&error);
+                response.extensions_mut().insert(SelfDefence);
+                response
             })
         })
     }

@@ -10,6 +10,7 @@ mod negotiation;
 mod observation;
 mod panics;
 mod presentation;
+mod room;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +18,12 @@ use component::auth::{Authenticator, Authorizer};
 use futures::future::BoxFuture;
 
 pub use deadline::EndsAt;
-pub use inflight::{Limits, Place};
-pub use observation::Metrics;
+pub use inflight::{LONGEST_BODY, Limits, Place};
+pub use room::Taken;
 
-use crate::{audit::Audit, authentication::front_proxy::Headers, catalogue::Request, serving::Response};
+use crate::{
+    audit::Audit, authentication::front_proxy::Headers, catalogue::Request, metrics::Metrics, serving::Response,
+};
 
 /// One step that every request takes. It may answer by itself, or change the request on its way in or the response on
 /// its way out.
@@ -74,15 +77,16 @@ pub struct Settings {
     /// The deadline of requests that are not long-running.
     pub timeout: Duration,
     /// Where requests are counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
 }
 
 impl Chain {
     /// The filters in their order, outermost first.
     pub fn new(settings: Settings, handler: impl Handler) -> Self {
+        let Metrics { requests, access, .. } = settings.metrics;
         let filters: Vec<Option<Box<dyn Filter>>> = vec![
             // Sees every answer, those of the other filters too.
-            always(observation::Observation::new(settings.metrics)),
+            always(observation::Observation::new(requests.clone())),
             // Whatever is answered, by filters too, is laid out and compressed as the client wants it.
             always(presentation::Present),
             // Whatever goes wrong behind it is told in the client's own encoding.
@@ -90,16 +94,21 @@ impl Chain {
             // A bug in one request must not end the connection that carries others.
             always(panics::CatchPanics),
             // Before anything that costs time.
-            always(authentication::Authenticate::new(settings.authenticator, settings.naming, settings.audit.clone())),
+            always(authentication::Authenticate {
+                authenticator: settings.authenticator,
+                audit: settings.audit.clone(),
+                naming: settings.naming.into_iter().chain([Headers::usual()]).collect(),
+                metrics: access.clone(),
+            }),
             // Needs to know who it is; sees what becomes of everything after it.
             settings.audit.map(|audit| -> Box<dyn Filter> { Box::new(audit::Auditing::new(audit)) }),
             // After authentication, so that strangers cannot use up the places of others.
-            always(inflight::InFlight::new(settings.limits)),
+            always(inflight::InFlight::new(settings.limits, &requests)),
             // Covers everything that may wait for the store, a webhook or an admission plugin.
             always(deadline::Deadline::new(settings.timeout)),
             // Needs to know who asks. What follows sees only whom they act as.
             always(impersonation::Impersonate::new(settings.authorizer.clone())),
-            always(authorization::Authorize::new(settings.authorizer)),
+            always(authorization::Authorize { authorizer: settings.authorizer, metrics: access }),
             // Last: only those who may ask learn what the server can produce.
             always(negotiation::Negotiate),
         ];

@@ -1,98 +1,28 @@
 //! Counts, times and logs every request.
 
 use std::{
+    pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    task::{Context, Poll},
+    time::Duration,
 };
 
-use api_types::resource::Text;
-use futures::future::BoxFuture;
+use bytes::Bytes;
+use futures::{Stream, future::BoxFuture, stream::BoxStream};
 use http::{HeaderValue, StatusCode};
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::Registry,
-};
 
 use super::{Filter, Next};
-use crate::{catalogue::Request, serving::Response};
+use crate::{
+    catalogue::Request,
+    metrics::{Lasting, Requests, Seen, SelfDefence},
+    serving::{Body, BodyError, Response},
+};
 
-/// Upstream's metrics of requests.
-#[derive(Debug)]
-pub struct Metrics {
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    verb: &'static str,
-    group: Text,
-    resource: Text,
-    code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DurationLabels {
-    verb: &'static str,
-    group: Text,
-    resource: Text,
-}
-
-/// Upstream's buckets, every third of them, in seconds.
-const BUCKETS: [f64; 9] = [0.005, 0.025, 0.1, 0.2, 0.6, 1.25, 3.0, 10.0, 60.0];
-
-impl Metrics {
-    /// Registers the metrics under upstream's names.
-    pub fn new(registry: &mut Registry) -> Self {
-        let metrics =
-            Self { requests: Family::default(), durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)) };
-        let requests = metrics.requests.clone();
-        registry.register("apiserver_request", "Requests by verb, resource and status code", requests);
-        let durations = metrics.durations.clone();
-        registry.register("apiserver_request_duration_seconds", "Time to answer requests that end", durations);
-        metrics
-    }
-}
-
-pub(super) struct Observation(Arc<Metrics>);
+pub(super) struct Observation(Arc<Requests>);
 
 impl Observation {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Requests>) -> Self {
         Self(metrics)
-    }
-
-    fn record(&self, seen: Seen, code: StatusCode) {
-        let (group, resource) = (seen.group.clone(), seen.resource.clone());
-        let labels = RequestLabels { verb: seen.verb, group, resource, code: code.as_u16() };
-        self.0.requests.get_or_create(&labels).inc();
-        if !seen.long_running {
-            let labels = DurationLabels { verb: seen.verb, group: seen.group, resource: seen.resource };
-            self.0.durations.get_or_create(&labels).observe(seen.started.elapsed().as_secs_f64());
-        }
-    }
-}
-
-/// What is remembered of a request until its answer is there.
-struct Seen {
-    verb: &'static str,
-    group: Text,
-    resource: Text,
-    long_running: bool,
-    started: Instant,
-}
-
-impl Seen {
-    fn new(request: &Request) -> Self {
-        // Only what is served becomes a label: a client must not be able to make labels up.
-        let row = request.destination.row();
-        Self {
-            verb: request.info.verb.as_str(),
-            group: row.map(|row| row.group.clone()).unwrap_or_default(),
-            resource: row.map(|row| row.plural.clone()).unwrap_or_default(),
-            long_running: request.long_running(),
-            started: Instant::now(),
-        }
     }
 }
 
@@ -100,23 +30,64 @@ impl Seen {
 const SLOW: Duration = Duration::from_millis(500);
 
 impl Filter for Observation {
-    fn apply<'a>(&'a self, request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
-        let seen = Seen::new(&request);
+    fn apply<'a>(&'a self, mut request: Request, next: Next<'a>) -> BoxFuture<'a, Response> {
+        let seen = Arc::new(self.0.begin(&request));
+        if seen.long_running() {
+            request.http.extensions_mut().insert(Lasting(seen.clone()));
+        }
         let (path, id) = (request.info.path.clone(), request.id.clone());
         let answer = next.run(request);
         Box::pin(async move {
             let mut response = answer.await;
-            let (elapsed, code) = (seen.started.elapsed(), response.status());
-            if code.is_server_error() || (elapsed > SLOW && !seen.long_running) {
-                tracing::warn!(verb = seen.verb, path, code = code.as_u16(), ?elapsed, id, "request");
+            let (verb, elapsed, code) = (seen.verb(), seen.elapsed(), response.status());
+            if code.is_server_error() || (elapsed > SLOW && !seen.long_running()) {
+                tracing::warn!(verb, path, code = code.as_u16(), ?elapsed, id, "request");
             } else {
-                tracing::debug!(verb = seen.verb, path, code = code.as_u16(), ?elapsed, id, "request");
+                tracing::debug!(verb, path, code = code.as_u16(), ?elapsed, id, "request");
             }
-            self.record(seen, code);
             if let Ok(id) = HeaderValue::try_from(id) {
                 response.headers_mut().insert("audit-id", id);
             }
-            response
+            observed(seen, response)
         })
+    }
+}
+
+/// The same answer, at whose end the request is counted.
+fn observed(seen: Arc<Seen>, mut response: Response) -> Response {
+    let code = response.status();
+    seen.answered(code);
+    if response.extensions_mut().remove::<SelfDefence>().is_some() {
+        seen.terminated(code);
+    }
+    response.map(|body| match body {
+        Body::Stream(pieces) if code != StatusCode::SWITCHING_PROTOCOLS => {
+            Body::Stream(Box::pin(Observed { pieces, seen }))
+        }
+        Body::Full(bytes) => {
+            seen.written(bytes.len());
+            Body::Full(bytes)
+        }
+        body => body,
+    })
+}
+
+/// The pieces of an answer whose request is counted when they end.
+struct Observed {
+    pieces: BoxStream<'static, Result<Bytes, BodyError>>,
+    seen: Arc<Seen>,
+}
+
+impl Stream for Observed {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.pieces.as_mut().poll_next(context);
+        match &next {
+            Poll::Ready(Some(Ok(piece))) => self.seen.written(piece.len()),
+            Poll::Ready(Some(Err(_))) => self.seen.aborted(),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        next
     }
 }

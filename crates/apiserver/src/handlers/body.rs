@@ -8,16 +8,12 @@ use http::header;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     catalogue::Request,
-    filters::{EndsAt, Place},
+    filters::{EndsAt, LONGEST_BODY, Place, Taken},
     registry::decode::{BodyType, Sent},
 };
-
-/// The longest body that is read, in bytes; upstream's limit.
-const MAX: usize = 3 << 20;
 
 /// The whole body.
 ///
@@ -42,30 +38,33 @@ async fn collect(request: &mut Request) -> Result<Bytes, StatusError> {
     if let Some(place) = &place {
         place.leave();
     }
-    let body = whole(request.http.body_mut(), place.as_deref());
-    // A write goes on when its client has been told that it took too long, but it does not wait for the client.
-    let read = match end {
-        Some(EndsAt(end)) => tokio::time::timeout_at(end, body).await.map_err(|_| too_slow())?,
-        None => body.await,
+    let read = async {
+        let (body, room) = whole(request.http.body_mut(), place.as_deref()).await?;
+        if let Some(place) = &place {
+            place.enter().await;
+        }
+        drop(room);
+        Ok(body)
     };
-    let body = read?;
-    if let Some(place) = &place {
-        place.enter()?;
+    // A write goes on when its client has been told that it took too long, but it does not wait for the client.
+    match end {
+        Some(EndsAt(end)) => tokio::time::timeout_at(end, read).await.map_err(|_| too_slow())?,
+        None => read.await,
     }
-    Ok(body)
 }
 
-async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<Bytes, StatusError> {
+/// The body, and the room that it takes until its request has a place again.
+async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<(Bytes, Option<Taken>), StatusError> {
     // What says that it is too long is not waited for.
-    if body.size_hint().lower() > MAX as u64 {
+    if body.size_hint().lower() > LONGEST_BODY as u64 {
         return Err(too_long());
     }
     let mut pieces = BytesMut::new();
-    let mut room: Option<OwnedSemaphorePermit> = None;
+    let mut room: Option<Taken> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| StatusError::bad_request(format!("reading the request body: {error}")))?;
         let Ok(piece) = frame.into_data() else { continue };
-        if pieces.len() + piece.len() > MAX {
+        if pieces.len() + piece.len() > LONGEST_BODY {
             return Err(too_long());
         }
         match (place.map(|place| place.room(piece.len())).transpose()?, &mut room) {
@@ -74,11 +73,11 @@ async fn whole(body: &mut Incoming, place: Option<&Place>) -> Result<Bytes, Stat
         }
         pieces.extend_from_slice(&piece);
     }
-    Ok(pieces.freeze())
+    Ok((pieces.freeze(), room))
 }
 
 fn too_long() -> StatusError {
-    StatusError::request_entity_too_large(&format!("limit is {MAX}"))
+    StatusError::request_entity_too_large(&format!("limit is {LONGEST_BODY}"))
 }
 
 fn too_slow() -> StatusError {

@@ -204,7 +204,10 @@ fn set_scheduled(pod: &mut core::Pod) {
         last_transition_time: Some(api_types::meta::Time(crate::registry::strategy::now())),
         ..core::PodCondition::default()
     };
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    let status = pod.status.get_or_insert_default();
+    // It was for those who waited.
+    status.nominated_node_name = None;
+    let conditions = status.conditions.get_or_insert_default();
     conditions.retain(|condition| condition.type_ != SCHEDULED);
     conditions.push(scheduled);
 }

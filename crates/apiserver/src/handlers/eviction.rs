@@ -21,7 +21,7 @@ use crate::{
         review::decode_as,
         strategy::now,
     },
-    storage::cache::{At, Freshness, ListRequest},
+    storage::cache::{Freshness, ListRequest},
 };
 
 /// So often an eviction is tried again whose pod changes meanwhile: upstream's number.
@@ -183,13 +183,7 @@ impl Evicting<'_> {
     /// The budgets of the pod's namespace.
     async fn budgets(&self) -> Result<Vec<PodDisruptionBudget>, StatusError> {
         let rest = self.budget_kind()?;
-        let all = ListRequest {
-            scope: rest.scope(self.target.namespace),
-            selector: None,
-            start_after: None,
-            limit: None,
-            at: At::Newest(Freshness::Consistent),
-        };
+        let all = ListRequest::all(rest.scope(self.target.namespace), Freshness::Consistent);
         let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
         let items: Vec<_> = listing.entries.iter().map(|entry| entry.item()).collect();
         let mut budgets = Vec::with_capacity(items.len());

@@ -13,6 +13,7 @@ mod nonresource;
 mod part;
 mod patch;
 mod protobuf_list;
+pub mod resource_metrics;
 mod reviews;
 mod scale;
 mod selection;
@@ -24,7 +25,10 @@ mod watch;
 use std::sync::Arc;
 
 use api_types::{Resource, StatusError, Subresource, rows};
-use component::Daemon;
+use component::{
+    Daemon,
+    profiling::{self, Profiling},
+};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method};
 
@@ -32,7 +36,7 @@ pub use component_status::ComponentStatuses;
 pub use connect::{KubeletClient, KubeletTls, Log, Of, Proxy, Session, Stream};
 pub use create::{Binding, Bindings};
 pub use eviction::Eviction;
-pub use nonresource::NonResource;
+pub use nonresource::{NonResource, StorageSize};
 pub use part::OfPart;
 pub use reviews::Reviews;
 pub use scale::Replicas;
@@ -43,7 +47,7 @@ use crate::{
     filters::{Handler, Place},
     registry::{Journal, Part, Registry, Write, WriteOptions},
     request::{ResourcePath, Verb},
-    serving::{Response, respond},
+    serving::{Body, Response, respond},
 };
 
 /// Answers every request.
@@ -52,6 +56,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// Everything else.
     pub non_resource: NonResource,
+    /// What is below `/debug/`.
+    pub profiling: Profiling,
     /// Writes are its tasks.
     pub daemon: Daemon,
 }
@@ -62,7 +68,7 @@ impl Handler for Api {
         let mutates = request.info.verb.mutates() && !request.long_running();
         let daemon = self.daemon.clone();
         let place = request.http.extensions().get::<Arc<Place>>().cloned();
-        let deprecated = request.destination.row().and_then(|row| deprecation(row)).map(str::to_owned);
+        let deprecated = request.destination.row().and_then(|row| deprecation(row));
         let warnings = request.warnings.clone();
         let answer = async move {
             let response = self.route(request).await.unwrap_or_else(|error| respond::error(&error));
@@ -102,10 +108,14 @@ impl Api {
                 }
                 _ => Err(StatusError::path_not_found()),
             },
+            Destination::Elsewhere if is_third_party(&request) => Err(StatusError::gone(THIRD_PARTY)),
             Destination::Elsewhere if self.non_resource.serves_version_of(&request) => {
                 Err(StatusError::path_not_found())
             }
             Destination::Elsewhere if request.info.resource.is_some() => Ok(respond::page_not_found()),
+            Destination::Elsewhere if self.profiling.serves(&request.info.path) => {
+                Ok(profiling::answer(request.http).await.map(Body::Full))
+            }
             Destination::Elsewhere => self.non_resource.answer(&request).await,
         }
     }
@@ -137,12 +147,24 @@ impl Api {
     }
 }
 
+const THIRD_PARTY: &str = "ThirdPartyResources of extensions/v1beta1 are served no longer: kinds are defined by a \
+                           CustomResourceDefinition of apiextensions.k8s.io/v1";
+
+/// Whether somebody still wants the predecessor of definitions.
+fn is_third_party(request: &Request) -> bool {
+    let place = request.info.resource.as_ref();
+    place.is_some_and(|place| place.group == "extensions" && place.resource == "thirdpartyresources")
+}
+
 /// What whoever uses a resource is told that has a successor.
-fn deprecation(row: &Resource) -> Option<&'static str> {
+fn deprecation(row: &Resource) -> Option<String> {
     if row.is(&rows::ENDPOINTS) {
-        return Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+        return Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
     }
-    row.is(&rows::COMPONENT_STATUSES).then_some("v1 ComponentStatus is deprecated in v1.19+")
+    if row.is(&rows::COMPONENT_STATUSES) {
+        return Some("v1 ComponentStatus is deprecated in v1.19+".to_owned());
+    }
+    row.ops.deprecation()
 }
 
 /// Whether the path puts the resource where it is: `/namespaces/x/nodes` and `/pods/x` lead nowhere.
@@ -176,7 +198,9 @@ async fn object(call: Call<'_>, request: Request) -> Answer {
         (Verb::Get, _) => get::answer(&call, &request).await,
         (Verb::List, _) => list::answer(&call, &request).await,
         (Verb::Watch, _) => watch::answer(&call, &request).await,
-        (Verb::Create, true) if has_place(&call.rest.row, &call.place) => create::answer(&call, request).await,
+        (Verb::Create, true) if supports(&call, "create") && has_place(&call.rest.row, &call.place) => {
+            create::answer(&call, request).await
+        }
         (Verb::Update, false) => update::answer(&call, request, Part::Main).await,
         (Verb::Patch, false) => patch::answer(&call, request, Part::Main).await,
         (Verb::Delete, _) => delete::one(&call, request).await,

@@ -6,7 +6,11 @@ use api_types::StatusError;
 use component::{CancellationToken, KUBERNETES_VERSION, files::FromFiles};
 use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry as Metrics};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry as Metrics,
+};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -21,6 +25,15 @@ use crate::{
     storage::{Store, encryption::EncryptionConfig},
 };
 
+/// How much room stores take, in bytes.
+pub type StorageSize = Family<StorageCluster, Gauge>;
+
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StorageCluster {
+    storage_cluster_id: &'static str,
+}
+
 /// Answers paths that are no resources.
 pub struct NonResource {
     /// What is served, and the documents that tell of it.
@@ -28,7 +41,7 @@ pub struct NonResource {
     /// What `/metrics` tells.
     pub metrics: Arc<Mutex<Metrics>>,
     /// How much room the store takes; told when somebody asks.
-    pub size: Gauge,
+    pub size: StorageSize,
     /// What the health checks look at.
     pub store: Arc<dyn Store>,
     /// Whether everything that has to be there at the start is there.
@@ -80,7 +93,7 @@ impl NonResource {
         match (path, endpoint) {
             ("/", _) => Ok(self.index()),
             (_, "healthz" | "readyz" | "livez") => Ok(self.health(endpoint, path, request).await),
-            ("/metrics", _) => Ok(self.metrics()),
+            ("/metrics", _) => Ok(self.metrics().await),
             (path, "openid" | ".well-known") => {
                 reads(request)?;
                 Ok(self.openid(path).unwrap_or_else(respond::page_not_found))
@@ -151,17 +164,19 @@ impl NonResource {
         respond::json(StatusCode::OK, Body::from(json!({"paths": paths}).to_string()))
     }
 
-    fn metrics(&self) -> Response {
+    async fn metrics(&self) -> Response {
         if let Some(size) = self.store.size().and_then(|size| i64::try_from(size).ok()) {
-            self.size.set(size);
+            self.size.get_or_create(&StorageCluster { storage_cluster_id: "etcd-0" }).set(size);
         }
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.metrics.lock()) {
-            Ok(()) => {
-                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                respond::with_type(StatusCode::OK, HeaderValue::from_static(kind), Body::from(text))
+        // There may be tens of thousands of lines.
+        let metrics = self.metrics.clone();
+        let written = tokio::task::spawn_blocking(move || component::metrics::encode(&metrics.lock())).await;
+        match written.map_err(|error| error.to_string()).and_then(|text| text.map_err(|error| error.to_string())) {
+            Ok(text) => {
+                let kind = HeaderValue::from_static(component::metrics::CONTENT_TYPE);
+                respond::nothing_to_guess(respond::with_type(StatusCode::OK, kind, Body::from(text)))
             }
-            Err(error) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            Err(error) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, error),
         }
     }
 
@@ -280,16 +295,7 @@ fn version() -> String {
         build_date: "1970-01-01T00:00:00Z",
         go_version: "",
         compiler: "rustc",
-        platform: format!("{}/{}", std::env::consts::OS, architecture()),
+        platform: component::metrics::platform(),
     };
     serde_json::to_string_pretty(&version).unwrap_or_default()
-}
-
-/// Go's name for the machine's architecture, which clients expect.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

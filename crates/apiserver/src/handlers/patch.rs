@@ -16,7 +16,7 @@ use crate::{
     patch::{Patch, PatchType},
     registry::{
         Change, Changed, FieldValidation, Identity, Part, Rest, Stored, Write,
-        decode::{self, Sent, Wanted, repeated},
+        decode::{self, Read, Sent, Wanted, repeated},
     },
     request::Query,
 };
@@ -70,7 +70,7 @@ impl SentPatch {
         before: Value,
         wanted: &Wanted<'_>,
         write: &Write<'_>,
-        decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+        decode: impl Fn(&[u8]) -> Result<Read<T>, serde_json::Error>,
     ) -> Result<T, StatusError> {
         let mut patched = self.patch.apply(before, wanted.schema()).map_err(|error| StatusError::from(&error))?;
         // Here upstream does not ask what the object says that it is.
@@ -167,6 +167,13 @@ impl ApplyPatch<'_> {
             subresource: self.part.subresource(),
             now: crate::registry::strategy::now(),
         };
+        // What cannot be read is told below.
+        if row.ops.own_schema().is_some()
+            && let Ok(read) = decode::of_row(row, &decode::tree(&config.tree)?.json)
+            && !read.dropped.is_empty()
+        {
+            return Err(StatusError::from(&config.undeclared(&read.dropped)));
+        }
         let applied = managed_fields::apply(current.map(Stored::live), config, &writer, self.force);
         let Applied { object, managed } = applied.map_err(|error| StatusError::from(&error))?;
         self.object_to(config)?;
@@ -221,9 +228,8 @@ impl Change for ApplyPatch<'_> {
         match self.patch {
             PatchBody::Configuration(config) => self.configure(Some(current), config),
             PatchBody::Patch(patch) => {
-                let object =
-                    patch.make(self.tree(current)?, &Wanted::of(row), self.write, |json| row.ops.decode(json))?;
-                Ok(object.into())
+                let read = |json: &[u8]| decode::of_row(row, json);
+                Ok(patch.make(self.tree(current)?, &Wanted::of(row), self.write, read)?.into())
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     managed_fields::{self, Applied, Configuration, Force, Writer},
     registry::{
         Change, Changed, Part, Rest, Stored, Write,
-        decode::{Sent, Wanted, decode_kind, decode_stored},
+        decode::{Read, Sent, Wanted, decode_kind, decode_stored},
         strategy::now,
         update::scale_of,
     },
@@ -86,7 +86,8 @@ impl SetScale<'_> {
             now: now(),
         };
         wanted().check_configuration(config).map_err(|error| StatusError::from(&error))?;
-        let of_object = config.as_part(&self.rest.row, "/spec/replicas");
+        let replicas = self.rest.strategy.replicas_path();
+        let of_object = config.as_part(&self.rest.row, "/spec/replicas", &replicas);
         let applied = managed_fields::apply(Some(current.live()), &of_object, &writer, self.force);
         let Applied { managed, .. } = applied.map_err(|error| StatusError::from(&error))?;
         let mut scale = scale_of(self.rest, &*current.object)?;
@@ -112,7 +113,8 @@ impl Change for SetScale<'_> {
             Source::Patch(PatchBody::Configuration(config)) => return self.applied(current, config),
             Source::Patch(PatchBody::Patch(patch)) => {
                 let before = scale_of(self.rest, &*current.object)?.to_value();
-                Box::new(patch.make::<Scale>(before, &wanted(), self.write, by_serde)?)
+                let read = |json: &[u8]| by_serde(json).map(Read::whole);
+                Box::new(patch.make::<Scale>(before, &wanted(), self.write, read)?)
             }
         };
         Ok(scale.into())

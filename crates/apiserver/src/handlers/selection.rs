@@ -13,7 +13,8 @@ use crate::{
     storage::cache::{Entry, Requirement, Selector},
 };
 
-struct EntryLabels<'a>(&'a Entry);
+/// The labels of a cached object.
+pub(super) struct EntryLabels<'a>(pub &'a Entry);
 
 impl Labels for EntryLabels<'_> {
     fn value(&self, key: &str) -> Option<&str> {

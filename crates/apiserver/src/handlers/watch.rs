@@ -118,7 +118,11 @@ fn run(
             ended.run_until_cancelled(next).await??
         };
         let pieces: Vec<Result<Bytes, BodyError>> = match next {
-            Ok(deliveries) => frames.frames(&deliveries).await.into_iter().map(Ok).collect(),
+            Ok(deliveries) => {
+                let pieces = frames.frames(&deliveries).await;
+                frames.rest.watched.add(pieces.iter().map(Bytes::len));
+                pieces.into_iter().map(Ok).collect()
+            }
             Err(error) => vec![Ok(encoded(frames.encoding, error_frame(&frames.rest.store_error("", &error))))],
         };
         Some((stream::iter(pieces), (watcher, frames, ended)))

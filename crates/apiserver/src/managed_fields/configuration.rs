@@ -49,22 +49,33 @@ impl Configuration {
             return Err(ApplyError::ManagedFieldsGiven);
         }
         let faults = faults(&self.tree, schema);
-        if faults.is_empty() {
-            return Ok(());
-        }
-        let place = format!("{}/{}; {gvk}", text("/metadata/namespace"), text("/metadata/name"));
-        Err(ApplyError::Untyped { place, faults })
+        if faults.is_empty() { Ok(()) } else { Err(self.untyped(faults)) }
     }
 
-    /// The same about an object of which this is a part, with only the value at this path.
+    /// That it has fields, at these paths, which its kind does not have.
     #[must_use]
-    pub fn as_part(&self, row: &Resource, pointer: &str) -> Self {
+    pub fn undeclared(&self, paths: &[String]) -> ApplyError {
+        self.untyped(paths.iter().map(|path| format!(".{path}: field not declared in schema")).collect())
+    }
+
+    fn untyped(&self, faults: Vec<String>) -> ApplyError {
+        let text = |pointer: &str| self.tree.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let own = text("/apiVersion");
+        let (group, version) = own.split_once('/').unwrap_or(("", own));
+        let gvk = format!("{group}/{version}, Kind={}", text("/kind"));
+        let place = format!("{}/{}; {gvk}", text("/metadata/namespace"), text("/metadata/name"));
+        ApplyError::Untyped { place, faults }
+    }
+
+    /// The same about an object of which this is a part, with only the value at this path, which is at another there.
+    #[must_use]
+    pub fn as_part(&self, row: &Resource, pointer: &str, path: &[&str]) -> Self {
         let mut tree = json!({"apiVersion": row.api_version(), "kind": row.kind});
         if let Some(value) = self.tree.pointer(pointer) {
-            let nested = pointer
-                .rsplit('/')
-                .filter(|step| !step.is_empty())
-                .fold(value.clone(), |inner, step| Value::Object(Map::from_iter([(step.to_owned(), inner)])));
+            let nested = path
+                .iter()
+                .rev()
+                .fold(value.clone(), |inner, step| Value::Object(Map::from_iter([((*step).to_owned(), inner)])));
             if let (Value::Object(tree), Value::Object(nested)) = (&mut tree, nested) {
                 tree.extend(nested);
             }

@@ -102,7 +102,7 @@ fn who_creates_owns_what_upstream_says() {
     world.update("kubectl-create", "", deployment(1, "web:1"));
     let metadata = json!({"f:labels": {".": {}, "f:app": {}}});
     let container = json!({
-        ".": {}, "f:image": {}, "f:name": {},
+        ".": {}, "f:image": {}, "f:name": {}, "f:resources": {},
         "f:ports": {".": {}, "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}}},
     });
     assert_eq!(
@@ -156,8 +156,9 @@ fn the_status_endpoint_owns_status_only() {
     assert_eq!(
         world.fields("controller"),
         json!({"f:status": {
-            ".": {},
-            "f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {".": {}, "f:status": {}, "f:type": {}}},
+            "f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {
+                ".": {}, "f:lastTransitionTime": {}, "f:lastUpdateTime": {}, "f:status": {}, "f:type": {},
+            }},
             "f:replicas": {},
         }})
     );

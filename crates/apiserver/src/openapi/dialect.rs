@@ -3,7 +3,8 @@
 use api_types::schema::Kind;
 use serde_json::{Map, Value, json};
 
-/// Media types of request bodies of a PATCH.
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+/// Media types of request bodies of a PATCH; the last one needs to know more than a custom resource tells.
 const PATCH_TYPES: &[&str] = &[
     "application/apply-patch+yaml",
     "application/json-patch+json",
@@ -31,6 +32,8 @@ pub enum Body<'a> {
     Options(&'a str),
     /// A patch.
     Patch,
+    /// A patch that knows no strategy.
+    PlainPatch,
 }
 
 impl Dialect {
@@ -104,7 +107,8 @@ impl Dialect {
         let (schema, media): (Value, &[&str]) = match body {
             Body::None => return,
             Body::Object(name) | Body::Options(name) => (self.reference(name), &["*/*"]),
-            Body::Patch => (self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"), PATCH_TYPES),
+            Body::Patch => (self.reference(PATCH), PATCH_TYPES),
+            Body::PlainPatch => (self.reference(PATCH), &PATCH_TYPES[..PATCH_TYPES.len() - 1]),
         };
         let required = !matches!(body, Body::Options(_));
         match self {

@@ -313,6 +313,7 @@ impl Paths<'_> {
         };
         let options = self.schemas.name("", "v1", "DeleteOptions");
         let body = match (verb.method, &schema, &options) {
+            ("patch", ..) if subject.row.ops.own_schema().is_some() => Body::PlainPatch,
             ("patch", ..) => Body::Patch,
             ("post" | "put", Some(name), _) => Body::Object(name),
             ("delete", _, Some(name)) => Body::Options(name),

@@ -103,7 +103,7 @@ impl Schemas {
         self.brought.insert(key(&row.list_kind()), format!("{name}List"));
         self.definitions.insert(format!("{name}List"), list);
         self.brought.insert(key(&row.kind), name.clone());
-        self.definitions.insert(name, brought::object(row, dialect, document));
+        self.definitions.insert(name, brought::object(row, dialect, &document));
     }
 
     /// The name of a kind's definition, such as `io.k8s.api.core.v1.Pod`; none for kinds that only carry

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use api_types::{
     Resource,
-    dynamic::DynamicKind,
+    apiextensions::JSONSchemaProps,
+    custom::{Definition, DynamicKind, Structure},
     resource::Ops,
     schema::{self, StandsFor, Type},
 };
@@ -161,7 +162,8 @@ fn the_tables_say_what_upstreams_document_says() {
 #[test]
 fn a_kind_that_brings_its_schema_is_described() {
     let schema = json!({"type": "object", "description": "A widget.", "properties": {"spec": {"type": "object"}}});
-    let kind = DynamicKind::new("example.com/v1", "Widget", Vec::new(), Vec::new(), schema);
+    let schema: JSONSchemaProps = serde_json::from_value(schema).unwrap();
+    let kind = DynamicKind::new(Definition::new("example.com/v1", "Widget", Arc::new(Structure::new(&schema))));
     let row = Resource {
         group: "example.com".into(),
         kind: "Widget".into(),

@@ -47,6 +47,9 @@ pub enum PatchError {
     /// An operation of a JSON patch does not fit the object.
     #[error("{0}")]
     Operation(String),
+    /// Something is not as a JSON patch demands.
+    #[error("{0}")]
+    Test(String),
     /// Lists within lists are not merged.
     #[error("lists of lists are not supported")]
     ListOfLists,
@@ -69,6 +72,7 @@ impl From<&PatchError> for StatusError {
             | PatchError::TooMany { .. }
             | PatchError::TooDeep { .. }
             | PatchError::Operation(_)
+            | PatchError::Test(_)
             | PatchError::ListOfLists => Self::patch_rejected(),
             PatchError::Unfit(_) => Self::unexplained(error.to_string()),
             PatchError::Decode(_) | PatchError::NotAnObject(_) | PatchError::Format(_) => {

@@ -158,7 +158,7 @@ impl Patcher<'_> {
                 Some(value) => operation.valued && value == wanted,
             }
         };
-        if equal { Ok(()) } else { Err(unfit(&format!("testing value {path} failed"))) }
+        if equal { Ok(()) } else { Err(PatchError::Test(format!("testing value {path} failed"))) }
     }
 
     /// Sees that what goes from one place to another does not grow without end.

@@ -8,14 +8,16 @@ use api_types::{
 };
 
 use super::{
-    Changed, Door, DryRun, Made, Operation, Registry, Rest, Review, Target, Write, Written, check_namespace, metadata,
+    Changed, Door, DryRun, Made, Operation, Registry, Rest, Review, Target, Write, Written, check_namespace,
+    decode::decode_stored,
+    metadata,
     reservation::Reservation,
     strategy::{Part, now},
     update::{to_store, writer},
 };
 use crate::{
     managed_fields::{After, ManagedFields, on_update, put_together},
-    storage::{Item, StoreError},
+    storage::{Item, Key, StoreError},
 };
 
 /// So many generated names are tried before the client is told that none was free; upstream's number.
@@ -116,7 +118,7 @@ impl Registry {
         if write.options.dry_run == DryRun::All {
             reservation.cancel().await;
             return match self.store.get(&key).await {
-                Ok(_) => Err(StatusError::already_exists(rest.group_resource(), target.name)),
+                Ok(item) => Err(taken(rest, target, &item)),
                 Err(StoreError::NotFound { .. }) => {
                     let json = put_together(&json, &managed).map_err(StatusError::internal)?;
                     Ok(Written { made: Made::Created, json })
@@ -133,10 +135,28 @@ impl Registry {
             }
             Err(error) => {
                 reservation.failed(&error).await;
-                Err(rest.store_error(target.name, &error))
+                Err(self.not_created(rest, target, &key, &error).await)
             }
         }
     }
+
+    async fn not_created(&self, rest: &Rest, target: Target<'_>, key: &Key, error: &StoreError) -> StatusError {
+        if matches!(error, StoreError::Exists { .. })
+            && let Ok(item) = self.store.get(key).await
+        {
+            return taken(rest, target, &item);
+        }
+        rest.store_error(target.name, error)
+    }
+}
+
+/// The name is another object's, which may be on its way out.
+fn taken(rest: &Rest, target: Target<'_>, item: &Item) -> StatusError {
+    let other = decode_stored(&rest.storage.row, &item.value);
+    if other.is_ok_and(|other| other.meta().deletion_timestamp.is_some()) {
+        return StatusError::still_exists(rest.group_resource(), target.name);
+    }
+    StatusError::already_exists(rest.group_resource(), target.name)
 }
 
 /// Who creates an object owns what is in it.

@@ -9,6 +9,7 @@ mod delete;
 pub mod deletion;
 mod dynamic;
 pub mod errors;
+pub mod following;
 pub mod metadata;
 pub mod options;
 pub mod own;
@@ -19,6 +20,7 @@ pub mod shape;
 mod storage;
 pub mod strategy;
 pub mod update;
+mod watch_sizes;
 
 use std::sync::Arc;
 
@@ -36,13 +38,14 @@ pub use review::{Door, Operation, Review};
 pub use storage::Storage;
 pub use strategy::{Part, Strategy, TypedStrategy};
 pub use update::{Change, Changed, Identity};
+pub use watch_sizes::WatchSizes;
 
 use self::admission::{Admission, Handle};
 use crate::{
     request::User,
     storage::{
         Item, Store, StoreError,
-        cache::{At, Entry, Freshness, ListRequest},
+        cache::{Entry, Freshness, ListRequest},
     },
 };
 
@@ -50,6 +53,12 @@ use crate::{
 pub trait Lookup: Send + Sync + 'static {
     /// A resource whose objects are stored, by its group, version and plural.
     fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Rest>>;
+
+    /// Everything that is served of what is stored here: its versions.
+    fn versions(&self, storage: &Arc<Storage>) -> Vec<Arc<Rest>>;
+
+    /// The resource that has a kind, in a version.
+    fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Rest>>;
 }
 
 /// Reads and writes what is served, over one store.
@@ -89,7 +98,10 @@ pub struct Write<'a> {
 /// Where something is noted for whoever reads of the request later.
 pub trait Journal: Send + Sync {
     /// Notes it.
-    fn note(&self, key: &'static str, value: &str);
+    fn note(&self, key: &str, value: &str);
+
+    /// Whether it also holds what was sent, so that what became of that may be noted.
+    fn holds_objects(&self) -> bool;
 }
 
 /// Whether admission has seen a request by the door that it came in.
@@ -216,6 +228,29 @@ impl Registry {
         self.served.find(group, version, plural)
     }
 
+    /// The other versions in which a resource is served, whatever they are called there.
+    #[must_use]
+    pub fn equivalents(&self, rest: &Rest) -> Vec<Arc<Rest>> {
+        let mut all = self.served.versions(&rest.storage);
+        all.retain(|other| !other.row.is(&rest.row));
+        all.sort_by(|a, b| {
+            (&a.row.group, &a.row.version, &a.row.plural).cmp(&(&b.row.group, &b.row.version, &b.row.plural))
+        });
+        all
+    }
+
+    /// The resource that has a kind, in a version.
+    #[must_use]
+    pub fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Rest>> {
+        self.served.of_kind(group, version, kind)
+    }
+
+    /// What admission plugins keep of objects; they know nothing before it is [followed](following::follow).
+    #[must_use]
+    pub fn mirrored(&self) -> Vec<following::Mirrored> {
+        self.admission.mirrored()
+    }
+
     /// A resource of the core group.
     ///
     /// # Errors
@@ -250,13 +285,7 @@ impl Registry {
     /// # Errors
     /// The store's.
     pub async fn list_cached(&self, rest: &Rest, namespace: &str) -> Result<Vec<Arc<Entry>>, StatusError> {
-        let all = ListRequest {
-            scope: rest.scope(namespace),
-            selector: None,
-            start_after: None,
-            limit: None,
-            at: At::Newest(rest.storage.own_writes()),
-        };
+        let all = ListRequest::all(rest.scope(namespace), rest.storage.own_writes());
         let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
         Ok(listing.entries)
     }

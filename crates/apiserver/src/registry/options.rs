@@ -107,6 +107,10 @@ impl WriteOptions {
     /// What of the options is not the same for all writes, as `CreateOptions` and `UpdateOptions` have it.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        json!({"fieldManager": self.field_manager, "fieldValidation": self.field_validation.as_str()})
+        let mut options = json!({"fieldManager": self.field_manager});
+        if self.field_validation != FieldValidation::default() {
+            options["fieldValidation"] = self.field_validation.as_str().into();
+        }
+        options
     }
 }

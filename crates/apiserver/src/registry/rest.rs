@@ -6,11 +6,12 @@ use api_types::{GroupResource, Object, Resource, StatusError};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    conversion::{Conversion, complete},
+    conversion::{Conversion, Objects, complete},
     decode::decode_stored,
     errors,
     storage::Storage,
     strategy::Strategy,
+    watch_sizes::WatchSizes,
 };
 use crate::{
     json::Malformed,
@@ -52,6 +53,8 @@ pub struct Rest {
     pub storage: Arc<Storage>,
     /// How they become what is served; none where the version that is served is the one that is stored.
     pub conversion: Option<Arc<dyn Conversion>>,
+    /// What those who watch it were sent.
+    pub watched: WatchSizes,
 }
 
 impl Rest {
@@ -182,6 +185,22 @@ impl Rest {
         };
         let converted = one(complete(conversion.to_stored(vec![object.clone_object()]).await?, 1)?)?;
         put_together(&converted.encode().into(), managed).map_err(StatusError::internal)
+    }
+
+    /// Objects of this version in another version of the same resource.
+    ///
+    /// # Errors
+    /// When they cannot be converted.
+    pub async fn convert_to(&self, other: &Self, objects: Objects) -> Result<Objects, StatusError> {
+        let count = objects.len();
+        let stored = match &self.conversion {
+            None => objects,
+            Some(conversion) => complete(conversion.to_stored(objects).await?, count)?,
+        };
+        match &other.conversion {
+            None => Ok(stored),
+            Some(conversion) => complete(conversion.to_served(stored).await?, count),
+        }
     }
 
     /// A stored object as a client reads it.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{DryRun, Reviewed, Target, Write, deletion::DeleteRequest};
+use super::{DryRun, Journal, Reviewed, Target, Write, admission::Rounds, deletion::DeleteRequest};
 use crate::request::User;
 
 /// What is being done.
@@ -112,6 +112,8 @@ enum Subject<'a> {
 pub struct Review<'a> {
     /// By which door it came.
     pub door: Door<'a>,
+    /// In which round of mutating plugins it is.
+    pub rounds: Rounds,
     write: &'a Write<'a>,
     subject: Subject<'a>,
     old: Option<&'a dyn Object>,
@@ -123,7 +125,7 @@ pub struct Review<'a> {
 impl<'a> Review<'a> {
     fn new(door: Door<'a>, write: &'a Write<'a>, subject: Subject<'a>) -> Self {
         let (json, old_json) = (OnceLock::new(), OnceLock::new());
-        Self { door, write, subject, old: None, deletion: None, json, old_json }
+        Self { door, rounds: Rounds::default(), write, subject, old: None, deletion: None, json, old_json }
     }
 
     /// Of an object of the row's own kind.
@@ -186,10 +188,16 @@ impl<'a> Review<'a> {
     }
 
     /// Notes something for whoever reads of the request later, although it is not refused, or because it is.
-    pub fn annotate(&self, key: &'static str, value: &str) {
+    pub fn annotate(&self, key: &str, value: &str) {
         if let Some(journal) = self.write.journal {
             journal.note(key, value);
         }
+    }
+
+    /// Whether it may be noted what became of the object.
+    #[must_use]
+    pub fn notes_objects(&self) -> bool {
+        self.write.journal.is_some_and(Journal::holds_objects)
     }
 
     /// What is to be stored, or was sent; `None` for a deletion and a connection. As long as mutating plugins run,
@@ -247,6 +255,26 @@ impl<'a> Review<'a> {
         Ok(())
     }
 
+    /// Puts another object of the row's own kind in the place of the one that is reviewed.
+    ///
+    /// # Errors
+    /// When there is none, or it is not of the row's kind.
+    pub fn put(&mut self, mut new: Box<dyn Object>) -> Result<(), StatusError> {
+        let Subject::Object(object, None) = &mut self.subject else {
+            return Err(StatusError::internal("there is no object to replace"));
+        };
+        self.door.row.ops.set_defaults(&mut *new)?;
+        **object = new;
+        self.json = OnceLock::new();
+        Ok(())
+    }
+
+    /// Whether what comes through is of the row's own kind, in the row's version, so that it can be converted.
+    #[must_use]
+    pub fn is_of_the_row(&self) -> bool {
+        matches!(&self.subject, Subject::Object(_, None) | Subject::Nothing)
+    }
+
     /// The object, or the options of a connection, as JSON; encoded when it is asked for.
     #[must_use]
     pub fn json(&self) -> Option<&Bytes> {
@@ -286,6 +314,13 @@ impl<'a> Review<'a> {
     pub fn forbidden(&self, why: &str) -> StatusError {
         let row = self.door.row;
         StatusError::forbidden(GroupResource::new(&row.group, &row.plural), self.name(), why)
+    }
+
+    /// The name of the object as admission tells it: empty when it is still to be made up.
+    #[must_use]
+    pub fn object_name(&self) -> &str {
+        let own = self.get().and_then(|object| object.meta().name.as_deref()).unwrap_or_default();
+        if self.door.target.name.is_empty() { own } else { self.door.target.name }
     }
 
     /// The name, as far as there is one.

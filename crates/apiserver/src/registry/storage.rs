@@ -6,11 +6,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use api_types::{Resource, object::SelectableField, resource::Text};
+use api_types::{
+    Resource,
+    object::SelectableField,
+    resource::{Ops, Text},
+};
 
 use crate::storage::{
     Key, Prefix, Revision, Store, Ttl,
-    cache::{self as extract, Cache, Extractor, Freshness, Limits},
+    cache::{self as extract, Cache, Extractor, Freshness, Limits, Settle},
 };
 
 /// Where a selectable field stands in a stored object, and the path of what stands in for it.
@@ -52,7 +56,9 @@ impl Storage {
         let extracted = fields.iter().zip(&absent).map(|((path, otherwise), absent)| {
             extract::SelectableField::at(path).or(absent).otherwise(otherwise.as_ref().and_then(position))
         });
-        let cache = Cache::new(store, folder, Extractor::new(extracted.collect()), Limits::default());
+        let settle = row.ops.own_schema().map(|_| Arc::new(Settling(row.ops.clone())) as Arc<dyn Settle>);
+        let extractor = Extractor::new(extracted.collect()).settling(settle);
+        let cache = Cache::new(store, folder, extractor, Limits::default());
         Self { row, ttl, cache, fields, written: AtomicU64::new(0) }
     }
 
@@ -61,10 +67,16 @@ impl Storage {
         self.written.fetch_max(revision.0, Ordering::Relaxed);
     }
 
+    /// The revision of the last write by this server.
+    #[must_use]
+    pub fn last_write(&self) -> Revision {
+        Revision(self.written.load(Ordering::Relaxed))
+    }
+
     /// As fresh as the last write by this server: who has been told that something is written finds it.
     #[must_use]
     pub fn own_writes(&self) -> Freshness {
-        Freshness::AtLeast(Revision(self.written.load(Ordering::Relaxed)))
+        Freshness::AtLeast(self.last_write())
     }
 
     /// Where in a cached object's header a selectable field is.
@@ -100,6 +112,16 @@ impl Storage {
     pub fn names<'k>(&self, key: &'k Key) -> (&'k str, &'k str) {
         let rest = key.as_str().strip_prefix(self.cache.prefix().as_str()).unwrap_or_default();
         rest.split_once('/').unwrap_or(("", rest))
+    }
+}
+
+/// As the kind that is stored has it.
+#[derive(Debug)]
+struct Settling(Ops);
+
+impl Settle for Settling {
+    fn settle(&self, value: &[u8]) -> Option<Vec<u8>> {
+        self.0.settle(value)
     }
 }
 

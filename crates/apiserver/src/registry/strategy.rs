@@ -131,6 +131,10 @@ pub trait Strategy: Send + Sync + 'static {
     fn scale(&self, object: &dyn Object) -> Result<Option<Scale>, WrongType>;
     /// See [`TypedStrategy::set_replicas`].
     fn set_replicas(&self, object: &mut dyn Object, replicas: i32) -> Result<(), WrongType>;
+    /// Where in the object the number of replicas is that its scale writes.
+    fn replicas_path(&self) -> Vec<&str> {
+        vec!["spec", "replicas"]
+    }
     /// See [`TypedStrategy::reserve`].
     fn reserve<'a>(
         &'a self,

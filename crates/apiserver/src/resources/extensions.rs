@@ -1,11 +1,13 @@
-//! What extends the API: definitions of custom resources, and other servers. Nothing is served from them here.
+//! What extends the API: definitions of custom resources, and other servers. What comes of the former is in
+//! [`crate::definitions`].
 
 use std::marker::PhantomData;
 
 use api_types::{
     Kind,
-    apiextensions::CustomResourceDefinition,
+    apiextensions::{CustomResourceDefinition, CustomResourceDefinitionCondition},
     apiregistration::{APIService, APIServiceCondition},
+    custom::FINALIZER,
     meta::Time,
 };
 
@@ -30,7 +32,35 @@ impl TypedStrategy for CustomResourceDefinitions {
     fn prepare_for_update(&self, new: &mut CustomResourceDefinition, _old: &CustomResourceDefinition) {
         remember_storage(new);
     }
+
+    fn mark_deleted(&self, definition: &mut CustomResourceDefinition) {
+        let conditions = definition.status.get_or_insert_default().conditions.get_or_insert_default();
+        if conditions.iter().any(|condition| condition.type_ == TERMINATING) {
+            return;
+        }
+        conditions.push(CustomResourceDefinitionCondition {
+            type_: TERMINATING.into(),
+            status: "True".into(),
+            reason: Some("InstanceDeletionPending".into()),
+            message: Some(
+                "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon".into(),
+            ),
+            last_transition_time: Some(Time(now())),
+            observed_generation: None,
+        });
+        let finalizers = definition.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            finalizers.push(FINALIZER.into());
+        }
+    }
+
+    /// Its objects go first.
+    fn may_disappear(&self, definition: &CustomResourceDefinition) -> bool {
+        definition.metadata.deletion_timestamp.is_some()
+    }
 }
+
+const TERMINATING: &str = "Terminating";
 
 /// A version in which objects are stored remains known as one.
 fn remember_storage(definition: &mut CustomResourceDefinition) {
@@ -41,26 +71,22 @@ fn remember_storage(definition: &mut CustomResourceDefinition) {
     }
 }
 
-/// The strategy of a kind that is stored, and of which nothing comes yet: who writes such an object is told.
-pub(super) struct Unenforced<K, S>(PhantomData<fn() -> (K, S)>);
+/// The strategy of rules about requests.
+pub(super) struct Rules<K, S>(PhantomData<fn() -> (K, S)>);
 
-impl<K, S> Default for Unenforced<K, S> {
+impl<K, S> Default for Rules<K, S> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<K: Kind, S: Shape<K>> TypedStrategy for Unenforced<K, S> {
+impl<K: Kind, S: Shape<K>> TypedStrategy for Rules<K, S> {
     type Kind = K;
     type Shape = S;
     const BLIND_UPDATE: BlindUpdate = BlindUpdate::Refused;
 
     fn prepare_for_part_update(&self, _part: Part, new: &mut K, old: &K) {
         keep_all(new.metadata_mut(), old.metadata());
-    }
-
-    fn warnings(&self, _object: &K, _old: Option<&K>) -> Vec<String> {
-        vec![format!("this {} is stored and not enforced yet", K::KIND)]
     }
 }
 

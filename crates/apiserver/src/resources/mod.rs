@@ -25,7 +25,7 @@ use api_types::{
     networking as net, node, rbac, resource::STATUS_VERBS, rows, storage,
 };
 
-use self::service::{Pools, ServiceNetwork, pool::Pool, range::Range};
+use self::service::{Pools, ServiceNetwork, addresses::Addresses, pool::Pool, range::Range};
 use crate::{
     authentication::Issuing,
     catalogue::{Answered, ChangeError, Draft, Endpoint, Route, SubRoute},
@@ -34,7 +34,8 @@ use crate::{
         Reviews, Session, Stream, Tokens,
     },
     registry::{
-        Conversion, Part, Rest, Storage, Strategy,
+        Conversion, Part, Rest, Storage, Strategy, WatchSizes,
+        admission::Handle,
         shape::{Counted, Fresh, Insisting, Of, Plain, Revised, Shown, Split},
     },
     reviews::Reviewer,
@@ -288,23 +289,23 @@ static LINES: &[Line] = &[
     }),
     stored(&rows::STORAGE_CLASSES, "storageclasses", |_| Arc::new(Shown::<storage::StorageClass>::default())),
     stored(&rows::MUTATING_ADMISSION_POLICIES, "mutatingadmissionpolicies", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::MutatingAdmissionPolicy, Revised>::default())
+        Arc::new(extensions::Rules::<webhooks::MutatingAdmissionPolicy, Revised>::default())
     }),
     stored(&rows::MUTATING_ADMISSION_POLICY_BINDINGS, "mutatingadmissionpolicybindings", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::MutatingAdmissionPolicyBinding, Revised>::default())
+        Arc::new(extensions::Rules::<webhooks::MutatingAdmissionPolicyBinding, Revised>::default())
     }),
     stored(&rows::MUTATING_WEBHOOK_CONFIGURATIONS, "mutatingwebhookconfigurations", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::MutatingWebhookConfiguration, Revised>::default())
+        Arc::new(extensions::Rules::<webhooks::MutatingWebhookConfiguration, Revised>::default())
     }),
     stored(&rows::VALIDATING_ADMISSION_POLICIES, "validatingadmissionpolicies", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::ValidatingAdmissionPolicy, Counted>::default())
+        Arc::new(extensions::Rules::<webhooks::ValidatingAdmissionPolicy, Counted>::default())
     })
     .with(&[STATUS]),
     stored(&rows::VALIDATING_ADMISSION_POLICY_BINDINGS, "validatingadmissionpolicybindings", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::ValidatingAdmissionPolicyBinding, Revised>::default())
+        Arc::new(extensions::Rules::<webhooks::ValidatingAdmissionPolicyBinding, Revised>::default())
     }),
     stored(&rows::VALIDATING_WEBHOOK_CONFIGURATIONS, "validatingwebhookconfigurations", |_| {
-        Arc::new(extensions::Unenforced::<webhooks::ValidatingWebhookConfiguration, Revised>::default())
+        Arc::new(extensions::Rules::<webhooks::ValidatingWebhookConfiguration, Revised>::default())
     }),
     stored(&rows::CUSTOM_RESOURCE_DEFINITIONS, "apiextensions.k8s.io/customresourcedefinitions", |_| {
         Arc::new(extensions::CustomResourceDefinitions)
@@ -367,12 +368,13 @@ pub fn serve(draft: &mut Draft, store: &Arc<dyn Store>, settings: &Settings, mea
                 let versions: Vec<&Resource> =
                     LINES.iter().filter(|other| other.converts(line)).map(|other| other.row).collect();
                 let storage = Arc::new(Storage::new(store.clone(), folder, row.clone(), &versions, ttl));
-                Rest { row, strategy: strategy(means), storage, conversion: None }
+                Rest { row, strategy: strategy(means), storage, conversion: None, watched: WatchSizes::default() }
             }),
             Source::Converted { stored, conversion, strategy } => {
                 let storage = draft.storage(stored).ok_or_else(|| ChangeError::NotStored(stored.group_resource()))?;
                 let conversion = Some(conversion());
-                Route::stored(row, subresources, |row| Rest { row, strategy: strategy(means), storage, conversion })
+                let (strategy, watched) = (strategy(means), WatchSizes::default());
+                Route::stored(row, subresources, |row| Rest { row, strategy, storage, conversion, watched })
             }
         };
         draft.put(route)?;
@@ -393,12 +395,12 @@ pub fn folders(settings: &Settings) -> Vec<Folder> {
     LINES.iter().filter_map(folder).collect()
 }
 
-/// The pools of cluster IPs and node ports, where upstream has them.
-pub fn pools(store: &Arc<dyn Store>, settings: &Settings, network: ServiceNetwork) -> Pools {
-    let pool = |name, range| Pool::new(store.clone(), Key::new(format!("{}/ranges/{name}", settings.prefix)), range);
+/// What cluster IPs and node ports are taken from.
+pub fn pools(store: &Arc<dyn Store>, registry: Handle, settings: &Settings, network: ServiceNetwork) -> Pools {
+    let key = Key::new(format!("{}/ranges/servicenodeports", settings.prefix));
     Pools {
-        addresses: pool("serviceips", Range::Addresses(network.addresses)),
-        ports: pool("servicenodeports", Range::Ports(network.ports)),
+        addresses: Addresses::new(registry, Range::Addresses(network.addresses)),
+        ports: Pool::new(store.clone(), key, Range::Ports(network.ports)),
     }
 }
 

@@ -97,10 +97,18 @@ fn yaml(code: StatusCode, bytes: &[u8]) -> Response {
     }
 }
 
-/// Plain text.
+/// Plain text, which no browser takes for something else.
 #[must_use]
 pub fn text(code: StatusCode, body: impl Into<Body>) -> Response {
-    with_type(code, TEXT, body.into())
+    nothing_to_guess(with_type(code, TEXT, body.into()))
+}
+
+/// The same answer, of which nobody guesses what it is: upstream says so with what it answers in plain text, and with
+/// refusals.
+#[must_use]
+pub fn nothing_to_guess(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// A body of some media type, which no proxy may keep.

@@ -277,8 +277,8 @@ async fn every_door_is_reviewed() {
         let reply = String::from_utf8_lossy(&reply.bytes).into_owned();
         let (admitted, validated) = (recorder.admitted.lock().split_off(0), recorder.validated.lock().split_off(0));
         let expected = match expected.strip_suffix(" dry") {
-            Some(expected) => format!("{expected} system:unsecured dry"),
-            None => format!("{expected} system:unsecured"),
+            Some(expected) => format!("{expected} jane dry"),
+            None => format!("{expected} jane"),
         };
         assert_eq!(admitted, [expected.as_str()], "{method} {path}: {reply}");
         assert_eq!(validated, admitted, "{method} {path}: {reply}");

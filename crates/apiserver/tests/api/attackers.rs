@@ -170,7 +170,7 @@ async fn headers_without_end_end() {
 
 #[tokio::test]
 async fn streams_that_are_reset_at_once_leave_nothing() {
-    let api = Api::start_with(&["--max-requests-inflight=5"]).await;
+    let api = Api::start_crowded(&["--max-requests-inflight=5"]).await;
     let io = TokioIo::new(connect(&api).await);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await.unwrap();

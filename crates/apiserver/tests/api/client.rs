@@ -5,12 +5,18 @@ use apiserver::{
     registry::admission::{Handle, Plugin},
     testing::TestServer,
 };
+use component::auth::User;
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use serde_json::Value;
+
+/// Its client is nobody's master.
+pub fn crowded(config: &mut Config) {
+    config.authentication.plain = User::authenticated("jane", "", Vec::new());
+}
 
 pub struct Api {
     pub server: TestServer,
@@ -80,6 +86,16 @@ impl Api {
         Self::of(TestServer::start_with(flags).await)
     }
 
+    /// A server to whom the client is somebody who may be refused for lack of room, unlike its masters.
+    pub async fn start_crowded(flags: &[&str]) -> Self {
+        Self::start_configured(flags, crowded).await
+    }
+
+    /// A server with a configuration that no flag can give.
+    pub async fn start_configured(flags: &[&str], configure: impl FnOnce(&mut Config)) -> Self {
+        Self::of(TestServer::start_configured(flags, configure).await)
+    }
+
     fn of(server: TestServer) -> Self {
         let client = legacy::Client::builder(TokioExecutor::new()).build_http();
         Self { server, client }
@@ -90,13 +106,16 @@ impl Api {
         Self::of(self.server.restart().await)
     }
 
-    /// A server with one more admission plugin.
+    /// A server with one more admission plugin, to whom the client is nobody's master.
     pub async fn start_admitting(
         flags: &[&str],
         plugin: impl FnOnce(Handle) -> Box<dyn Plugin> + Send + 'static,
     ) -> Self {
-        let add = |config: &mut Config| config.admission.more.push(Box::new(plugin));
-        Self::of(TestServer::start_configured(flags, add).await)
+        let add = |config: &mut Config| {
+            crowded(config);
+            config.admission.more.push(Box::new(plugin));
+        };
+        Self::start_configured(flags, add).await
     }
 
     async fn send(

@@ -103,3 +103,17 @@ async fn nothing_is_deleted_across_namespaces() {
     }
     assert_eq!(api.get(&format!("{SETS}/a")).await.code, 200);
 }
+
+#[tokio::test]
+async fn a_name_is_taken_until_its_object_is_gone() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let object = json!({"metadata": {"name": "a", "finalizers": ["example.com/a"]}});
+    api.post(path, &object).await.ok();
+    api.delete(&format!("{path}/a")).await.ok();
+    for query in ["", "?dryRun=All"] {
+        let (code, reason, message) = api.post(&format!("{path}{query}"), &object).await.failure();
+        let expected = r#"object is being deleted: configmaps "a" already exists"#;
+        assert_eq!((code, &*reason, &*message), (409, "AlreadyExists", expected));
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use apiserver::Config;
+use futures::StreamExt;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::{
@@ -9,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::client::Api;
+use crate::client::{Api, crowded};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const JSON_PATCH: &str = "application/json-patch+json";
@@ -101,7 +103,7 @@ async fn lists_that_are_too_long_to_merge_are_refused() {
 
 #[tokio::test]
 async fn bodies_that_come_slowly_keep_nobody_waiting() {
-    let api = Api::start_with(&["--max-mutating-requests-inflight=1"]).await;
+    let api = Api::start_crowded(&["--max-mutating-requests-inflight=1"]).await;
     let head = format!(
         "POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n"
     );
@@ -126,7 +128,7 @@ async fn bodies_that_come_slowly_keep_nobody_waiting() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_gives_its_place_back() {
-    let api = Api::start_with(&["--max-mutating-requests-inflight=1", "--request-timeout=500ms"]).await;
+    let api = Api::start_crowded(&["--max-mutating-requests-inflight=1", "--request-timeout=500ms"]).await;
     let mut slow = TcpStream::connect(api.server.address()).await.unwrap();
     let head =
         format!("POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{");
@@ -138,4 +140,47 @@ async fn a_body_that_does_not_come_gives_its_place_back() {
     let created = async { while api.post(MAPS, &json!({"metadata": {"name": "a"}})).await.code == 429 {} };
     tokio::time::timeout(Duration::from_secs(30), created).await.unwrap();
     assert_eq!(api.get(&format!("{MAPS}/a")).await.code, 200);
+}
+
+#[tokio::test]
+async fn who_is_to_mend_an_overload_is_not_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.csv");
+    std::fs::write(&tokens, "master,root,1,system:masters\n").unwrap();
+    let tokens = format!("--token-auth-file={}", tokens.display());
+    let full = |config: &mut Config| {
+        crowded(config);
+        config.limits.reading = 0;
+    };
+    let api = Api::start_configured(&[&tokens], full).await;
+    assert_eq!(api.get(MAPS).await.code, 429);
+    let mut config = kube::Config::new(api.server.secure_url().parse().unwrap());
+    config.accept_invalid_certs = true;
+    config.auth_info.token = Some("master".to_owned().into());
+    let request = http::Request::get(MAPS).body(kube::client::Body::empty()).unwrap();
+    assert_eq!(kube::Client::try_from(config).unwrap().send(request).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn one_user_leaves_room_for_the_bodies_of_others() {
+    // As much as one body may take.
+    let api = Api::start_crowded(&["--max-mutating-requests-inflight=1"]).await;
+    let body = |bytes: usize| format!("{{\"metadata\":{{\"name\":\"a\"}},\"data\":{{\"a\":\"{}", "x".repeat(bytes));
+    let head =
+        format!("POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n");
+    let mut answers = futures::stream::FuturesUnordered::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(api.server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let body = body(2_000_000);
+        answers.push(async move {
+            stream.write_all(body.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            answer
+        });
+    }
+    // The first of them waits for more, the other is told that there is no room for both.
+    let answer = tokio::time::timeout(Duration::from_secs(30), answers.next()).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
 }

@@ -28,7 +28,7 @@ async fn discovery_version_schemas_and_metrics_are_served() {
     let Value::Array(paths) = api.get("/").await.ok()["paths"].clone() else { panic!("no paths") };
     assert!(paths.contains(&"/apis/apps/v1".into()));
     let metrics = String::from_utf8(api.get("/metrics").await.bytes).unwrap();
-    assert!(metrics.contains("apiserver_request_total{verb=\"get\""), "{metrics}");
+    assert!(metrics.contains("# TYPE apiserver_request_total counter"), "{metrics}");
 }
 
 #[tokio::test]
@@ -49,4 +49,25 @@ async fn every_answer_can_be_traced() {
     let reply = api.raw(http::Method::GET, "/version", &[("audit-id", "mine")], Vec::new()).await;
     assert_eq!(reply.headers["audit-id"], "mine");
     assert_eq!(api.get("/version").await.headers["audit-id"].len(), 36);
+}
+
+#[tokio::test]
+async fn nobody_guesses_what_text_and_refusals_are() {
+    let api = Api::start_with(&["--authorization-mode=RBAC"]).await;
+    let stranger = api.server.secure_url();
+    let client = kube::Client::try_from({
+        let mut config = kube::Config::new(stranger.parse().unwrap());
+        config.accept_invalid_certs = true;
+        config
+    });
+    let client = client.unwrap();
+    for (path, code) in [("/healthz", 200), ("/livez?verbose", 200), ("/api/v1/nodes", 403), ("/nope", 403)] {
+        let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+        let answer = client.send(request).await.unwrap();
+        let told = answer.headers().get("x-content-type-options").map(|value| value.as_bytes());
+        assert_eq!((answer.status().as_u16(), told), (code, Some(b"nosniff".as_slice())), "{path}");
+    }
+    for path in ["/metrics", "/nope", "/healthz/nope", "/debug/pprof/nope"] {
+        assert_eq!(api.get(path).await.headers["x-content-type-options"], "nosniff", "{path}");
+    }
 }

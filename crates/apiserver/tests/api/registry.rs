@@ -18,11 +18,11 @@ use component::{CancellationToken, Daemon};
 pub fn over(store: &Arc<dyn Store>) -> (Arc<Registry>, Pools) {
     component::daemon::install_crypto_provider();
     let config = Config::new(Flags::parse_from(["kube-apiserver", "--advertise-address=192.0.2.1"])).unwrap();
-    let pools = resources::pools(store, &config.resources, config.services);
     let kubelet = KubeletClient::new(config.kubelet, config.kubelet_address_types, Daemon::new()).unwrap();
     let served = Arc::new(Served::new("192.0.2.1:6443", CancellationToken::new()));
     let authorizer = config.authorization.authorizer;
     let registry = Registry::new(store.clone(), served.clone(), authorizer.clone(), |_| Admission::default());
+    let pools = resources::pools(store, registry.handle(), &config.resources, config.services);
     let issuing = config.authentication.issuing.clone();
     let authenticator = config.authentication.build(&registry.handle());
     let reviewer = Reviewer { authenticator, authorizer };

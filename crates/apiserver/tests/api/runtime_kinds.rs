@@ -7,14 +7,15 @@ use std::sync::{
 
 use api_types::{
     Dynamic, Object, Resource, StatusError, Subresource,
-    dynamic::DynamicKind,
+    apiextensions::JSONSchemaProps,
+    custom::{Definition, DynamicKind, OtherVersions, Structure},
     object::{Column, SelectableField},
-    resource::{Names, Ops, STATUS_VERBS},
+    resource::{Names, Ops, STATUS_VERBS, Text},
 };
 use apiserver::{
     catalogue::{Answer, ChangeError, Forward, Forwarded, Request, Route, SubRoute},
     handlers::OfPart,
-    registry::{Conversion, DynamicStrategy, Part, Rest, StatusOwner, Storage, conversion::Objects},
+    registry::{Conversion, DynamicStrategy, Part, Rest, StatusOwner, Storage, WatchSizes, conversion::Objects},
     serving::{Body, respond},
     storage::Prefix,
 };
@@ -31,20 +32,31 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// `Widget` of this version, whose size is in this field of the spec.
 fn widgets(version: &str, size: &str, description: &str) -> Resource {
-    let row = kind(version, size, description).row("widgets", "widget");
+    let row = kind(version, size, description, Vec::new()).row("widgets", "widget");
     Resource { short_names: Names::Owned(["wd".to_owned()].into()), ..row }
 }
 
-fn kind(version: &str, size: &str, description: &str) -> DynamicKind {
+fn kind(version: &str, size: &str, description: &str, also_stored: Vec<(Text, Arc<Structure>)>) -> DynamicKind {
     let column = Column { name: "Size".into(), ..Column::integer("", "How large it is.") };
     let schema = json!({
         "type": "object",
         "description": description,
-        "properties": {"spec": {"type": "object", "properties": {size: {"type": "integer", "description": "How large."}}}},
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {"spec": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {size: {"type": "integer", "description": "How large."}},
+        }},
     });
     let color = SelectableField::text("spec.color");
-    let columns = vec![(column, format!("spec.{size}"))];
-    DynamicKind::new(format!("example.com/{version}"), "Widget", columns, vec![color], schema)
+    let schema: JSONSchemaProps = serde_json::from_value(schema).unwrap();
+    DynamicKind::new(Definition {
+        columns: vec![(column, format!("spec.{size}"))],
+        selectable: vec![color],
+        also_stored,
+        other_versions: OtherVersions::Kept,
+        ..Definition::new(format!("example.com/{version}"), "Widget", Arc::new(Structure::new(&schema)))
+    })
 }
 
 /// A route of such a version; `storage` is what another version stores.
@@ -66,8 +78,8 @@ fn route(api: &Api, row: Resource, storage: Option<(Arc<Storage>, Arc<dyn Conver
                 (Arc::new(Storage::new(store, folder, row.clone(), &[], None)), None)
             }
         };
-        let strategy = Arc::new(DynamicStrategy { status: StatusOwner::Subresource });
-        Rest { row, strategy, storage, conversion }
+        let strategy = Arc::new(DynamicStrategy { status: StatusOwner::Subresource, scale: None });
+        Rest { row, strategy, storage, conversion, watched: WatchSizes::default() }
     })
 }
 
@@ -289,7 +301,10 @@ async fn another_version_becomes_the_one_to_store() {
     api.post(V1, &widget("a", 1)).await.ok();
 
     let old = stored_by(&api);
-    let ops = Ops::Owned(Arc::new(kind("v2", "width", "").also_stored(vec!["example.com/v1".into()])));
+    let before = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let before: JSONSchemaProps = serde_json::from_value(before).unwrap();
+    let before = vec![("example.com/v1".into(), Arc::new(Structure::new(&before)))];
+    let ops = Ops::Owned(Arc::new(kind("v2", "width", "", before)));
     let row = Arc::new(Resource { ops, ..widgets("v2", "width", "") });
     let (store, folder) = (api.server.registry().store().clone(), old.cache.prefix().clone());
     let storage = Arc::new(Storage::new(store.clone(), folder, row.clone(), &[], None));

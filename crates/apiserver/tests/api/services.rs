@@ -1,12 +1,16 @@
 //! Services: what they get from the shared pools, and what they give back.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use api_types::{Object, core};
+use api_types::{
+    Object, core,
+    jiff::{SignedDuration, Timestamp},
+};
 use apiserver::{
     bootstrap::{loopback_user, own_options},
-    registry::Write,
+    registry::{Target, Write},
     resources::service::{
+        addresses::Owner,
         pool::Wanted,
         repair::{self, Suspects},
     },
@@ -51,13 +55,10 @@ async fn addresses_are_given_once() {
         )
     );
     let outside = api.post(SERVICES, &service("b", json!({"clusterIP": "10.8.0.5"}))).await.failure();
-    assert!(
-        outside
-            .2
-            .contains("the provided IP (10.8.0.5) is not in the valid range. The range of valid IPs is 10.9.0.0/28"),
-        "{}",
-        outside.2
-    );
+    assert!(outside.2.ends_with("the provided network does not match the current range"), "{}", outside.2);
+    let network = api.post(SERVICES, &service("b", json!({"clusterIP": "10.9.0.15"}))).await.failure();
+    let why = "the provided IP (10.9.0.15) is not in the valid range. The range of valid IPs is 10.9.0.0/28";
+    assert!(network.2.ends_with(why), "{}", network.2);
     let headless = api.post(SERVICES, &service("h", json!({"clusterIP": "None"}))).await.ok();
     assert_eq!(headless["spec"]["clusterIP"], "None");
     let external = json!({"type": "ExternalName", "externalName": "example.com"});
@@ -184,24 +185,106 @@ async fn what_the_last_finalizer_held_back_is_given_back() {
     api.post(SERVICES, &service("other", other)).await.ok();
 }
 
+const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
+const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+
 #[tokio::test]
-async fn what_no_service_holds_is_given_back_when_it_is_seen_twice() {
+async fn an_address_that_is_taken_is_an_object() {
+    let api = start().await;
+    api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.5"}))).await.ok();
+    let address = api.get(&format!("{ADDRESSES}/10.9.0.5")).await.ok();
+    let labels = json!({
+        "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    });
+    assert_eq!(address["metadata"]["labels"], labels);
+    let parent = json!({"parentRef": {"resource": "services", "namespace": "default", "name": "a"}});
+    assert_eq!(address["spec"], parent);
+    api.delete(&format!("{SERVICES}/a")).await.ok();
+    assert_eq!(api.get(&format!("{ADDRESSES}/10.9.0.5")).await.code, 404);
+
+    let parent = json!({"group": "example.com", "resource": "gateways", "name": "g"});
+    let object = json!({"metadata": {"name": "10.9.0.5"}, "spec": {"parentRef": parent}});
+    api.post(ADDRESSES, &object).await.ok();
+    let refused = api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.5"}))).await.failure();
+    assert!(refused.2.ends_with("failed to allocate IP 10.9.0.5: provided IP is already allocated"), "{}", refused.2);
+    api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.6"}))).await.ok();
+    assert_eq!(api.post(SERVICES, &service("a", json!({"clusterIP": "10.9.0.7"}))).await.code, 409);
+    assert_eq!(api.get(&format!("{ADDRESSES}/10.9.0.7")).await.code, 404, "what was taken for nothing");
+    assert_eq!(api.get(&format!("{ADDRESSES}/10.9.0.6")).await.code, 200);
+}
+
+#[tokio::test]
+async fn addresses_come_from_every_range_that_is_ready() {
+    let api = start().await;
+    let outside = json!({"clusterIP": "10.10.0.3"});
+    assert_eq!(api.post(SERVICES, &service("b", outside.clone())).await.code, 422);
+    let range = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.10.0.0/29"]}});
+    api.post(RANGES, &range).await.ok();
+    api.post(SERVICES, &service("b", outside)).await.ok();
+    // Fourteen and six, of which the server has one.
+    for number in 0..18 {
+        api.post(SERVICES, &service(&format!("s{number}"), json!({}))).await.ok();
+    }
+    let full = api.post(SERVICES, &service("full", json!({}))).await.failure();
+    assert_eq!((full.0, full.2.contains("failed to allocate a serviceIP: range is full")), (500, true), "{}", full.2);
+    let services = api.get(SERVICES).await.ok();
+    let addresses: BTreeSet<String> = services["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|service| service["spec"]["clusterIP"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(addresses.len(), 20, "nobody shares one");
+
+    api.delete(&format!("{SERVICES}/b")).await.ok();
+    let unready = json!({"status": {"conditions": [{
+        "type": "Ready", "status": "False", "reason": "Terminating", "message": "", "lastTransitionTime": "2024-01-01T00:00:00Z",
+    }]}});
+    api.merge(&format!("{RANGES}/more/status"), &unready).await.ok();
+    assert_eq!(api.post(SERVICES, &service("b", json!({}))).await.code, 500, "from a range that is to go");
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_get_an_address_each() {
+    let api = start().await;
+    let asked = (0..20).map(|number| {
+        let api = &api;
+        async move { api.post(SERVICES, &service(&format!("s{number}"), json!({}))).await.code }
+    });
+    let mut codes = futures::future::join_all(asked).await;
+    codes.sort_unstable();
+    assert_eq!(codes, [[201; 13].as_slice(), &[500; 7]].concat());
+    let addresses = api.get(ADDRESSES).await.ok()["items"].as_array().unwrap().len();
+    assert_eq!(addresses, 14);
+}
+
+#[tokio::test]
+async fn objects_and_services_are_made_to_agree() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(&EmbeddedOptions::new(directory.path().join("store"))).unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let (registry, pools) = crate::registry::over(&store);
-    let held: core::Service = serde_json::from_value(service("a", json!({}))).unwrap();
-    let held: Box<dyn Object> = Box::new(held);
+    let own: core::Service = serde_json::from_value(service("a", json!({"clusterIP": "10.0.0.5"}))).unwrap();
+    let own: Box<dyn Object> = Box::new(own);
     let user = loopback_user();
     let write = Write::new(&user, own_options());
-    registry.create(&registry.core("services").unwrap(), &write, "default", held).await.unwrap();
-    let leaked = pools.addresses.take(&[Wanted::Any]).await.unwrap();
+    registry.create(&registry.core("services").unwrap(), &write, "default", own).await.unwrap();
+    let nobody = Owner { namespace: "default".into(), name: "b".into() };
+    let port = pools.ports.take(&[Wanted::Any]).await.unwrap();
+    pools.addresses.take(&nobody, Some("10.0.0.6".parse().unwrap())).await.unwrap();
+
+    let addresses = registry.find("networking.k8s.io", "v1", "ipaddresses").unwrap();
+    let at = |name| Target { namespace: "", name };
+    registry.delete(&addresses, &write, at("10.0.0.5"), &Default::default()).await.unwrap();
     let mut suspects = Suspects::default();
-    for (round, places) in [(1, 2), (2, 1), (3, 1)] {
-        suspects = repair::round(&registry, &pools, &suspects).await.unwrap();
-        let taken = pools.addresses.taken().await.unwrap();
-        assert_eq!(taken.iter().count(), places, "round {round}");
-        assert_eq!(taken.iter().any(|place| leaked.contains(&place)), places == 2, "round {round}");
+    let now = Timestamp::now();
+    for (round, seconds, there) in [(1, 0, true), (2, 61, false)] {
+        let at_then = now + SignedDuration::from_secs(seconds);
+        suspects = repair::round(&registry, &pools, &suspects, at_then).await.unwrap();
+        assert!(registry.get(&addresses, at("10.0.0.5")).await.is_ok(), "round {round}");
+        assert_eq!(registry.get(&addresses, at("10.0.0.6")).await.is_ok(), there, "round {round}");
+        let ports = pools.ports.taken().await.unwrap();
+        assert_eq!(ports.iter().any(|place| port.contains(&place)), there, "round {round}");
     }
 }
 

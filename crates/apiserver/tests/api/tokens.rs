@@ -71,7 +71,7 @@ async fn a_token_says_whose_it_is() {
     assert_eq!(answer.code, 201);
     let answer = answer.json();
     assert_eq!((&answer["kind"], &answer["metadata"]["name"]), (&json!("TokenRequest"), &json!("sa")));
-    assert_eq!(answer["spec"], json!({"audiences": [ISSUER], "expirationSeconds": 3600}));
+    assert_eq!(answer["spec"], json!({"audiences": [ISSUER], "expirationSeconds": 3600, "boundObjectRef": null}));
     let (header, claims) = said(&text(&answer["status"]["token"]));
     assert_eq!(header["alg"], "ES256");
     let times = ["exp", "iat", "nbf"].map(|name| claims[name].as_i64().unwrap());
@@ -200,7 +200,10 @@ async fn a_token_lives_as_long_as_it_may() {
     let warning = long.headers["warning"].to_str().unwrap().to_owned();
     assert_eq!(warning, "299 - \"requested expiration of 7201 seconds shortened to 7200 seconds\"");
     let long = long.ok();
-    assert_eq!(long["spec"], json!({"expirationSeconds": 7200, "audiences": ["api", "second"]}));
+    assert_eq!(
+        long["spec"],
+        json!({"expirationSeconds": 7200, "audiences": ["api", "second"], "boundObjectRef": null})
+    );
     // What pods get without having asked lives on for a year, and says from when on that should not be needed.
     create_pod(&api, "p", "sa").await;
     let spec = json!({"expirationSeconds": 3607, "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p"}});

@@ -190,3 +190,27 @@ async fn a_full_store_lets_go_and_goes_on() {
     }
     assert!(store.size().is_some_and(|size| size >= 8 << 20));
 }
+
+#[tokio::test]
+async fn what_is_given_back_is_all_that_is_taken_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { quota: 8 << 20, history: Duration::ZERO, ..options(&folder) };
+    let subject =
+        Subject { store: Arc::new(EmbeddedStore::open(&options).unwrap()), folder: "/registry/things".into() };
+    let (store, value) = (&subject.store, object(&"x".repeat(100_000)));
+    let mut last = None;
+    for number in 0.. {
+        match store.create(&subject.key(&format!("{number:04}")), value.clone(), None).await {
+            Ok(revision) => last = Some((subject.key(&format!("{number:04}")), revision)),
+            Err(_) => break,
+        }
+    }
+    let (key, revision) = last.unwrap();
+    store.delete(&key, revision).await.unwrap();
+    store.compact(store.current_revision().await.unwrap()).await.unwrap();
+    // Many at once, so that some are written together.
+    let keys: Vec<Key> = (0..50).map(|number| subject.key(&format!("again-{number}"))).collect();
+    let written = futures::future::join_all(keys.iter().map(|key| store.create(key, value.clone(), None))).await;
+    let written = written.into_iter().filter(Result::is_ok).count();
+    assert!(written <= 3, "{written} values of the size of one");
+}

@@ -20,15 +20,21 @@ pub struct ApiServer {
     folder: TempDir,
     address: SocketAddr,
     etcd: Option<String>,
+    flags: &'static [&'static str],
     child: Child,
 }
 
 impl ApiServer {
     /// Starts it over the embedded store, or over the etcd at this URL.
     pub async fn start(etcd: Option<String>) -> Self {
+        Self::start_with(etcd, &[]).await
+    }
+
+    /// The same with further flags.
+    pub async fn start_with(etcd: Option<String>, flags: &'static [&'static str]) -> Self {
         let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
-        let child = spawn(&folder, address, etcd.as_deref());
-        let server = Self { folder, address, etcd, child };
+        let child = spawn(&folder, address, etcd.as_deref(), flags);
+        let server = Self { folder, address, etcd, flags, child };
         server.wait().await;
         server
     }
@@ -45,7 +51,7 @@ impl ApiServer {
 
     /// Starts it again with the data it had.
     pub async fn resume(&mut self) {
-        self.child = spawn(&self.folder, self.address, self.etcd.as_deref());
+        self.child = spawn(&self.folder, self.address, self.etcd.as_deref(), self.flags);
         self.wait().await;
     }
 
@@ -75,13 +81,14 @@ impl Drop for ApiServer {
     }
 }
 
-fn spawn(folder: &TempDir, address: SocketAddr, etcd: Option<&str>) -> Child {
+fn spawn(folder: &TempDir, address: SocketAddr, etcd: Option<&str>, flags: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kube-apiserver"));
     command.arg("--data-dir").arg(folder.path().join("data")).arg("--cert-dir").arg(folder.path().join("certs"));
     command.args(["--secure-port=0", "--advertise-address=192.0.2.1"]);
     // Nobody makes service accounts here.
     command.arg("--disable-admission-plugins=ServiceAccount");
     command.arg(format!("--insecure-port={}", address.port()));
+    command.args(flags);
     command.args(etcd.map(|url| format!("--etcd-servers={url}")));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("the API server can be started")

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use super::{Authenticator, Found, Presented, User, user::CREDENTIAL_ID};
 use crate::{
     files::FromFiles,
+    metrics,
     serve::{
         Peer,
         tls::{ClientAuthority, Subject},
@@ -30,10 +31,17 @@ pub struct Certificates {
     verified: Mutex<Verified>,
 }
 
+/// Whom a certificate names, and until when it is good, in seconds since 1970.
+#[derive(Clone)]
+struct Named {
+    user: User,
+    not_after: i64,
+}
+
 /// Certificates that were found good, and when; by which authorities.
 #[derive(Default)]
 struct Verified {
-    users: HashMap<CertificateDer<'static>, (Instant, User)>,
+    users: HashMap<CertificateDer<'static>, (Instant, Named)>,
     by: Option<Arc<ClientAuthority>>,
 }
 
@@ -57,30 +65,32 @@ impl Certificates {
     fn find(&self, peer: &Peer) -> anyhow::Result<Option<User>> {
         let Some(leaf) = peer.certificates.first() else { return Ok(None) };
         let authority = self.authority.get();
-        if let Some(user) = self.known(&authority, leaf) {
-            return Ok(Some(user));
-        }
-        let user = authority.verify(peer)?.and_then(user);
-        if let Some(user) = &user {
-            self.remember(&authority, leaf.clone(), user.clone());
-        }
-        Ok(user)
+        let named = match self.known(&authority, leaf) {
+            Some(named) => Some(named),
+            None => authority.verify(peer)?.and_then(named).inspect(|named| {
+                self.remember(&authority, leaf.clone(), named.clone());
+            }),
+        };
+        Ok(named.map(|named| {
+            metrics::certificate_used(named.not_after);
+            named.user
+        }))
     }
 
-    fn known(&self, authority: &Arc<ClientAuthority>, leaf: &CertificateDer<'static>) -> Option<User> {
+    fn known(&self, authority: &Arc<ClientAuthority>, leaf: &CertificateDer<'static>) -> Option<Named> {
         let mut verified = self.verified.lock();
         verified.judged_by(authority);
-        let (when, user) = verified.users.get(leaf)?;
-        (when.elapsed() < VERIFIED_FOR).then(|| user.clone())
+        let (when, named) = verified.users.get(leaf)?;
+        (when.elapsed() < VERIFIED_FOR).then(|| named.clone())
     }
 
-    fn remember(&self, authority: &Arc<ClientAuthority>, leaf: CertificateDer<'static>, user: User) {
+    fn remember(&self, authority: &Arc<ClientAuthority>, leaf: CertificateDer<'static>, named: Named) {
         let mut verified = self.verified.lock();
         verified.judged_by(authority);
         if verified.users.len() >= REMEMBERED {
             verified.users.clear();
         }
-        verified.users.insert(leaf, (Instant::now(), user));
+        verified.users.insert(leaf, (Instant::now(), named));
     }
 }
 
@@ -92,7 +102,9 @@ impl Authenticator for Certificates {
 }
 
 /// A certificate without a name names nobody.
-fn user(subject: Subject) -> Option<User> {
-    let user = User::authenticated(subject.common_name, subject.uid, subject.organizations);
-    (!user.name.is_empty()).then(|| user.with_extra(CREDENTIAL_ID, format!("X509SHA256={}", subject.fingerprint)))
+fn named(subject: Subject) -> Option<Named> {
+    let Subject { common_name, organizations, uid, fingerprint, not_after } = subject;
+    let user = User::authenticated(common_name, uid, organizations);
+    let user = user.with_extra(CREDENTIAL_ID, format!("X509SHA256={fingerprint}"));
+    (!user.name.is_empty()).then_some(Named { user, not_after })
 }

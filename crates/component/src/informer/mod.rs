@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::Daemon;
 pub(crate) use lenient::register;
+pub use slim::lean_metadata;
 pub use store::{IndexFn, ObjectKey, Store};
 
 /// What an informer can hold: a type of k8s-openapi, or a slim struct (see [`crate::slim_resource`]).
@@ -171,11 +172,11 @@ impl<T: Item> Informer<T> {
 }
 
 impl<T: Item> Shared<T> {
-    fn dispatch(&self, events: Vec<Event<T>>) {
+    fn dispatch(&self, events: impl IntoIterator<Item = Event<T>>) {
         let handlers = self.handlers.lock();
-        for event in &events {
+        for event in events {
             for handler in handlers.iter() {
-                handler(event);
+                handler(&event);
             }
         }
     }

@@ -43,6 +43,9 @@ impl fmt::Display for ObjectKey {
 /// The values of an object under an index.
 pub type IndexFn<T> = fn(&T) -> Vec<String>;
 
+/// What one object changes.
+pub(super) type Changes<T> = [Option<Event<T>>; 2];
+
 /// Objects by key and by index.
 pub struct Store<T> {
     inner: RwLock<Inner<T>>,
@@ -115,15 +118,17 @@ impl<T: Resource> Store<T> {
         inner.indexes.insert(name, index);
     }
 
-    /// Stores an object; the event, unless it is the same version.
-    pub(super) fn apply(&self, object: T) -> Option<Event<T>> {
+    /// Stores an object; the events, none when it is the same version.
+    pub(super) fn apply(&self, object: T) -> Changes<T> {
         let key = ObjectKey::of(&object);
         let new = Arc::new(object);
         let mut inner = self.inner.write();
         match inner.insert(key, Arc::clone(&new)) {
-            None => Some(Event::Added(new)),
-            Some(old) if old.meta().resource_version == new.meta().resource_version => None,
-            Some(old) => Some(Event::Updated { old, new }),
+            None => [Some(Event::Added(new)), None],
+            Some(old) if old.meta().resource_version == new.meta().resource_version => [None, None],
+            // Another object of the same name is another object: the first has gone.
+            Some(old) if old.meta().uid != new.meta().uid => [Some(Event::Deleted(old)), Some(Event::Added(new))],
+            Some(old) => [Some(Event::Updated { old, new }), None],
         }
     }
 
@@ -138,21 +143,10 @@ impl<T: Resource> Store<T> {
         self.inner.write().remove(key).map(Event::Deleted)
     }
 
-    /// Makes the store equal to `objects`, and leaves alone what is `kept`; the events that lead there.
-    pub(super) fn replace(&self, objects: Vec<T>, kept: BTreeSet<ObjectKey>) -> Vec<Event<T>> {
-        // Another object of the same name is another object: the first has gone.
-        let present: BTreeMap<ObjectKey, Option<&String>> =
-            objects.iter().map(|object| (ObjectKey::of(object), object.meta().uid.as_ref())).collect();
-        let stays = |(key, old): &(&ObjectKey, &Arc<T>)| match present.get(*key) {
-            Some(uid) => old.meta().uid.as_ref() == *uid,
-            None => kept.contains(*key),
-        };
-        let gone: Vec<ObjectKey> =
-            self.inner.read().objects.iter().filter(|entry| !stays(entry)).map(|(key, _)| key.clone()).collect();
-        let mut events: Vec<Event<T>> =
-            gone.iter().filter_map(|key| self.inner.write().remove(key)).map(Event::Deleted).collect();
-        events.extend(objects.into_iter().filter_map(|object| self.apply(object)));
-        events
+    /// Removes all but those; the events.
+    pub(super) fn retain(&self, stays: impl Fn(&ObjectKey) -> bool) -> Vec<Event<T>> {
+        let gone: Vec<ObjectKey> = self.inner.read().objects.keys().filter(|key| !stays(key)).cloned().collect();
+        gone.iter().filter_map(|key| self.remove_key(key)).collect()
     }
 }
 
@@ -213,8 +207,6 @@ mod tests {
         Pod { metadata, ..Pod::default() }
     }
 
-    const NOTHING: BTreeSet<ObjectKey> = BTreeSet::new();
-
     fn node(pod: &Pod) -> Vec<String> {
         pod.metadata.labels.iter().flatten().map(|(_, node)| node.clone()).collect()
     }
@@ -228,19 +220,25 @@ mod tests {
         events.iter().map(|event| format!("{}{}", word(event), ObjectKey::of(&**event.object()))).collect()
     }
 
+    /// All that there is, as it comes.
+    fn fill(store: &Store<Pod>, pods: Vec<Pod>) -> Vec<String> {
+        let seen: BTreeSet<ObjectKey> = pods.iter().map(ObjectKey::of).collect();
+        let mut events: Vec<Event<Pod>> = pods.into_iter().flat_map(|pod| store.apply(pod)).flatten().collect();
+        events.extend(store.retain(|key| seen.contains(key)));
+        names(&events)
+    }
+
     #[test]
     fn a_snapshot_and_deltas_produce_the_same_events() {
         let store = Store::default();
-        let events =
-            store.replace(vec![pod("a", "x", "1", "n"), pod("a", "y", "2", "n"), pod("b", "z", "3", "m")], NOTHING);
-        assert_eq!(names(&events), ["+a/x", "+a/y", "+b/z"]);
-        let events =
-            store.replace(vec![pod("a", "y", "2", "n"), pod("b", "z", "4", "m"), pod("c", "w", "5", "n")], NOTHING);
-        assert_eq!(names(&events), ["-a/x", "~b/z", "+c/w"]);
+        let events = fill(&store, vec![pod("a", "x", "1", "n"), pod("a", "y", "2", "n"), pod("b", "z", "3", "m")]);
+        assert_eq!(events, ["+a/x", "+a/y", "+b/z"]);
+        let events = fill(&store, vec![pod("a", "y", "2", "n"), pod("b", "z", "4", "m"), pod("c", "w", "5", "n")]);
+        assert_eq!(events, ["~b/z", "+c/w", "-a/x"]);
         let mut another = pod("a", "y", "6", "n");
         another.metadata.uid = Some("another".into());
-        let events = store.replace(vec![another, pod("b", "z", "4", "m"), pod("c", "w", "5", "n")], NOTHING);
-        assert_eq!(names(&events), ["-a/y", "+a/y"]);
+        let events = fill(&store, vec![another, pod("b", "z", "4", "m"), pod("c", "w", "5", "n")]);
+        assert_eq!(events, ["-a/y", "+a/y"]);
     }
 
     #[test]

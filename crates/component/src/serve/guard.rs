@@ -6,7 +6,7 @@ use api_types::StatusError;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -125,9 +125,16 @@ async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> 
         Ok(()) => next.run(request).await,
         Err(error) => {
             let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (code, [(header::CONTENT_TYPE, "application/json")], error.encode()).into_response()
+            let refusal = (code, [(header::CONTENT_TYPE, "application/json")], error.encode()).into_response();
+            nothing_to_guess(refusal).await
         }
     }
+}
+
+/// The same answer; no browser takes it for something else than it says it is.
+pub async fn nothing_to_guess(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Allows some paths to everybody.

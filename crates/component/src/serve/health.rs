@@ -7,6 +7,7 @@ use axum::{
     Router,
     extract::{Path, Query, State},
     http::{StatusCode, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,8 +15,12 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use super::{certificates, guard::Guard, tls};
-use crate::{Daemon, informer};
+use super::{
+    certificates,
+    guard::{self, Guard},
+    tls,
+};
+use crate::{Daemon, informer, metrics, profiling::Profiling};
 
 /// Says whether a part is well, and if not, why.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -45,6 +50,7 @@ impl Health {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         informer::register(&mut registry);
+        metrics::register(&mut registry);
         Self { checks: Arc::default(), registry: Arc::new(Mutex::new(registry)) }
     }
 
@@ -60,18 +66,20 @@ impl Health {
 
     /// The routes, for a daemon that serves more than these.
     pub fn router(&self) -> Router {
-        self.checks_router().merge(Router::new().route("/metrics", get(metrics)).with_state(self.clone()))
+        let metrics = Router::new().route("/metrics", get(told)).with_state(self.clone());
+        self.checks_router().merge(metrics.layer(map_response(guard::nothing_to_guess)))
     }
 
     fn checks_router(&self) -> Router {
-        Router::new()
+        let router = Router::new()
             .route("/healthz", get(all))
             .route("/healthz/{check}", get(one))
             .route("/livez", get(all))
             .route("/livez/{check}", get(one))
             .route("/readyz", get(all))
             .route("/readyz/{check}", get(one))
-            .with_state(self.clone())
+            .with_state(self.clone());
+        router.layer(map_response(guard::nothing_to_guess))
     }
 
     /// Serves the checks over plain HTTP, for anybody who reaches the address; no metrics.
@@ -85,7 +93,7 @@ impl Health {
         Ok(bound)
     }
 
-    /// Serves the routes over HTTPS to those whom the guard lets in, with a certificate that lives in memory, as
+    /// Serves the routes, and what is served of profiles, over HTTPS to those whom the guard lets in, with a certificate that lives in memory, as
     /// upstream's scheduler and controller manager do when none is given.
     ///
     /// # Errors
@@ -95,13 +103,14 @@ impl Health {
         name: &str,
         address: SocketAddr,
         guard: Guard,
+        profiling: Profiling,
         daemon: &Daemon,
     ) -> anyhow::Result<SocketAddr> {
         let hosts = ["localhost".to_owned(), "127.0.0.1".to_owned(), address.ip().to_string()];
         let config = tls::server_config(certificates::make(name, &hosts)?)?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
         let bound = listener.local_addr()?;
-        super::spawn_router(listener, Some(config), guard.protect(self.router()), daemon);
+        super::spawn_router(listener, Some(config), guard.protect(self.router().merge(profiling.router())), daemon);
         Ok(bound)
     }
 }
@@ -142,11 +151,9 @@ async fn one(State(health): State<Health>, Path(name): Path<String>) -> Response
     }
 }
 
-async fn metrics(State(health): State<Health>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &health.registry.lock()) {
-        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-            .into_response(),
+async fn told(State(health): State<Health>) -> Response {
+    match metrics::encode(&health.registry.lock()) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

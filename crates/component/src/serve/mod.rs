@@ -4,18 +4,12 @@
 pub mod certificates;
 pub mod guard;
 pub mod health;
+mod idle;
+mod places;
 pub mod tls;
+mod trust;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -34,13 +28,18 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 use tower::Service;
 
-use crate::Daemon;
+pub use self::places::raise_descriptors;
+use self::{
+    idle::Requests,
+    places::{PLACES, Place},
+};
+use crate::{Daemon, metrics};
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client may take for the head of its first request; upstream's figure.
 const FIRST_REQUEST: Duration = Duration::from_secs(32);
-/// How long a client of HTTP/1 may take from one request to the head of the next; upstream's figure for idle connections.
+/// How long a client may take from one request to the next; upstream's figure for idle connections.
 const NEXT_REQUEST: Duration = Duration::from_secs(90);
 /// How long open requests may take after a shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
@@ -74,7 +73,8 @@ pub fn spawn_router(
 }
 
 /// Accepts connections until shutdown; every connection is a task of `daemon`. Open connections
-/// are asked to finish at shutdown and dropped 5 s later.
+/// are asked to finish at shutdown and dropped 5 s later. There are at most as many as the process has descriptors for;
+/// when there are so many, those give way on which nothing is asked.
 pub fn spawn<S, B>(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, service: S, daemon: &Daemon)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -89,9 +89,15 @@ where
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
+                    let Some(place) = PLACES.take() else {
+                        tracing::debug!(%address, "turned away: something is being answered on every connection");
+                        continue;
+                    };
                     let (acceptor, service, daemon) = (acceptor.clone(), service.clone(), connections.clone());
                     connections.spawn(async move {
-                        if let Err(error) = connection(stream, address, acceptor, service, &daemon).await {
+                        let requests = place.requests.clone();
+                        let served = connection(stream, address, acceptor, service, requests, &daemon);
+                        if let Some(Err(error)) = within(&place, served).await {
                             tracing::debug!(%address, "connection: {error}");
                         }
                     });
@@ -100,6 +106,11 @@ where
             }
         }
     });
+}
+
+/// What comes of it, unless the connection has to give way.
+async fn within<T>(place: &Place, served: impl Future<Output = T>) -> Option<T> {
+    place.end.run_until_cancelled(served).await
 }
 
 /// A refused connection is the client's affair; a lack of descriptors passes only with time.
@@ -132,6 +143,7 @@ async fn connection<S, B>(
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     service: S,
+    requests: Arc<Requests>,
     daemon: &Daemon,
 ) -> Result<(), BoxError>
 where
@@ -144,18 +156,29 @@ where
     tcp_options(&stream)?;
     let Some(acceptor) = acceptor else {
         let peer = Peer { address, certificates: Arc::from([]), encrypted: false };
-        return http(BufWriter::with_capacity(NO_WRITE_BUFFER, Stream::Left(stream)), peer, service, daemon).await;
+        return http(BufWriter::with_capacity(NO_WRITE_BUFFER, Stream::Left(stream)), peer, service, requests, daemon)
+            .await;
     };
-    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let stream = handshake(&acceptor, stream).await.inspect_err(|_| metrics::handshake_failed())?;
     let session = stream.get_ref().1;
     let certificates = session.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|certificate| certificate.clone().into_owned()).collect();
     let buffer = if session.alpn_protocol() == Some(b"h2") { HTTP2_WRITE_BUFFER } else { NO_WRITE_BUFFER };
     let peer = Peer { address, certificates, encrypted: true };
-    http(BufWriter::with_capacity(buffer, Stream::Right(stream)), peer, service, daemon).await
+    http(BufWriter::with_capacity(buffer, Stream::Right(stream)), peer, service, requests, daemon).await
 }
 
-async fn http<S, B>(stream: BufWriter<Stream>, peer: Peer, service: S, daemon: &Daemon) -> Result<(), BoxError>
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Result<TlsStream<TcpStream>, BoxError> {
+    Ok(tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??)
+}
+
+async fn http<S, B>(
+    stream: BufWriter<Stream>,
+    peer: Peer,
+    service: S,
+    requests: Arc<Requests>,
+    daemon: &Daemon,
+) -> Result<(), BoxError>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -163,12 +186,12 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&asked);
+    let counted = Arc::clone(&requests);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        noted.store(true, Ordering::Relaxed);
+        let open = counted.begin();
         request.extensions_mut().insert(peer.clone());
-        service.clone().call(request)
+        let answer = service.clone().call(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| open.until_the_end_of(body))) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // Upstream's limits for its HTTP/2 server.
@@ -177,21 +200,23 @@ where
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        result = connection.as_mut() => result,
-        () = nothing_asked(&asked) => Err("no request came in time".into()),
-        () = daemon.shutdown.cancelled() => {
+        result = connection.as_mut() => return result,
+        () = requests.idle(FIRST_REQUEST, NEXT_REQUEST) => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+            // What is asked just then is answered; a client that does not say goodbye is not waited for.
+            let nothing_came = async {
+                tokio::time::sleep(GRACE).await;
+                requests.idle(Duration::ZERO, Duration::ZERO).await;
+            };
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = nothing_came => return Err("no request came in time".into()),
+                () = daemon.shutdown.cancelled() => {}
+            }
         }
+        () = daemon.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-}
-
-/// Returns when a client has had its time for a first request and made none.
-async fn nothing_asked(asked: &AtomicBool) {
-    tokio::time::sleep(FIRST_REQUEST).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
+    tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]
@@ -221,5 +246,50 @@ mod tests {
         }
         // Who has asked is waited for a while, and answered before.
         assert!(answer(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.ends_with("here"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_once_is_not_waited_for_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let daemon = Daemon::new();
+        let answers = || async { axum::body::Body::from_stream(nothing()) };
+        let router = Router::new().route("/", get(|| async { "here" })).route("/watch", get(answers));
+        spawn_router(listener, None, router, &daemon);
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let handshake = hyper::client::conn::http2::handshake::<_, _, String>(TokioExecutor::new(), stream);
+        let (mut sender, connection) = at_once(handshake).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut ask = async |path: &str| {
+            let request = Request::get(format!("http://a{path}")).body(String::new()).unwrap();
+            at_once(sender.send_request(request)).await.unwrap()
+        };
+        drop(ask("/").await);
+        // What lasts keeps the connection.
+        let watch = ask("/watch").await;
+        tokio::time::sleep(NEXT_REQUEST * 10).await;
+        assert!(!connection.is_finished());
+        assert_eq!(ask("/").await.status(), 200);
+        drop(watch);
+        let begun = tokio::time::Instant::now();
+        connection.await.unwrap().unwrap();
+        assert!(begun.elapsed() >= NEXT_REQUEST && begun.elapsed() < NEXT_REQUEST + GRACE);
+    }
+
+    /// What comes of something, while the clock stands.
+    async fn at_once<T>(what: impl Future<Output = T>) -> T {
+        let busy = async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            done = what => done,
+            () = busy => unreachable!(),
+        }
+    }
+
+    fn nothing() -> impl futures::Stream<Item = Result<bytes::Bytes, Infallible>> {
+        futures::stream::pending()
     }
 }

@@ -19,6 +19,7 @@ use x509_parser::der_parser::{Oid, oid};
 use super::{
     Peer,
     certificates::{self, KeyedCertificate},
+    trust::Authorities,
 };
 use crate::files::FromFiles;
 
@@ -94,7 +95,12 @@ pub fn client_config(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match authorities {
-        Some(authorities) => builder.with_root_certificates(roots(authorities)?),
+        // Then nobody is believed.
+        Some(authorities) if authorities.is_empty() => builder.with_root_certificates(RootCertStore::empty()),
+        Some(authorities) => {
+            let authorities = Authorities::new(authorities, Arc::clone(&provider))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(authorities))
+        }
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyPeer { provider, names: Vec::new() })),
     };
     match identity {
@@ -167,6 +173,8 @@ pub struct Subject {
     pub uid: String,
     /// The SHA-256 of the certificate, in hexadecimal digits.
     pub fingerprint: String,
+    /// Until when the certificate is good, in seconds since 1970.
+    pub not_after: i64,
 }
 
 /// The attribute of a subject that holds the user's unique id.
@@ -188,7 +196,8 @@ impl Subject {
             several => anyhow::bail!("expected 1 UID, but found multiple: {several:?}"),
         };
         let fingerprint = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { common_name, organizations, uid, fingerprint })
+        let not_after = parsed.validity().not_after.timestamp();
+        Ok(Self { common_name, organizations, uid, fingerprint, not_after })
     }
 }
 

@@ -28,10 +28,10 @@ use self::{
 use crate::{
     context::Context,
     controllers::Run,
-    ownership::{self, Claim, Claimant, controller_reference, object_reference},
+    ownership::{self, Claims, OwnerError as Error, failed, object_reference},
     pod_state,
-    slim::{BY_CONTROLLER, Pod, orphans_of},
-    step, write,
+    slim::{BY_CONTROLLER, Pod},
+    write,
 };
 
 /// The controller of deployments.
@@ -65,21 +65,6 @@ struct Controller {
     sets: Informer<ReplicaSet>,
     pods: Informer<Pod>,
     recorder: Recorder,
-}
-
-/// A step of a rollout failed.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("invalid selector")]
-    Selector(#[from] api_types::selector::label::Error),
-    #[error(transparent)]
-    Adopt(#[from] ownership::AdoptError),
-    #[error(transparent)]
-    Step(#[from] step::Error),
-}
-
-fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |error| step::failed(operation)(error).into()
 }
 
 /// What one pass over a deployment works with.
@@ -124,31 +109,7 @@ impl Controller {
 
     /// The deployment's replica sets, after adopting and releasing.
     async fn claim(&self, deployment: &Deployment, selector: &Selector) -> Result<Vec<Arc<ReplicaSet>>, Error> {
-        let namespace = deployment.metadata.namespace.clone().unwrap_or_default();
-        let reference = controller_reference(deployment);
-        let deleting = deployment.metadata.deletion_timestamp.is_some();
-        let claimant = Claimant { uid: &reference.uid, selector, deleting };
-        let mut candidates = self.sets.store().by_index(BY_CONTROLLER, &reference.uid);
-        candidates.extend(self.sets.store().by_index(BY_CONTROLLER, &orphans_of(&namespace)));
-        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &namespace);
-        let mut claimed = Vec::new();
-        for set in candidates {
-            match claimant.claim(&set.metadata) {
-                Claim::Keep => claimed.push(set),
-                Claim::Release => {
-                    let released = ownership::release(&api, &set.metadata, &reference.uid).await;
-                    released.map_err(failed("releasing a replica set"))?;
-                }
-                Claim::Adopt => {
-                    let owners = Api::<Deployment>::namespaced(self.client.clone(), &namespace);
-                    ownership::recheck_owner(&owners, &reference).await?;
-                    ownership::adopt(&api, &set.metadata, &reference).await?;
-                    claimed.push(set);
-                }
-                Claim::Ignore => {}
-            }
-        }
-        Ok(claimed)
+        Ok(Claims::new(&self.client, deployment, selector).claim(&self.sets).await?)
     }
 
     async fn roll(&self, pass: &mut Pass) -> Result<Outcome, Error> {

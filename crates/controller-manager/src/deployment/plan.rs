@@ -2,8 +2,8 @@
 
 use api_types::{IntOrString, jiff::Timestamp};
 
-/// A number of pods. On the wire it is 32 bits wide; sums and products of what is on the wire fit into this.
-pub(super) type Count = i64;
+pub(super) use crate::int_or_percent::Count;
+use crate::int_or_percent::{Round, resolve};
 
 /// A number of pods as it is written.
 pub(super) fn on_wire(count: Count) -> i32 {
@@ -69,29 +69,6 @@ pub(super) struct Scale {
 
 fn scale(set: &Set, to: Count) -> Option<Scale> {
     (set.replicas != to).then(|| Scale { name: set.name.clone(), from: set.replicas, to })
-}
-
-/// How a percentage becomes a number.
-#[derive(Clone, Copy)]
-enum Round {
-    Up,
-    Down,
-}
-
-fn resolve(value: Option<&IntOrString>, total: Count, round: Round) -> Count {
-    match value {
-        None => 0,
-        Some(IntOrString::Int(number)) => (*number).into(),
-        Some(IntOrString::String(text)) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let hundredths = percent.saturating_mul(total);
-            let number = match round {
-                Round::Up => hundredths.saturating_add(99).div_euclid(100),
-                Round::Down => hundredths.div_euclid(100),
-            };
-            number.clamp(0, i32::MAX.into())
-        }
-    }
 }
 
 impl Observed {

@@ -81,7 +81,7 @@ fn nonzero(count: i32) -> Option<i32> {
 }
 
 fn sum(sets: &Sets, count: impl Fn(&ReplicaSet) -> Option<i32>) -> i32 {
-    sets.all().filter_map(|set| count(set)).sum()
+    sets.all().filter_map(|set| count(set)).fold(0, i32::saturating_add)
 }
 
 fn specified(set: &ReplicaSet) -> Option<i32> {
@@ -94,7 +94,7 @@ pub(super) fn calculate(deployment: &Deployment, sets: &Sets, now: Timestamp) ->
     let observed = observe(deployment, sets);
     let available = sum(sets, |set| set.status.as_ref()?.available_replicas);
     let updated = sets.new.as_ref().and_then(|new| Some(new.status.as_ref()?.replicas)).unwrap_or(0);
-    let unavailable = (sum(sets, specified) - available).max(0);
+    let unavailable = sum(sets, specified).saturating_sub(available).max(0);
     let mut status = DeploymentStatus {
         observed_generation: deployment.metadata.generation,
         replicas: nonzero(sum(sets, |set| Some(set.status.as_ref()?.replicas))),

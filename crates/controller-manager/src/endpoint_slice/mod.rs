@@ -6,24 +6,18 @@ use std::sync::Arc;
 
 use api_types::{core::Service, discovery::EndpointSlice};
 use component::{
-    api::Api,
     informer::{Event, Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
 };
-use kube::{
-    Client,
-    api::{DeleteParams, Preconditions},
-};
 
-use self::plan::Action;
 use crate::{
     context::Context,
     controllers::Run,
     service_endpoints,
+    slices::{self, Writer},
     slim::{Node, Pod},
-    step::{Error, failed},
+    step::Error,
     write,
-    written::Written,
 };
 
 /// Index: this controller's slices by namespace and name of their service.
@@ -31,12 +25,11 @@ const BY_SERVICE: &str = "service";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 struct Controller {
-    client: Client,
     services: Informer<Service>,
     pods: Informer<Pod>,
     nodes: Informer<Node>,
     slices: Informer<EndpointSlice>,
-    written: Written,
+    writer: Writer,
 }
 
 /// The controller of endpoint slices.
@@ -45,12 +38,11 @@ pub(crate) fn start(context: &Context) -> Option<Run> {
         .informer::<EndpointSlice>()
         .with_index(BY_SERVICE, |slice| service_of(slice).map(|key| key.to_string()).into_iter().collect());
     let controller = Arc::new(Controller {
-        client: context.client.clone(),
         services: context.informer(),
         pods: context.informer(),
         nodes: context.informer(),
         slices,
-        written: Written::default(),
+        writer: Writer::new(context.client.clone()),
     });
     let queue = WorkQueue::new();
     service_endpoints::subscribe(&controller.services, &controller.pods, &queue);
@@ -92,15 +84,12 @@ fn subscribe(controller: &Controller, queue: &Arc<WorkQueue<ObjectKey>>) {
 
 /// The service of a slice that is this controller's.
 fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
-    let labels = slice.metadata.labels.as_ref()?;
-    let ours = labels.get(plan::MANAGED_BY).is_some_and(|manager| manager == plan::MANAGER);
-    let name = labels.get(plan::SERVICE_NAME).filter(|_| ours)?;
-    Some(ObjectKey::new(slice.metadata.namespace.clone().unwrap_or_default(), name.clone()))
+    slices::service_of(slice, plan::MANAGER)
 }
 
 impl Controller {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
-        if let Some(wait) = self.written.unseen(key, self.slices.store()) {
+        if let Some(wait) = self.writer.written.unseen(key, self.slices.store()) {
             return Ok(Outcome::RequeueAfter(wait));
         }
         // Without the service the garbage collector takes its slices.
@@ -114,41 +103,7 @@ impl Controller {
         let existing = self.slices.store().by_index(BY_SERVICE, &key.to_string());
         let zone_of = |node: &str| self.nodes.store().get(&ObjectKey::new("", node))?.label(ZONE).map(str::to_owned);
         let actions = plan::plan(&service, &pods, &existing, &zone_of);
-        for action in actions {
-            self.carry_out(key, action).await?;
-        }
+        self.writer.carry_out(key, actions).await?;
         Ok(Outcome::Done)
-    }
-
-    async fn carry_out(&self, owner: &ObjectKey, action: Action) -> Result<(), Error> {
-        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &owner.namespace);
-        let (operation, result) = match action {
-            Action::Create(slice) => ("creating an endpoint slice", api.create(&write::post_params(), &slice).await),
-            Action::Update(slice) => {
-                let name = slice.metadata.name.as_deref().unwrap_or_default();
-                ("updating an endpoint slice", api.replace(name, &write::post_params(), &slice).await)
-            }
-            Action::Delete(slice) => return self.delete(owner, &api, &slice).await,
-        };
-        match result {
-            Ok(slice) => {
-                self.written.stored(owner, &slice);
-                Ok(())
-            }
-            Err(error) if write::is_namespace_terminating(&error) => Ok(()),
-            Err(error) => Err(failed(operation)(error)),
-        }
-    }
-
-    async fn delete(&self, owner: &ObjectKey, api: &Api<EndpointSlice>, slice: &EndpointSlice) -> Result<(), Error> {
-        let this_one = Preconditions { uid: slice.metadata.uid.clone(), resource_version: None };
-        let parameters = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
-        match api.delete(slice.metadata.name.as_deref().unwrap_or_default(), &parameters).await {
-            Err(error) if !write::is_race(&error) => Err(failed("deleting an endpoint slice")(error)),
-            _ => {
-                self.written.deleted(owner, slice);
-                Ok(())
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{
     core::{ObjectReference, Service},
-    discovery::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
+    discovery::{Endpoint, EndpointConditions, EndpointSlice},
     meta::ObjectMeta,
 };
 
@@ -12,36 +12,14 @@ use crate::{
     ownership::controller_reference,
     pod_state::is_ready,
     service_endpoints::{HEADLESS, hostname, is_headless, is_of_family, publishes_not_ready, target_port},
+    slices::{Action, Group, MANAGED_BY, Port, SERVICE_NAME},
     slim::Pod,
 };
 
-/// Label: the service's name.
-pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// Label: who writes the slice.
-pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// This controller in [`MANAGED_BY`].
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// Most endpoints in a slice; upstream's default.
 const MAX_ENDPOINTS: usize = 100;
-
-/// What slices have in common: address type and ports; sorted, so that it can be a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    address_type: String,
-    /// Name, number, protocol, application protocol.
-    ports: Vec<(String, i32, String, Option<String>)>,
-}
-
-/// What to write.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
-    /// A new slice.
-    Create(EndpointSlice),
-    /// The same slice with other content.
-    Update(EndpointSlice),
-    /// A slice that nothing is left for.
-    Delete(Arc<EndpointSlice>),
-}
 
 /// Compares the slices that there are with what the pods make. Slices are changed as little as
 /// possible: an endpoint stays where it is, new ones fill slices that change anyway, and only then
@@ -58,7 +36,7 @@ pub(super) fn plan(
     let mut actions = Vec::new();
     for slice in existing {
         match types.contains(&slice.address_type) {
-            true => slices.entry(group_of(slice)).or_default().push(Arc::clone(slice)),
+            true => slices.entry(Group::of(slice)).or_default().push(Arc::clone(slice)),
             false => actions.push(Action::Delete(Arc::clone(slice))),
         }
     }
@@ -102,7 +80,7 @@ fn address_types(service: &Service) -> Vec<String> {
     if families.is_empty() { vec!["IPv4".to_owned()] } else { families }
 }
 
-fn ports(service: &Service, pod: &Pod) -> Vec<(String, i32, String, Option<String>)> {
+fn ports(service: &Service, pod: &Pod) -> Vec<Port> {
     let wanted = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let found = wanted.iter().filter_map(|port| {
         let number = target_port(pod, port)?;
@@ -136,16 +114,6 @@ fn endpoint(service: &Service, pod: &Pod, address: &str, zone_of: &dyn Fn(&str) 
         zone: zone_of(pod.node_name()),
         ..Endpoint::default()
     }
-}
-
-fn group_of(slice: &EndpointSlice) -> Group {
-    let port = |port: &EndpointPort| {
-        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-        (port.name.clone().unwrap_or_default(), port.port.unwrap_or(0), protocol, port.app_protocol.clone())
-    };
-    let mut ports: Vec<_> = slice.ports.iter().flatten().map(port).collect();
-    ports.sort();
-    Group { address_type: slice.address_type.clone(), ports }
 }
 
 /// A slice in the making.
@@ -219,12 +187,6 @@ fn filled(service: &Service, slice: &EndpointSlice, endpoints: Vec<Endpoint>) ->
 }
 
 fn new_slice(service: &Service, group: &Group, endpoints: Vec<Endpoint>) -> EndpointSlice {
-    let port = |(name, port, protocol, app_protocol): &(String, i32, String, Option<String>)| EndpointPort {
-        name: Some(name.clone()),
-        port: Some(*port),
-        protocol: Some(protocol.clone()),
-        app_protocol: app_protocol.clone(),
-    };
     let metadata = ObjectMeta {
         generate_name: Some(format!("{}-", service.metadata.name.as_deref().unwrap_or_default())),
         namespace: service.metadata.namespace.clone(),
@@ -236,7 +198,7 @@ fn new_slice(service: &Service, group: &Group, endpoints: Vec<Endpoint>) -> Endp
         metadata,
         address_type: group.address_type.clone(),
         endpoints: Some(endpoints),
-        ports: Some(group.ports.iter().map(port).collect()),
+        ports: Some(group.slice_ports()),
     }
 }
 

@@ -101,7 +101,7 @@ impl Monitors {
             .with_index(BY_OWNER, |object| object.owners().iter().map(|owner| owner.uid.clone()).collect());
         let (this, of) = (Arc::clone(self), Arc::clone(&resource));
         informer.on_event(move |event| this.on_event(&of, event));
-        let daemon = Daemon { shutdown: self.daemon.shutdown.child_token(), tasks: self.daemon.tasks.clone() };
+        let daemon = self.daemon.until(self.daemon.shutdown.child_token());
         informer.start(self.client.clone(), &daemon);
         Monitor { resource, informer, daemon }
     }

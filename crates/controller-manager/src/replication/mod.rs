@@ -1,23 +1,18 @@
 //! Replica sets and replication controllers: as many pods as wanted, one implementation for both.
 
-mod events;
 mod kind;
 mod plan;
 mod status;
 
 use std::{sync::Arc, time::Duration};
 
-use api_types::{apps::ReplicaSet, core, core::ReplicationController, jiff::Timestamp};
+use api_types::{apps::ReplicaSet, core::ReplicationController, jiff::Timestamp};
 use component::{
     api::Api,
     informer::{Informer, ObjectKey},
     queue::{Outcome, WorkQueue},
-    recorder::{EventType, Recorder},
 };
-use kube::{
-    Client,
-    api::{DeleteParams, Preconditions},
-};
+use kube::Client;
 
 use self::{kind::Replicator, plan::Scaling, status::Failure};
 use crate::{
@@ -25,10 +20,12 @@ use crate::{
     context::Context,
     controllers::Run,
     expectations::{Expectations, Waiting},
-    ownership::{self, Claim, Claimant, controller_reference, object_reference},
+    ownership::{self, ClaimError, Claims, controller_reference, object_reference},
+    pod_control::{Deletion, PodControl},
+    pod_events::Owners,
     pod_state,
     pod_template::pod_from_template,
-    slim::{BY_CONTROLLER, Pod, orphans_of},
+    slim::{BY_CONTROLLER, Pod},
     write,
 };
 
@@ -47,8 +44,8 @@ struct Controller<K: Replicator> {
     client: Client,
     owners: Informer<K>,
     pods: Informer<Pod>,
-    expectations: Expectations,
-    recorder: Recorder,
+    expectations: Arc<Expectations>,
+    control: PodControl,
 }
 
 fn start<K: Replicator>(context: &Context, workers: usize) -> Run {
@@ -58,11 +55,18 @@ fn start<K: Replicator>(context: &Context, workers: usize) -> Run {
         client: context.client.clone(),
         owners,
         pods: context.informer(),
-        expectations: Expectations::default(),
-        recorder: context.recorder(K::EVENT_SOURCE),
+        expectations: Arc::default(),
+        control: context.pod_control(K::EVENT_SOURCE),
     });
     let queue = WorkQueue::new();
-    events::subscribe(&controller, &queue);
+    let owners = Owners {
+        owners: controller.owners.clone(),
+        pods: controller.pods.clone(),
+        selector: |owner: &K| owner.selector().ok(),
+        expectations: Arc::clone(&controller.expectations),
+        together: Duration::ZERO,
+    };
+    owners.subscribe(&queue);
     let daemon = context.daemon.clone();
     Box::new(move || {
         queue.run(&daemon, K::CONTROLLER, workers, move |key| {
@@ -78,9 +82,7 @@ enum Error {
     #[error("invalid selector")]
     Selector(#[from] api_types::selector::label::Error),
     #[error(transparent)]
-    Adopt(#[from] ownership::AdoptError),
-    #[error("releasing a pod")]
-    Release(#[source] kube::Error),
+    Claim(#[from] ClaimError),
     #[error("{verb} pods")]
     Scale { verb: &'static str, source: kube::Error },
     #[error("writing the status")]
@@ -112,35 +114,9 @@ impl<K: Replicator> Controller<K> {
 
     /// The owner's pods, after adopting and releasing.
     async fn claim(&self, owner: &K) -> Result<Vec<Arc<Pod>>, Error> {
-        let namespace = owner.meta().namespace.clone().unwrap_or_default();
-        let reference = controller_reference(owner);
         let selector = owner.selector()?;
-        let deleting = owner.meta().deletion_timestamp.is_some();
-        let claimant = Claimant { uid: &reference.uid, selector: &selector, deleting };
-        let mut candidates = self.pods.store().by_index(BY_CONTROLLER, &reference.uid);
-        candidates.extend(self.pods.store().by_index(BY_CONTROLLER, &orphans_of(&namespace)));
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let mut checked = false;
-        let mut claimed = Vec::new();
-        for pod in candidates {
-            match claimant.claim(&pod.metadata) {
-                Claim::Keep => claimed.push(pod),
-                Claim::Release => {
-                    ownership::release(&api, &pod.metadata, &reference.uid).await.map_err(Error::Release)?;
-                }
-                Claim::Adopt if pod_state::is_active(&pod) => {
-                    if !checked {
-                        let owners = Api::<K>::namespaced(self.client.clone(), &namespace);
-                        ownership::recheck_owner(&owners, &reference).await?;
-                        checked = true;
-                    }
-                    ownership::adopt(&api, &pod.metadata, &reference).await?;
-                    claimed.push(pod);
-                }
-                Claim::Adopt | Claim::Ignore => {}
-            }
-        }
-        Ok(claimed)
+        let claims = Claims { may_adopt: &pod_state::is_active, ..Claims::new(&self.client, owner, &selector) };
+        Ok(claims.claim(&self.pods).await?)
     }
 
     async fn scale(&self, owner: &K, pods: &[Arc<Pod>]) -> Result<(), Error> {
@@ -163,11 +139,10 @@ impl<K: Replicator> Controller<K> {
     async fn create(&self, owner: &K, count: usize) -> Result<(), Error> {
         let Some(template) = owner.template() else { return Ok(()) };
         let reference = controller_reference(owner);
-        let namespace = owner.meta().namespace.clone().unwrap_or_default();
-        let pod = pod_from_template(template, &namespace, &reference);
-        let api: Api<core::Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let pod = pod_from_template(template, owner.meta().namespace.as_deref().unwrap_or_default(), &reference);
+        let regarding = object_reference(owner);
         self.expectations.expect_creations(&reference.uid, count);
-        let started = slow_start(count, || self.create_one(owner, &api, &pod)).await;
+        let started = slow_start(count, async |_| self.control.create(&regarding, &pod).await.map(drop)).await;
         for _ in started.succeeded..count {
             self.expectations.creation_observed(&reference.uid);
         }
@@ -179,54 +154,19 @@ impl<K: Replicator> Controller<K> {
         }
     }
 
-    async fn create_one(&self, owner: &K, api: &Api<core::Pod>, pod: &core::Pod) -> Result<(), kube::Error> {
-        let result = api.create(&write::post_params(), pod).await;
-        let regarding = object_reference(owner);
-        match &result {
-            Ok(pod) => {
-                let name = pod.metadata.name.as_deref().unwrap_or_default();
-                let message = format!("Created pod: {name}");
-                self.recorder.record(&regarding, EventType::Normal, "SuccessfulCreate", message);
-            }
-            Err(error) if write::is_namespace_terminating(error) => {}
-            Err(error) => {
-                let message = format!("Error creating: {}", write::message(error));
-                self.recorder.record(&regarding, EventType::Warning, "FailedCreate", message);
-            }
-        }
-        result.map(drop)
-    }
-
     async fn delete(&self, owner: &K, pods: &[Arc<Pod>]) -> Result<(), Error> {
-        let uid = owner.meta().uid.clone().unwrap_or_default();
-        self.expectations.expect_deletions(&uid, pods.iter().map(|pod| pod.uid().to_owned()));
-        let namespace = owner.meta().namespace.clone().unwrap_or_default();
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let deletions = pods.iter().map(|pod| self.delete_one(owner, &uid, &api, pod));
-        let failed = futures::future::join_all(deletions).await.into_iter().find_map(Result::err);
+        let regarding = object_reference(owner);
+        let uid = owner.meta().uid.as_deref().unwrap_or_default();
+        self.expectations.expect_deletions(uid, pods.iter().map(|pod| pod.uid().to_owned()));
+        let delete = async |pod: &Arc<Pod>| {
+            let deleted = self.control.delete(&regarding, pod).await;
+            if !matches!(deleted, Ok(Deletion::Begun)) {
+                self.expectations.deletion_observed(uid, pod.uid());
+            }
+            deleted
+        };
+        let failed = futures::future::join_all(pods.iter().map(delete)).await.into_iter().find_map(Result::err);
         failed.map_or(Ok(()), |source| Err(Error::Scale { verb: "deleting", source }))
-    }
-
-    async fn delete_one(&self, owner: &K, owner_uid: &str, api: &Api<Pod>, pod: &Pod) -> Result<(), kube::Error> {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let this_one = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-        let parameters = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
-        match api.delete(name, &parameters).await {
-            Ok(_) => {
-                let message = format!("Deleted pod: {name}");
-                self.recorder.record(&object_reference(owner), EventType::Normal, "SuccessfulDelete", message);
-                Ok(())
-            }
-            Err(error) => {
-                self.expectations.deletion_observed(owner_uid, pod.uid());
-                if write::is_race(&error) {
-                    return Ok(());
-                }
-                let message = format!("Error deleting: {}", write::message(&error));
-                self.recorder.record(&object_reference(owner), EventType::Warning, "FailedDelete", message);
-                Err(error)
-            }
-        }
     }
 
     /// Writes the status if it changed; says in how long a pod will become available.

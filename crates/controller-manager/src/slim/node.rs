@@ -1,7 +1,7 @@
 //! Nodes.
 
 use api_types::{
-    core::{NodeCondition, Taint},
+    core::{NodeAddress, NodeCondition, NodeDaemonEndpoints, Taint},
     meta::ObjectMeta,
 };
 use serde::Deserialize;
@@ -36,8 +36,12 @@ pub struct NodeSpec {
 
 /// `status` of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
+    /// Where it is reached.
+    pub addresses: Vec<NodeAddress>,
+    /// The kubelet's port.
+    pub daemon_endpoints: NodeDaemonEndpoints,
     /// Conditions.
     pub conditions: Vec<NodeCondition>,
 }

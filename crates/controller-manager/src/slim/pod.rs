@@ -4,13 +4,25 @@ use api_types::{
     core::{ContainerPort, PodCondition, PodIP, Toleration},
     meta::{ObjectMeta, Time},
 };
-use component::informer::{IndexFn, ObjectKey};
+use component::{
+    informer::{IndexFn, ObjectKey},
+    volumes::ephemeral_claim_name,
+};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
+use super::requests::{Requests, only_requests};
 use crate::{ownership, pod_state};
 
 /// Annotation: what deleting this pod costs; cheaper pods go first.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// Annotation: which completion of an indexed job a pod is.
+pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// Annotation: how often pods of this index have failed before.
+pub const INDEX_FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+/// Annotation: how often they did without being counted.
+pub const INDEX_IGNORED_FAILURES: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
+/// The annotations that are read.
+const ANNOTATIONS: [&str; 4] = [POD_DELETION_COST, COMPLETION_INDEX, INDEX_FAILURES, INDEX_IGNORED_FAILURES];
 /// Index: pods by the uid of their controller; those without one under [`orphans_of`] their namespace.
 pub const BY_CONTROLLER: &str = "controller";
 /// Index: pods by the name of their node; the empty name when they have none.
@@ -40,8 +52,8 @@ pub fn orphans_of(namespace: &str) -> String {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
-    /// Metadata; of the annotations only [`POD_DELETION_COST`].
-    #[serde(deserialize_with = "without_annotations")]
+    /// Metadata; of the annotations only those that are read here.
+    #[serde(deserialize_with = "with_few_annotations")]
     pub metadata: ObjectMeta,
     /// Spec.
     pub spec: PodSpec,
@@ -61,10 +73,16 @@ pub struct PodSpec {
     pub subdomain: Option<String>,
     /// Tolerated taints.
     pub tolerations: Vec<Toleration>,
+    /// The one node that its affinity asks for by name.
+    #[serde(rename = "affinity", deserialize_with = "only_node")]
+    pub wanted_node: Option<String>,
     /// Containers.
     pub containers: Vec<Container>,
     /// Init containers, sidecars among them.
     pub init_containers: Vec<Container>,
+    /// What all of it asks for together, if it says so.
+    #[serde(rename = "resources", deserialize_with = "only_requests")]
+    pub requests: Requests,
     /// The claims among its volumes.
     #[serde(rename = "volumes", deserialize_with = "only_claims")]
     pub claims: Vec<Claim>,
@@ -83,10 +101,15 @@ pub enum Claim {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// Name.
+    pub name: String,
     /// Declared ports.
     pub ports: Vec<ContainerPort>,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<String>,
+    /// What it asks for.
+    #[serde(rename = "resources", deserialize_with = "only_requests")]
+    pub requests: Requests,
 }
 
 /// `status` of a pod.
@@ -107,14 +130,38 @@ pub struct PodStatus {
     pub start_time: Option<Time>,
     /// Containers.
     pub container_statuses: Vec<ContainerStatus>,
+    /// Init containers, sidecars among them.
+    pub init_container_statuses: Vec<ContainerStatus>,
 }
 
-/// How often a container restarted.
+/// How a container ended, and how often it restarted.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
+    /// Name.
+    pub name: String,
     /// Restarts.
     pub restart_count: i32,
+    /// How it ended, if it did.
+    pub state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// It has ended.
+    pub terminated: Option<Terminated>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    /// What its process returned.
+    pub exit_code: i32,
+    /// When.
+    pub finished_at: Option<Time>,
 }
 
 impl Pod {
@@ -136,12 +183,44 @@ impl Pod {
         self.spec.node_name.as_deref().unwrap_or_default()
     }
 
+    /// The node that it runs on, or that alone it may run on by name; empty when it may run on others.
+    #[must_use]
+    pub fn target_node(&self) -> &str {
+        match self.node_name() {
+            "" => self.spec.wanted_node.as_deref().unwrap_or_default(),
+            node => node,
+        }
+    }
+
+    /// The value of a label.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// The value of an annotation that is a number.
+    #[must_use]
+    pub fn number(&self, annotation: &str) -> Option<i32> {
+        self.metadata.annotations.as_ref()?.get(annotation)?.parse().ok()
+    }
+
+    /// Whether it has a finalizer.
+    #[must_use]
+    pub fn has_finalizer(&self, finalizer: &str) -> bool {
+        self.metadata.finalizers.iter().flatten().any(|own| own == finalizer)
+    }
+
     /// The names of the claims that the pod keeps in use: those of one that has been put on a node and has not finished.
     pub fn claims(&self) -> impl Iterator<Item = String> {
         let uses = !self.node_name().is_empty() && !pod_state::is_terminal(self);
-        self.spec.claims.iter().filter(move |_| uses).map(|claim| match claim {
+        self.wanted_claims().filter(move |_| uses)
+    }
+
+    /// The names of the claims among its volumes.
+    pub fn wanted_claims(&self) -> impl Iterator<Item = String> {
+        self.spec.claims.iter().map(|claim| match claim {
             Claim::Named(name) => name.clone(),
-            Claim::Own(volume) => format!("{}-{volume}", self.metadata.name.as_deref().unwrap_or_default()),
+            Claim::Own(volume) => ephemeral_claim_name(self.metadata.name.as_deref().unwrap_or_default(), volume),
         })
     }
 
@@ -153,10 +232,10 @@ impl Pod {
     }
 }
 
-fn without_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+fn with_few_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let mut metadata = ObjectMeta::deserialize(deserializer)?;
     if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| key == POD_DELETION_COST);
+        annotations.retain(|key, _| ANNOTATIONS.contains(&key.as_str()));
         if annotations.is_empty() {
             metadata.annotations = None;
         }
@@ -189,6 +268,50 @@ fn only_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Claim>,
         (None, None) => None,
     };
     Ok(volumes.into_iter().filter_map(claim).collect())
+}
+
+/// Affinity, as far as it names a node.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Affinity {
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeAffinity {
+    required_during_scheduling_ignored_during_execution: Option<Terms>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Terms {
+    node_selector_terms: Vec<Term>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Term {
+    match_fields: Option<Vec<Field>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Field {
+    key: String,
+    operator: String,
+    values: Option<Vec<String>>,
+}
+
+fn only_node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let affinity = Option::<Affinity>::deserialize(deserializer)?.unwrap_or_default();
+    let required = affinity.node_affinity.and_then(|own| own.required_during_scheduling_ignored_during_execution);
+    let fields = required.unwrap_or_default().node_selector_terms.into_iter().flat_map(|term| term.match_fields);
+    let named = fields.flatten().find(|field| field.key == "metadata.name" && field.operator == "In");
+    Ok(named.and_then(|field| match <[String; 1]>::try_from(field.values.unwrap_or_default()) {
+        Ok([name]) => Some(name),
+        Err(_) => None,
+    }))
 }
 
 component::slim_resource!(Pod => api_types::core::Pod);

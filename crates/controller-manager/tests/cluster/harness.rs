@@ -3,14 +3,16 @@
 use std::{ffi::OsString, fmt::Debug, sync::Arc, time::Duration};
 
 use api_types::{
-    apps::{Deployment, ReplicaSet},
+    apps::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
+    batch::{CronJob, Job},
     core::{
         ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-        ReplicationController, ResourceQuota, Secret, ServiceAccount,
+        ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
     },
     discovery::EndpointSlice,
     jiff::Timestamp,
     meta::Time,
+    policy::PodDisruptionBudget,
     rbac::ClusterRole,
 };
 use apiserver::testing::TestServer;
@@ -37,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     pub client: Client,
     daemon: Daemon,
+    /// What the controllers run under, and what they are told.
+    controllers: Daemon,
+    config: Arc<Config>,
     pub informers: Informers,
     /// Something changed.
     changed: Arc<Notify>,
@@ -46,6 +51,7 @@ pub struct Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.daemon.shutdown.cancel();
+        self.controllers.shutdown.cancel();
     }
 }
 
@@ -71,16 +77,45 @@ impl Cluster {
         let changed = Arc::new(Notify::new());
         watch!(informers, changed, Deployment, ReplicaSet, ReplicationController, Pod, Event);
         watch!(informers, changed, ClusterRole, Endpoints, EndpointSlice, Namespace, Node, Secret, ServiceAccount);
-        watch!(informers, changed, ConfigMap, slim::CertificateSigningRequest);
-        watch!(informers, changed, PersistentVolume, PersistentVolumeClaim, ResourceQuota);
+        watch!(informers, changed, ConfigMap, Service, slim::CertificateSigningRequest);
+        watch!(informers, changed, PersistentVolume, PersistentVolumeClaim, ResourceQuota, slim::ServiceCidr);
+        watch!(informers, changed, ControllerRevision, DaemonSet, StatefulSet, Job, CronJob);
+        watch!(informers, changed, PodDisruptionBudget, slim::Autoscaler);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
         informers.synced().await;
         let words = std::iter::once("test").chain(flags.split_whitespace()).map(OsString::from);
         let flags: Flags = component::flags::parse(words, RETIRED).unwrap();
         let config = Arc::new(Config::new(flags).unwrap());
-        controller_manager::start_controllers(client.clone(), config, &daemon).await;
-        Self { client, daemon, informers, changed, server }
+        let controllers = Daemon::new();
+        controller_manager::start_controllers(client.clone(), Arc::clone(&config), &controllers).await;
+        Self { client, daemon, controllers, config, informers, changed, server }
+    }
+
+    /// Ends the controllers, whatever they are at, and starts others.
+    pub async fn restart_controllers(&mut self) {
+        self.controllers.shutdown.cancel();
+        self.controllers = Daemon::new();
+        controller_manager::start_controllers(self.client.clone(), Arc::clone(&self.config), &self.controllers).await;
+    }
+
+    /// Restarts the controllers again and again, after a few changes each, until the objects of a type are as they
+    /// should be; when that takes long, they are then left alone.
+    pub async fn until_despite_restarts<T>(&mut self, what: &str, done: impl Fn(&Store<T>) -> bool)
+    where
+        T: component::informer::Item<DynamicType = ()>,
+    {
+        for restart in 1_usize..12 {
+            for _ in 0..restart * 7 % 5 + 1 {
+                if done(self.informers.of::<T>().store()) {
+                    return;
+                }
+                // The last change may have come before this was asked.
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.changed.notified()).await;
+            }
+            self.restart_controllers().await;
+        }
+        self.until(what, done).await;
     }
 
     /// Where the API server listens for TLS.
@@ -168,6 +203,23 @@ impl Cluster {
         .await;
     }
 
+    /// Changes an object of `default`.
+    pub async fn patch<T>(&self, name: &str, patch: Value)
+    where
+        T: kube::Resource<DynamicType = (), Scope = api_types::k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + serde::de::DeserializeOwned,
+    {
+        self.api::<T>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Changes the status of a pod of `default`.
+    pub async fn patch_pod_status(&self, name: &str, status: Value) {
+        let patch = Patch::Strategic(json!({"status": status}));
+        self.api::<Pod>().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
     /// Waits for an event.
     pub async fn until_event(&self, reason: &str, message: impl Fn(&str) -> bool) {
         self.until::<Event>(reason, |events| {
@@ -196,7 +248,40 @@ pub fn template(image: &str) -> Value {
     })
 }
 
-/// Every pod that is not being deleted runs and is ready at once; one that is being deleted ends.
+/// The status of a pod that has ended: with this code, or with 1 `sometimes`. It says that it was long ago, so that
+/// nothing waits.
+fn ended(container: &str, exits: &str, number: u32) -> Value {
+    let code = match exits {
+        "sometimes" => u32::from(number.is_multiple_of(4)),
+        code => code.parse().unwrap(),
+    };
+    let terminated = json!({"exitCode": code, "finishedAt": "2001-01-01T00:00:00Z"});
+    let container = json!({
+        "name": container, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": terminated},
+    });
+    let phase = if code == 0 { "Succeeded" } else { "Failed" };
+    json!({"status": {"phase": phase, "containerStatuses": [container]}})
+}
+
+/// What becomes of a pod that is new.
+fn next_status(pod: &Pod) -> Value {
+    let number = u32::from_str_radix(&pod.metadata.uid.as_ref().unwrap()[..6], 16).unwrap();
+    let container = &pod.spec.as_ref().unwrap().containers[0];
+    if let Some(exits) = container.image.as_deref().unwrap().strip_prefix("exits:") {
+        return ended(&container.name, exits, number);
+    }
+    // The address only has to differ from pod to pod.
+    let ip = std::net::Ipv4Addr::from(0x0a00_0000 | number).to_string();
+    let now = Time(Timestamp::now());
+    json!({"status": {
+        "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "startTime": now,
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
+    }})
+}
+
+/// Every pod that is not being deleted runs and is ready at once, or ends if its image is `exits:…`; one that is being
+/// deleted ends.
 fn run_kubelet(client: &Client, informers: &Informers, daemon: &Daemon) {
     let pods = informers.of::<Pod>();
     let queue: Arc<WorkQueue<ObjectKey>> = WorkQueue::new();
@@ -209,18 +294,19 @@ fn run_kubelet(client: &Client, informers: &Informers, daemon: &Daemon) {
             let Some(pod) = pods.store().get(&key) else { return Ok::<_, kube::Error>(Outcome::Done) };
             let api: Api<Pod> = Api::namespaced(client, &key.namespace);
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-            if pod.metadata.deletion_timestamp.is_some() {
+            let written = if pod.metadata.deletion_timestamp.is_some() {
                 let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-                let _ = api.delete(&key.name, &now).await;
+                api.delete(&key.name, &now).await.map(drop)
             } else if phase == Some("Pending") {
-                // The address only has to differ from pod to pod.
-                let number = u32::from_str_radix(&pod.metadata.uid.as_ref().unwrap()[..6], 16).unwrap();
-                let ip = std::net::Ipv4Addr::from(0x0a00_0000 | number).to_string();
-                let status = json!({"status": {
-                    "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-                    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": Time(Timestamp::now())}],
-                }});
-                let _ = api.patch_status(&key.name, &PatchParams::default(), &Patch::Strategic(status)).await;
+                let status = Patch::Strategic(next_status(&pod));
+                api.patch_status(&key.name, &PatchParams::default(), &status).await.map(drop)
+            } else {
+                Ok(())
+            };
+            match written {
+                // Anything else is tried again.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                written => written?,
             }
             Ok(Outcome::Done)
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Edns, Message, MessageType, Query};
+use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
 use hickory_proto::serialize::binary::DecodeError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -17,6 +17,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 const RESEND_AFTER: Duration = Duration::from_millis(800);
 /// Largest answer over UDP that is asked for: passes every network unfragmented (DNS flag day 2020).
 const UDP_PAYLOAD: u16 = 1232;
+
+/// So many answers to other questions may come before the true one; then somebody guesses, and we ask over TCP.
+const MAX_FORGERIES: usize = 16;
 
 /// How a question travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,12 @@ pub enum UpstreamError {
     /// The answer is to another question.
     #[error("the answer is to another question")]
     Mismatch,
+    /// The datagram is longer than was asked for.
+    #[error("the answer has more than {UDP_PAYLOAD} bytes")]
+    TooLong,
+    /// Somebody sends answers to questions that were not asked.
+    #[error("{MAX_FORGERIES} datagrams were no answers to the question")]
+    Forged,
 }
 
 /// Asks and waits for the answer.
@@ -57,28 +66,40 @@ pub(super) async fn ask(server: SocketAddr, query: &Query, transport: Transport)
     question.set_edns(edns);
     let exchange = async {
         match transport {
-            Transport::Udp => over_udp(server, &question).await,
+            Transport::Udp => match over_udp(server, &question).await {
+                Err(UpstreamError::Forged | UpstreamError::TooLong) => over_tcp(server, &question).await,
+                result => result,
+            },
             Transport::Tcp => over_tcp(server, &question).await,
         }
     };
     timeout(TIME_LIMIT, exchange).await.map_err(|_| UpstreamError::TimedOut)?
 }
 
-/// A socket of its own: the random port and the connected peer make forged answers improbable.
+/// A socket of its own: the random port and the connected peer make forged answers improbable. What is longer than was asked
+/// for is not kept whole.
 async fn over_udp(server: SocketAddr, question: &Message) -> Result<Message, UpstreamError> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
     let bytes = question.to_vec()?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; usize::from(UDP_PAYLOAD) + 1];
+    let mut forgeries = 0;
     loop {
         socket.send(&bytes).await?;
         let answered = async {
             loop {
                 let length = socket.recv(&mut buffer).await?;
+                if length == buffer.len() {
+                    return Err(UpstreamError::TooLong);
+                }
                 // Garbage may be forged; the true answer may still come.
                 if let Ok(answer) = accept(question, &buffer[..length]) {
                     return Ok(answer);
+                }
+                forgeries += 1;
+                if forgeries == MAX_FORGERIES {
+                    return Err(UpstreamError::Forged);
                 }
             }
         };
@@ -100,10 +121,16 @@ async fn over_tcp(server: SocketAddr, question: &Message) -> Result<Message, Ups
     accept(question, &buffer)
 }
 
+/// An answer without the question is believed only when it tells nothing: some servers refuse so.
 fn accept(question: &Message, bytes: &[u8]) -> Result<Message, UpstreamError> {
     let answer = Message::from_vec(bytes)?;
     let matches = answer.metadata.id == question.metadata.id
         && answer.metadata.message_type == MessageType::Response
-        && (answer.queries == question.queries || answer.queries.is_empty());
+        && (answer.queries == question.queries || (answer.queries.is_empty() && is_refusal(&answer)));
     if matches { Ok(answer) } else { Err(UpstreamError::Mismatch) }
+}
+
+fn is_refusal(answer: &Message) -> bool {
+    use ResponseCode::{FormErr, NotImp, Refused, ServFail};
+    matches!(answer.metadata.response_code, FormErr | NotImp | Refused | ServFail) && answer.answers.is_empty()
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use component::Daemon;
+use component::files::FromFiles;
 use dns::cluster::Cluster;
-use dns::forward::Forwarder;
+use dns::forward::{Forwarder, Routes};
 use dns::handler::Handler;
 use dns::metrics::Metrics;
 use dns::model::{EndpointSlice, Namespace, Service};
@@ -20,7 +21,8 @@ use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// For how long a client waits: longer than every time limit of the server.
@@ -110,15 +112,15 @@ impl Drop for Stop {
 impl Upstream {
     /// Answers over UDP and TCP.
     pub async fn start() -> Self {
-        Self::new(true).await
+        Self::new(Manners::Answers).await
     }
 
-    /// Never answers.
+    /// Answers over TCP only.
     pub async fn silent() -> Self {
-        Self::new(false).await
+        Self::new(Manners::Silent).await
     }
 
-    async fn new(speaks: bool) -> Self {
+    pub async fn new(manners: Manners) -> Self {
         let (udp, tcp) = free_port().await;
         let address = udp.local_addr().unwrap();
         let (asked, daemon) = (Arc::new(AtomicUsize::new(0)), Daemon::new());
@@ -128,8 +130,8 @@ impl Upstream {
             loop {
                 let (length, client) = udp.recv_from(&mut buffer).await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
-                if speaks {
-                    udp.send_to(&reply(&buffer[..length]), client).await.unwrap();
+                for datagram in manners.datagrams(&buffer[..length]) {
+                    udp.send_to(&datagram, client).await.unwrap();
                 }
             }
         });
@@ -153,6 +155,103 @@ impl Upstream {
     }
 }
 
+/// A resolver of this host: it knows what RFC 6761 tells of `invalid.`, and asks another server of all other names.
+pub struct Resolver {
+    address: SocketAddr,
+    leads_to: watch::Sender<Option<SocketAddr>>,
+    _daemon: Stop,
+}
+
+impl Resolver {
+    /// One that loses so many datagrams at first.
+    pub async fn start(lost: usize) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (address, daemon) = (socket.local_addr().unwrap(), Daemon::new());
+        let (leads_to, mut other) = watch::channel(None);
+        daemon.spawn_until_shutdown(async move {
+            let mut buffer = [0; 4096];
+            for i in 0.. {
+                let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+                if i < lost {
+                    continue;
+                }
+                let question = &buffer[..length];
+                let name = Message::from_vec(question).unwrap().queries[0].name().clone();
+                let answer = if Name::from_ascii("invalid.").unwrap().zone_of(&name) {
+                    reply(question)
+                } else {
+                    let other = other.wait_for(Option::is_some).await.unwrap().unwrap();
+                    let onward = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                    onward.send_to(question, other).await.unwrap();
+                    let mut answer = vec![0; 4096];
+                    let Ok(length) = timeout(PATIENCE, onward.recv(&mut answer)).await else { continue };
+                    answer.truncate(length.unwrap());
+                    answer
+                };
+                socket.send_to(&answer, client).await.unwrap();
+            }
+        });
+        Self { address, leads_to, _daemon: Stop(daemon) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whom it asks.
+    pub fn lead_to(&self, other: SocketAddr) {
+        self.leads_to.send_replace(Some(other));
+    }
+}
+
+/// What comes back in datagrams.
+#[derive(Clone, Copy)]
+pub enum Manners {
+    /// The answer.
+    Answers,
+    /// Nothing.
+    Silent,
+    /// That it failed.
+    Fails,
+    /// So many answers that are forged, and then the true one.
+    Forged(usize),
+    /// More than was asked for.
+    Long,
+}
+
+impl Manners {
+    fn datagrams(self, question: &[u8]) -> Vec<Vec<u8>> {
+        match self {
+            Self::Answers => vec![reply(question)],
+            Self::Silent => Vec::new(),
+            Self::Fails => {
+                let mut answer = Message::from_vec(question).unwrap();
+                answer.metadata.message_type = MessageType::Response;
+                answer.metadata.response_code = ResponseCode::ServFail;
+                vec![answer.to_vec().unwrap()]
+            }
+            Self::Long => vec![[reply(question), vec![0; 1300]].concat()],
+            Self::Forged(count) => (0..count).map(|i| forged(question, i)).chain([reply(question)]).collect(),
+        }
+    }
+}
+
+/// With another number, another question, without one, or no message at all.
+fn forged(question: &[u8], i: usize) -> Vec<u8> {
+    let question = Message::from_vec(question).unwrap();
+    let id = question.metadata.id;
+    let mut answer = Message::new(if i.is_multiple_of(4) { id ^ 1 } else { id }, MessageType::Response, OpCode::Query);
+    let name = question.queries[0].name().clone();
+    answer.add_answer(Record::from_rdata(name.clone(), 300, RData::A(A::new(203, 0, 113, 66))));
+    match i % 4 {
+        0 => drop(answer.add_query(question.queries[0].clone())),
+        1 => drop(answer.add_query(Query::query(Name::from_ascii("else.test.").unwrap(), RecordType::A))),
+        2 => {}
+        _ => return vec![0xc0; 7],
+    }
+    answer.to_vec().unwrap()
+}
+
 fn reply(question: &[u8]) -> Vec<u8> {
     let question = Message::from_vec(question).unwrap();
     let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
@@ -173,14 +272,14 @@ fn reply(question: &[u8]) -> Vec<u8> {
     answer.to_vec().unwrap()
 }
 
-async fn read_framed(stream: &mut TcpStream) -> Vec<u8> {
+pub async fn read_framed(stream: &mut TcpStream) -> Vec<u8> {
     let length = stream.read_u16().await.unwrap();
     let mut bytes = vec![0; usize::from(length)];
     stream.read_exact(&mut bytes).await.unwrap();
     bytes
 }
 
-async fn write_framed(stream: &mut TcpStream, bytes: &[u8]) {
+pub async fn write_framed(stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
 }
@@ -189,7 +288,8 @@ async fn write_framed(stream: &mut TcpStream, bytes: &[u8]) {
 pub struct Fixture {
     address: SocketAddr,
     handler: Arc<Handler<Memory>>,
-    _daemon: Stop,
+    /// Ends the server with the value.
+    daemon: Stop,
 }
 
 impl Fixture {
@@ -199,17 +299,23 @@ impl Fixture {
     }
 
     pub async fn with_upstreams(upstreams: Vec<SocketAddr>) -> Self {
-        Self::start(Memory::read(include_str!("cluster.yaml")), |_| upstreams).await
+        Self::start(Memory::read(include_str!("cluster.yaml")), |_| Routes::new(Vec::new(), upstreams)).await
+    }
+
+    /// With servers of their own for names below a domain.
+    pub async fn with_stub(domain: &str, stub: SocketAddr, upstream: SocketAddr) -> Self {
+        let stubs = vec![(Name::from_ascii(domain).unwrap(), vec![stub])];
+        Self::start(Memory::read(include_str!("cluster.yaml")), |_| Routes::new(stubs, vec![upstream])).await
     }
 
     /// The same before the informers have listed.
     pub async fn unsynced(upstream: SocketAddr) -> Self {
-        Self::start(Memory::default(), |_| vec![upstream]).await
+        Self::start(Memory::default(), |_| Routes::new(Vec::new(), vec![upstream])).await
     }
 
     /// A server that is its own upstream.
     pub async fn looped() -> Self {
-        Self::start(Memory::read(include_str!("cluster.yaml")), |own| vec![own]).await
+        Self::start(Memory::read(include_str!("cluster.yaml")), |own| Routes::new(Vec::new(), vec![own])).await
     }
 
     /// A headless service `many`.
@@ -219,45 +325,67 @@ impl Fixture {
              metadata: {namespace: default, name: many-1, labels: {kubernetes.io/service-name: many}}\nendpoints:\n"
             .to_owned();
         text.extend((0..count).map(|i| format!("- {{addresses: [10.1.{}.{}]}}\n", i / 250, i % 250 + 1)));
-        Self::start(Memory::read(&text), |_| Vec::new()).await
+        Self::start(Memory::read(&text), |_| Routes::default()).await
     }
 
     /// A server for clients of another network.
     pub async fn for_others() -> Self {
         let clients = Clients::new(vec!["192.0.2.0/24".parse().unwrap()]);
-        Self::start_for(Memory::read(include_str!("cluster.yaml")), |_| Vec::new(), clients).await
+        Self::start_for(Memory::read(include_str!("cluster.yaml")), |_| Routes::default(), clients).await
     }
 
-    async fn start(cluster: Memory, upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>) -> Self {
+    /// A server that is its own upstream for a domain.
+    pub async fn looped_for(domain: &str) -> Self {
+        let stub = |own| Routes::new(vec![(Name::from_ascii(domain).unwrap(), vec![own])], Vec::new());
+        Self::start(Memory::read(include_str!("cluster.yaml")), stub).await
+    }
+
+    async fn start(cluster: Memory, routes: impl FnOnce(SocketAddr) -> Routes) -> Self {
         let clients = Clients::new(vec!["127.0.0.0/8".parse().unwrap()]);
-        Self::start_for(cluster, upstreams, clients).await
+        Self::start_for(cluster, routes, clients).await
     }
 
-    async fn start_for(
-        cluster: Memory,
-        upstreams: impl FnOnce(SocketAddr) -> Vec<SocketAddr>,
-        clients: Clients,
-    ) -> Self {
+    async fn start_for(cluster: Memory, routes: impl FnOnce(SocketAddr) -> Routes, clients: Clients) -> Self {
         let server = bind().await;
         let address = server.address().unwrap();
-        let upstreams = upstreams(address);
+        let routes = routes(address);
         let metrics = Arc::new(Metrics::default());
         let domain = Name::from_ascii("cluster.local.").unwrap();
         let handler = Arc::new(Handler {
             zone: Zone::new(domain, vec!["10.96.0.10".parse().unwrap()], Arc::new(cluster)),
-            probe: LoopProbe::new(if upstreams == [address] { 1 } else { 0 }),
-            forwarder: Forwarder::new(upstreams, Arc::clone(&metrics)),
+            probe: LoopProbe::default(),
+            forwarder: Forwarder::new(FromFiles::constant(routes), Arc::clone(&metrics)),
             metrics,
         });
         let daemon = Daemon::new();
         server.spawn(&handler, &clients, &daemon);
-        let probing = Arc::clone(&handler);
-        daemon.spawn_until_shutdown(async move { probing.probe.run(&probing.forwarder).await });
-        Self { address, handler, _daemon: Stop(daemon) }
+        Self { address, handler, daemon: Stop(daemon) }
     }
 
-    pub fn upstreams(&self) -> Vec<SocketAddr> {
-        self.handler.forwarder.upstreams().to_vec()
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Has the upstream servers asked whether they ask us.
+    pub fn probe(&self) {
+        let probing = Arc::clone(&self.handler);
+        self.daemon.0.spawn_until_shutdown(async move { probing.probe.run(&probing.forwarder).await });
+    }
+
+    /// Whether the server has found out that this one is not to be asked of names below the domain.
+    pub fn has_removed(&self, domain: &str, server: SocketAddr) -> bool {
+        self.handler.forwarder.is_removed(&Name::from_ascii(domain).unwrap(), server)
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// From an address of one's own, such as 127.0.0.2.
+    pub async fn connect_from(&self, client: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(client.parse().unwrap(), 0)).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     pub async fn udp(&self, question: &Message) -> Message {
@@ -277,7 +405,7 @@ impl Fixture {
     }
 
     pub async fn tcp(&self, question: &Message) -> Message {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut stream = self.connect().await;
         write_framed(&mut stream, &question.to_vec().unwrap()).await;
         Message::from_vec(&timeout(PATIENCE, read_framed(&mut stream)).await.unwrap()).unwrap()
     }

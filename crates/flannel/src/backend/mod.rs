@@ -66,14 +66,26 @@ pub fn plan(config: &NetworkConfig, interface: &Interface, peers: &Leases) -> Pl
     }
 }
 
-/// The longest packet that pods may send.
+/// What a lease says of the hardware address of its end of the tunnel; `None` where the backend has none.
+///
+/// # Errors
+/// When the backend cannot use the lease.
+pub fn claim(backend: &BackendConfig, lease: &Lease) -> Result<Option<Mac>, String> {
+    match backend {
+        BackendConfig::Vxlan(vxlan) => vxlan::claim(vxlan, lease).map(Some),
+        BackendConfig::HostGw | BackendConfig::Udp { .. } => Ok(None),
+    }
+}
+
+/// The longest packet that pods may send. The kernel makes no tunnel whose packets do not fit in the interface's.
 #[must_use]
 pub fn mtu(backend: &BackendConfig, interface: &Interface) -> u32 {
+    let fits = |overhead: u32| interface.mtu.saturating_sub(overhead);
     match backend {
         BackendConfig::HostGw => interface.mtu,
-        BackendConfig::Vxlan(vxlan) if vxlan.mtu > 0 => vxlan.mtu,
-        BackendConfig::Vxlan(_) => interface.mtu.saturating_sub(VXLAN_OVERHEAD),
-        BackendConfig::Udp { .. } => interface.mtu.saturating_sub(UDP_OVERHEAD),
+        BackendConfig::Vxlan(vxlan) if vxlan.mtu > 0 => vxlan.mtu.min(fits(VXLAN_OVERHEAD)),
+        BackendConfig::Vxlan(_) => fits(VXLAN_OVERHEAD),
+        BackendConfig::Udp { .. } => fits(UDP_OVERHEAD),
     }
 }
 
@@ -133,24 +145,29 @@ mod tests {
             ("10.5.2.0/24", "192.168.0.2", data(1, "0e:2a:00:00:00:02")),
             ("10.5.3.0/24", "192.168.7.3", data(1, "0e:2a:00:00:00:03")),
             ("10.5.4.0/24", "192.168.7.4", data(2, "0e:2a:00:00:00:04")),
-            ("10.5.5.0/24", "192.168.7.5", json!({"VtepMAC": "ff:ff:ff:ff:ff:ff"})),
-            ("10.5.6.0/24", "192.168.7.6", data(1, "0e:2a:00:00:00:03")),
         ];
-        let complaints = "! 10.5.4.0/24: its VNI is 2, not 1\n\
-             ! 10.5.5.0/24: \"ff:ff:ff:ff:ff:ff\" is not the hardware address of a node\n\
-             ! 10.5.6.0/24: 0e:2a:00:00:00:03 is also the hardware address of 192.168.7.3";
         assert_eq!(
             planned(r#"{"Type": "vxlan"}"#, &list),
-            format!(
-                "10.5.2.0/24 via 10.5.2.0 Tunnel\n10.5.3.0/24 via 10.5.3.0 Tunnel\n\
-                 10.5.2.0 is 0e:2a:00:00:00:02\n10.5.3.0 is 0e:2a:00:00:00:03\n\
-                 0e:2a:00:00:00:02 at 192.168.0.2\n0e:2a:00:00:00:03 at 192.168.7.3\n{complaints}"
-            )
+            "10.5.2.0/24 via 10.5.2.0 Tunnel\n10.5.3.0/24 via 10.5.3.0 Tunnel\n\
+             10.5.2.0 is 0e:2a:00:00:00:02\n10.5.3.0 is 0e:2a:00:00:00:03\n\
+             0e:2a:00:00:00:02 at 192.168.0.2\n0e:2a:00:00:00:03 at 192.168.7.3\n! 10.5.4.0/24: its VNI is 2, not 1"
         );
         let direct = planned(r#"{"Type": "vxlan", "DirectRouting": true}"#, &list[..2]);
         assert!(
             direct.starts_with("10.5.2.0/24 via 192.168.0.2 External\n10.5.3.0/24 via 10.5.3.0 Tunnel"),
             "{direct}"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_asked_for() {
+        let mtu = |backend: &str| {
+            let config = format!(r#"{{"Network": "10.5.0.0/16", "Backend": {backend}}}"#);
+            mtu(&NetworkConfig::parse(&config).unwrap().backend, &interface())
+        };
+        let found = [r#"{"Type": "host-gw"}"#, r#"{"Type": "udp"}"#, r#"{"Type": "vxlan"}"#].map(mtu);
+        assert_eq!(found, [1500, 1472, 1450]);
+        let found = [r#"{"Type": "vxlan", "MTU": 1400}"#, r#"{"Type": "vxlan", "MTU": 9000}"#].map(mtu);
+        assert_eq!(found, [1400, 1450]);
     }
 }

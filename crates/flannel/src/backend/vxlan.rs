@@ -3,7 +3,7 @@
 
 use crate::config::VxlanConfig;
 use crate::interface::Interface;
-use crate::lease::{Lease, Mac, VxlanData};
+use crate::lease::{Lease, Mac, VxlanData, quote};
 
 use super::{Device, Leases, Plan, Via};
 
@@ -11,7 +11,7 @@ pub(super) fn plan(config: &VxlanConfig, interface: &Interface, peers: &Leases) 
     let mut plan = Plan::default();
     for (subnet, lease) in peers {
         let public_ip = lease.attributes.public_ip;
-        let mac = match end_of(lease, config.vni, &plan) {
+        let mac = match claim(config, lease) {
             Ok(mac) => mac,
             Err(fault) => {
                 plan.complaints.push(format!("{subnet}: {fault}"));
@@ -31,16 +31,13 @@ pub(super) fn plan(config: &VxlanConfig, interface: &Interface, peers: &Leases) 
     plan
 }
 
-/// The hardware address of the other end, if it can be believed.
-fn end_of(lease: &Lease, vni: u32, plan: &Plan) -> Result<Mac, String> {
-    let data: VxlanData =
-        serde_json::from_value(lease.attributes.backend_data.clone()).map_err(|error| error.to_string())?;
+/// The hardware address of the other end.
+pub(super) fn claim(config: &VxlanConfig, lease: &Lease) -> Result<Mac, String> {
+    let data = lease.attributes.backend_data.clone();
+    let data: VxlanData = serde_json::from_value(data).map_err(|error| quote(&error.to_string()))?;
     // Versions that do not say have the same.
-    if let Some(theirs) = data.vni.filter(|theirs| *theirs != vni) {
-        return Err(format!("its VNI is {theirs}, not {vni}"));
-    }
-    match plan.forwarding.get(&data.mac) {
-        Some(other) => Err(format!("{} is also the hardware address of {other}", data.mac)),
+    match data.vni.filter(|theirs| *theirs != config.vni) {
+        Some(theirs) => Err(format!("its VNI is {theirs}, not {}", config.vni)),
         None => Ok(data.mac),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use rand::seq::IteratorRandom;
 
 use crate::config::NetworkConfig;
 use crate::lease::Attributes;
@@ -20,11 +19,23 @@ pub enum Choice {
 
 /// Every subnet has an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("out of subnets: every subnet of {0} is taken")]
-pub struct Exhausted(Ipv4Net);
+#[error("out of subnets: each of the {count} of {network} is taken, or on this node's link")]
+pub struct Exhausted {
+    count: u32,
+    network: Ipv4Net,
+}
 
-/// Chooses: the lease under this node's address, as it may be; else the subnet of an earlier run, if it is free; else any that is
-/// free, so that nodes which start together seldom want the same.
+/// What a node would have, and what not.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// The subnet of an earlier run.
+    pub before: Option<Ipv4Net>,
+    /// The network on the node's link, of which no subnet may hold a part: the other nodes are there.
+    pub link: Ipv4Net,
+}
+
+/// Chooses: a lease under this node's address, that of an earlier run first; else the subnet of an earlier run, if it is free;
+/// else any that is free, so that nodes which start together seldom want the same.
 ///
 /// # Errors
 /// When none is free.
@@ -32,19 +43,25 @@ pub fn choose(
     config: &NetworkConfig,
     leases: &BTreeMap<Ipv4Net, Attributes>,
     own: &Attributes,
-    before: Option<Ipv4Net>,
+    wishes: Wishes,
 ) -> Result<Choice, Exhausted> {
-    let mine = leases.iter().find(|(_, attributes)| attributes.public_ip == own.public_ip).map(|(subnet, _)| *subnet);
-    if let Some(subnet) = mine.filter(|subnet| config.admits(*subnet)) {
+    let may_be = |subnet: Ipv4Net| {
+        config.admits(subnet) && !wishes.link.contains(&subnet.network()) && !subnet.contains(&wishes.link.network())
+    };
+    let mine = |subnet: &Ipv4Net| leases.get(subnet).is_some_and(|theirs| theirs.public_ip == own.public_ip);
+    let before = wishes.before.filter(|subnet| may_be(*subnet));
+    let any_of_mine = || leases.keys().copied().find(|subnet| mine(subnet) && may_be(*subnet));
+    if let Some(subnet) = before.filter(mine).or_else(any_of_mine) {
         return Ok(Choice::Renew(subnet));
     }
     let taken = Taken::new(leases.keys());
-    let is_free = |subnet: &Ipv4Net| !taken.overlaps(*subnet);
-    if let Some(subnet) = before.filter(|subnet| config.admits(*subnet) && is_free(subnet)) {
+    let is_free = |subnet: &Ipv4Net| may_be(*subnet) && !taken.overlaps(*subnet);
+    if let Some(subnet) = before.filter(is_free) {
         return Ok(Choice::Claim(subnet));
     }
-    let free = config.subnets().filter(is_free).choose(&mut rand::rng());
-    free.map(Choice::Claim).ok_or(Exhausted(config.network))
+    let from = rand::random_range(0..config.count());
+    let free = config.subnets(from).find(is_free);
+    free.map(Choice::Claim).ok_or(Exhausted { count: config.count(), network: config.network })
 }
 
 /// What is taken, in whatever lengths: a configuration may have changed the length of subnets.
@@ -87,6 +104,10 @@ mod tests {
         }
     }
 
+    fn wishes(before: Option<Ipv4Net>) -> Wishes {
+        Wishes { before, link: "192.168.0.0/24".parse().unwrap() }
+    }
+
     fn config() -> NetworkConfig {
         NetworkConfig::parse(r#"{"Network": "10.5.0.0/24", "SubnetLen": 28}"#).unwrap()
     }
@@ -95,16 +116,47 @@ mod tests {
     fn what_a_node_had_it_gets_again() {
         let net = |text: &str| text.parse::<Ipv4Net>().unwrap();
         let mut leases = BTreeMap::from([(net("10.5.0.16/28"), node(1)), (net("10.5.0.32/28"), node(2))]);
-        assert_eq!(choose(&config(), &leases, &node(2), None), Ok(Choice::Renew(net("10.5.0.32/28"))));
+        assert_eq!(choose(&config(), &leases, &node(2), wishes(None)), Ok(Choice::Renew(net("10.5.0.32/28"))));
         let free = Some(net("10.5.0.48/28"));
-        assert_eq!(choose(&config(), &leases, &node(3), free), Ok(Choice::Claim(net("10.5.0.48/28"))));
-        let Ok(Choice::Claim(other)) = choose(&config(), &leases, &node(3), Some(net("10.5.0.16/28"))) else {
+        assert_eq!(choose(&config(), &leases, &node(3), wishes(free)), Ok(Choice::Claim(net("10.5.0.48/28"))));
+        let Ok(Choice::Claim(other)) = choose(&config(), &leases, &node(3), wishes(Some(net("10.5.0.16/28")))) else {
             panic!()
         };
         assert!(!leases.contains_key(&other), "not somebody else's");
         leases.insert(net("10.5.0.0/26"), node(9));
-        let Ok(Choice::Claim(other)) = choose(&config(), &leases, &node(3), free) else { panic!() };
+        let Ok(Choice::Claim(other)) = choose(&config(), &leases, &node(3), wishes(free)) else { panic!() };
         assert!(!net("10.5.0.0/26").contains(&other), "not within somebody else's, which is larger");
+    }
+
+    #[test]
+    fn of_two_the_one_of_an_earlier_run() {
+        let net = |text: &str| text.parse::<Ipv4Net>().unwrap();
+        let leases = BTreeMap::from([(net("10.5.0.16/28"), node(1)), (net("10.5.0.32/28"), node(1))]);
+        let before = Some(net("10.5.0.32/28"));
+        assert_eq!(choose(&config(), &leases, &node(1), wishes(before)), Ok(Choice::Renew(net("10.5.0.32/28"))));
+    }
+
+    #[test]
+    fn the_link_is_the_nodes() {
+        let config = NetworkConfig::parse(r#"{"Network": "192.168.0.0/22", "SubnetLen": 24}"#).unwrap();
+        for link in ["192.168.2.0/24", "192.168.2.128/25"] {
+            let wishes = Wishes { before: Some("192.168.2.0/24".parse().unwrap()), link: link.parse().unwrap() };
+            let mut leases = BTreeMap::new();
+            while let Ok(choice) = choose(&config, &leases, &node(leases.len() as u8), wishes) {
+                let Choice::Claim(subnet) = choice else { panic!("{choice:?}") };
+                leases.insert(subnet, node(leases.len() as u8));
+            }
+            assert_eq!(
+                leases.keys().map(ToString::to_string).collect::<Vec<_>>(),
+                ["192.168.1.0/24", "192.168.3.0/24"]
+            );
+        }
+        let inside = Wishes { before: None, link: "192.168.0.0/16".parse().unwrap() };
+        let error = choose(&config, &BTreeMap::new(), &node(1), inside).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "out of subnets: each of the 3 of 192.168.0.0/22 is taken, or on this node's link"
+        );
     }
 
     proptest! {
@@ -112,14 +164,14 @@ mod tests {
         fn no_two_nodes_have_the_same(order in proptest::collection::vec(1_u8..40, 1..60)) {
             let mut leases = BTreeMap::new();
             for number in order {
-                match choose(&config(), &leases, &node(number), None) {
+                match choose(&config(), &leases, &node(number), wishes(None)) {
                     Ok(Choice::Renew(subnet)) => prop_assert_eq!(&leases[&subnet], &node(number)),
                     Ok(Choice::Claim(subnet)) => {
                         prop_assert!(config().admits(subnet));
                         prop_assert!(leases.insert(subnet, node(number)).is_none());
                     }
                     // The first is left out.
-                    Err(Exhausted(_)) => prop_assert_eq!(leases.len(), 15),
+                    Err(Exhausted { .. }) => prop_assert_eq!(leases.len(), 15),
                 }
             }
         }

@@ -9,38 +9,102 @@ use async_trait::async_trait;
 use component::Daemon;
 use component::backoff::Backoff;
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, EventType, GetOptions, Identity, PutOptions, TlsOptions,
-    Txn, TxnOp, WatchOptions,
+    Certificate, Client, Compare, CompareOp, ConnectOptions, EventType, GetOptions, Identity, KeyValue, PutOptions,
+    TlsOptions, Txn, TxnOp, WatchOptions,
 };
 use ipnet::Ipv4Net;
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::allocate::{Choice, choose};
-use super::{Everybody, Subnets};
-use crate::config::NetworkConfig;
+use super::allocate::{Choice, Wishes, choose};
+use super::{Everybody, Subnets, Tell, publish};
+use crate::config::{InvalidConfig, NetworkConfig};
 use crate::flags::Flags;
-use crate::lease::{Attributes, Lease, from_key, key};
+use crate::lease::{Attributes, Lease, MAX_FAULTS, Told, from_key, key, quote};
+use crate::peers::MAX_PEERS;
 
-/// How long a subnet is a node's without its being heard of, in seconds; upstream's value.
-const DAY: i64 = 24 * 60 * 60;
+/// How long a subnet is a node's without its being heard of; upstream's value.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a question to etcd may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How many times a subnet is chosen anew because somebody else was faster.
 const ATTEMPTS: usize = 32;
+/// Leases are read in pages, because anybody's can be as long as etcd takes, which is 1.5 MB when nobody has told it otherwise.
+const PAGE: i64 = 32;
+/// A watch that went on for so long was a good one: the next begins at once.
+const GOOD_WATCH: Duration = Duration::from_secs(10);
+/// The longest page that is read.
+const MAX_PAGE_BYTES: usize = 64 << 20;
 
 /// A subnet manager in etcd.
+#[derive(Clone)]
 pub struct EtcdSubnets {
     client: Client,
     prefix: String,
     renew_margin: Duration,
+    /// Rung when this node's lease is seen to be gone.
+    lost: Arc<Notify>,
 }
 
 /// What etcd has under the prefix, as of a revision.
+#[derive(Default)]
 struct Known {
-    leases: BTreeMap<Ipv4Net, Attributes>,
+    /// Leases, with the revision in which each was made.
+    leases: BTreeMap<Ipv4Net, (i64, Attributes)>,
+    /// What is wrong with the rest, by key.
+    faults: BTreeMap<String, String>,
     revision: i64,
+}
+
+impl Known {
+    /// Takes note of what is under a key, as long as there is room.
+    fn put(&mut self, prefix: &str, pair: &KeyValue) {
+        let key = String::from_utf8_lossy(pair.key());
+        let shown = quote(key.strip_prefix(prefix).unwrap_or_default());
+        let subnet = key.strip_prefix(prefix).and_then(from_key);
+        let fault = match (subnet, Attributes::read(pair.value())) {
+            (Some(subnet), Ok(attributes)) if self.leases.len() < MAX_PEERS || self.leases.contains_key(&subnet) => {
+                self.leases.insert(subnet, (pair.create_revision(), attributes));
+                self.faults.remove(&shown);
+                return;
+            }
+            (Some(_), Ok(_)) => format!("there are more than {MAX_PEERS}"),
+            (Some(subnet), Err(fault)) => {
+                self.leases.remove(&subnet);
+                fault
+            }
+            (None, _) => "its key is no subnet".to_owned(),
+        };
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.insert(shown, fault);
+        }
+    }
+
+    fn remove(&mut self, prefix: &str, key: &[u8]) {
+        let key = String::from_utf8_lossy(key);
+        let key = key.strip_prefix(prefix).unwrap_or_default();
+        from_key(key).map(|subnet| self.leases.remove(&subnet));
+        self.faults.remove(&quote(key));
+    }
+
+    fn attributes(&self) -> BTreeMap<Ipv4Net, Attributes> {
+        self.leases.iter().map(|(subnet, (_, attributes))| (*subnet, attributes.clone())).collect()
+    }
+
+    /// In the order in which they were made.
+    fn told(&self) -> Told {
+        let mut leases: Vec<_> = self.leases.iter().collect();
+        leases.sort_by_key(|(_, (made, _))| *made);
+        let lease = |(subnet, (_, attributes)): (&Ipv4Net, &(i64, Attributes))| Lease {
+            subnet: *subnet,
+            attributes: attributes.clone(),
+        };
+        Told {
+            leases: leases.into_iter().map(lease).collect(),
+            faults: self.faults.iter().map(|(key, fault)| format!("{key}: {fault}")).collect(),
+        }
+    }
 }
 
 impl EtcdSubnets {
@@ -62,7 +126,7 @@ impl EtcdSubnets {
         let client = Client::connect(&flags.etcd_endpoints, Some(options)).await.context("connecting to etcd")?;
         let prefix = format!("/{}", flags.etcd_prefix.trim_matches('/'));
         let margin = Duration::from_secs(u64::from(flags.subnet_lease_renew_margin) * 60);
-        Ok(Self { client, prefix, renew_margin: margin })
+        Ok(Self { client, prefix, renew_margin: margin, lost: Arc::default() })
     }
 
     fn subnet_key(&self, subnet: Ipv4Net) -> String {
@@ -72,23 +136,36 @@ impl EtcdSubnets {
     async fn read_config(&self) -> anyhow::Result<NetworkConfig> {
         let path = format!("{}/config", self.prefix);
         let answer = bounded(self.client.kv_client().get(path.as_str(), None)).await?;
-        let Some(pair) = answer.kvs().first() else { bail!("there is no {path} in etcd") };
+        let pair = answer.kvs().first().ok_or(NoConfig(path))?;
         Ok(NetworkConfig::parse(&String::from_utf8_lossy(pair.value()))?)
     }
 
+    /// All leases, as of one revision.
     async fn read(&self) -> anyhow::Result<Known> {
         let prefix = format!("{}/subnets/", self.prefix);
-        let answer =
-            bounded(self.client.kv_client().get(prefix.as_str(), Some(GetOptions::new().with_prefix()))).await?;
-        let revision = answer.header().context("an answer without a revision")?.revision();
-        let leases = answer.kvs().iter().filter_map(|pair| read_pair(&prefix, pair.key(), pair.value())).collect();
-        Ok(Known { leases, revision })
+        // What comes after everything that begins with the prefix.
+        let end = format!("{}/subnets0", self.prefix);
+        let mut known = Known::default();
+        let mut from = prefix.clone().into_bytes();
+        loop {
+            let options = GetOptions::new().with_range(end.as_str()).with_limit(PAGE).with_revision(known.revision);
+            let mut kv = self.client.kv_client().max_decoding_message_size(MAX_PAGE_BYTES);
+            let answer = bounded(kv.get(from, Some(options))).await?;
+            if known.revision == 0 {
+                known.revision = answer.header().context("an answer without a revision")?.revision();
+            }
+            answer.kvs().iter().for_each(|pair| known.put(&prefix, pair));
+            match answer.kvs().last() {
+                Some(last) if answer.more() => from = [last.key(), &[0]].concat(),
+                _ => return Ok(known),
+            }
+        }
     }
 
     /// Puts this node's lease; `false` when somebody else has just claimed the subnet.
     async fn put(&self, choice: Choice, own: &Attributes) -> anyhow::Result<bool> {
         let mut leases = self.client.lease_client();
-        let granted = bounded(leases.grant(DAY, None)).await?.id();
+        let granted = bounded(leases.grant(DAY.as_secs().cast_signed(), None)).await?.id();
         let (Choice::Renew(subnet) | Choice::Claim(subnet)) = choice;
         let path = self.subnet_key(subnet);
         let mut kv = self.client.kv_client();
@@ -120,49 +197,56 @@ impl EtcdSubnets {
         let path = self.subnet_key(own.subnet);
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         loop {
-            let left = match self.time_left(&path, own).await {
-                Ok(Some(left)) => left,
-                Ok(None) => return Ok(()),
+            let left = match self.keep_once(&path, own).await {
+                Ok(left) => {
+                    backoff.reset();
+                    left.saturating_sub(self.renew_margin)
+                }
                 Err(error) if error.is::<Lost>() => return Err(error),
                 Err(error) => {
-                    tracing::warn!("renew the lease of {}: {error:#}", own.subnet);
-                    sleep(backoff.next_delay()).await;
-                    continue;
+                    tracing::warn!("keep the lease of {}: {error:#}", own.subnet);
+                    Duration::ZERO
                 }
             };
-            backoff.reset();
-            let wait = left.saturating_sub(self.renew_margin);
-            if wait > Duration::from_secs(1) {
-                sleep(wait).await;
-                continue;
-            }
-            if let Err(error) = self.renew(&path).await {
-                tracing::warn!("renew the lease of {}: {error:#}", own.subnet);
-                sleep(backoff.next_delay()).await;
-            } else {
-                // A margin that is longer than the lease must not make a busy loop.
-                sleep(backoff.next_delay()).await;
-                backoff.reset();
+            // Not more often, whoever removes it again and again.
+            sleep(backoff.next_delay()).await;
+            tokio::select! {
+                () = sleep(left) => {}
+                () = self.lost.notified() => {}
             }
         }
     }
 
-    /// For how long this node's lease is good; `None` when it is a reservation, without an end.
+    /// Sees to it that this node has its lease: for how long it is good then.
+    async fn keep_once(&self, path: &str, own: &Lease) -> anyhow::Result<Duration> {
+        let Some(left) = self.time_left(path, own).await? else {
+            // Somebody removed it. Nobody else has the subnet yet: pods have addresses of it.
+            if self.put(Choice::Claim(own.subnet), &own.attributes).await? {
+                tracing::warn!("somebody removed the lease of {}: it is claimed again", own.subnet);
+                return Ok(DAY);
+            }
+            return Err(Lost(own.subnet).into());
+        };
+        if left <= self.renew_margin {
+            self.renew(path).await?;
+        }
+        Ok(left)
+    }
+
+    /// For how long this node's lease is good; `None` when it is gone.
     async fn time_left(&self, path: &str, own: &Lease) -> anyhow::Result<Option<Duration>> {
         let answer = bounded(self.client.kv_client().get(path, None)).await?;
-        let pair = answer.kvs().first().ok_or(Lost(own.subnet))?;
-        let theirs: Attributes = serde_json::from_slice(pair.value()).map_err(|_| Lost(own.subnet))?;
+        let Some(pair) = answer.kvs().first() else { return Ok(None) };
+        let theirs = Attributes::read(pair.value()).map_err(|_| Lost(own.subnet))?;
         if theirs.public_ip != own.attributes.public_ip {
             return Err(Lost(own.subnet).into());
         }
+        // A reservation, without an end.
         if pair.lease() == 0 {
-            return Ok(None);
+            return Ok(Some(Duration::MAX));
         }
         let answer = bounded(self.client.lease_client().time_to_live(pair.lease(), None)).await?;
-        match u64::try_from(answer.ttl()) {
-            Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
-            _ => Err(Lost(own.subnet).into()),
-        }
+        Ok(u64::try_from(answer.ttl()).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
     }
 
     async fn renew(&self, path: &str) -> anyhow::Result<()> {
@@ -175,18 +259,13 @@ impl EtcdSubnets {
     }
 
     /// Tells of everybody's leases, from a complete list on; returns when the watch breaks.
-    async fn follow(
-        &self,
-        config: &NetworkConfig,
-        tell: &watch::Sender<Option<Arc<Vec<Lease>>>>,
-    ) -> anyhow::Result<()> {
-        if self.read_config().await? != *config {
-            return Err(Changed.into());
-        }
+    async fn follow(&self, config: &NetworkConfig, own: &Lease, tell: &Tell) -> anyhow::Result<()> {
+        self.check_config(config).await?;
         let mut known = self.read().await?;
-        publish(&known, tell);
+        self.tell(&known, own, tell);
         let options = WatchOptions::new().with_prefix().with_start_revision(known.revision + 1);
-        let mut stream = bounded(self.client.watch_client().watch(format!("{}/", self.prefix), Some(options))).await?;
+        let mut watcher = self.client.watch_client().max_decoding_message_size(MAX_PAGE_BYTES);
+        let mut stream = bounded(watcher.watch(format!("{}/", self.prefix), Some(options))).await?;
         let prefix = format!("{}/subnets/", self.prefix);
         let config_key = format!("{}/config", self.prefix);
         while let Some(answer) = stream.message().await? {
@@ -196,22 +275,38 @@ impl EtcdSubnets {
             for event in answer.events() {
                 let Some(pair) = event.kv() else { continue };
                 if pair.key() == config_key.as_bytes() {
-                    if self.read_config().await? != *config {
-                        return Err(Changed.into());
-                    }
-                    continue;
-                }
-                match event.event_type() {
-                    EventType::Put => known.leases.extend(read_pair(&prefix, pair.key(), pair.value())),
-                    EventType::Delete => {
-                        let gone = pair.key_str().ok().and_then(|key| from_key(key.strip_prefix(&prefix)?));
-                        gone.map(|subnet| known.leases.remove(&subnet));
+                    self.check_config(config).await?;
+                } else if pair.key().starts_with(prefix.as_bytes()) {
+                    match event.event_type() {
+                        EventType::Put => known.put(&prefix, pair),
+                        EventType::Delete => known.remove(&prefix, pair.key()),
                     }
                 }
             }
-            publish(&known, tell);
+            self.tell(&known, own, tell);
         }
         bail!("etcd ended the watch")
+    }
+
+    /// A configuration that is of no use changes nothing: what was in force stays so until there is one that is.
+    async fn check_config(&self, config: &NetworkConfig) -> anyhow::Result<()> {
+        match self.read_config().await {
+            Ok(now) if now == *config => Ok(()),
+            Ok(_) => Err(Changed.into()),
+            Err(error) if error.is::<InvalidConfig>() || error.is::<NoConfig>() => {
+                tracing::error!("{error:#}: the one before stays in force");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tell(&self, known: &Known, own: &Lease, tell: &Tell) {
+        let mine = known.leases.get(&own.subnet).map(|(_, attributes)| attributes.public_ip);
+        if mine != Some(own.attributes.public_ip) {
+            self.lost.notify_one();
+        }
+        publish(tell, known.told());
     }
 }
 
@@ -219,6 +314,11 @@ impl EtcdSubnets {
 #[derive(Debug, thiserror::Error)]
 #[error("the lease of {0} is not this node's any more")]
 struct Lost(Ipv4Net);
+
+/// Nobody has configured the network.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0} in etcd")]
+struct NoConfig(String);
 
 /// The network has another configuration.
 #[derive(Debug, thiserror::Error)]
@@ -240,21 +340,15 @@ impl Subnets for EtcdSubnets {
 
     async fn backend_data(&self, own: &Attributes) -> anyhow::Result<Option<Value>> {
         let known = self.read().await?;
-        let mine = known
-            .leases
-            .into_values()
-            .find(|theirs| theirs.public_ip == own.public_ip && theirs.backend_type == own.backend_type);
+        let is_mine =
+            |theirs: &Attributes| theirs.public_ip == own.public_ip && theirs.backend_type == own.backend_type;
+        let mine = known.leases.into_values().map(|(_, theirs)| theirs).find(is_mine);
         Ok(mine.map(|attributes| attributes.backend_data))
     }
 
-    async fn acquire(
-        &self,
-        config: &NetworkConfig,
-        own: &Attributes,
-        before: Option<Ipv4Net>,
-    ) -> anyhow::Result<Lease> {
+    async fn acquire(&self, config: &NetworkConfig, own: &Attributes, wishes: Wishes) -> anyhow::Result<Lease> {
         for _ in 0..ATTEMPTS {
-            let choice = choose(config, &self.read().await?.leases, own, before)?;
+            let choice = choose(config, &self.read().await?.attributes(), own, wishes)?;
             let (Choice::Renew(subnet) | Choice::Claim(subnet)) = choice;
             if self.put(choice, own).await? {
                 return Ok(Lease { subnet, attributes: own.clone() });
@@ -265,10 +359,10 @@ impl Subnets for EtcdSubnets {
 
     fn start(&self, config: NetworkConfig, own: Lease, daemon: &Daemon) -> Everybody {
         let (tell, everybody) = watch::channel(None);
-        let keeper = self.clone();
+        let (keeper, kept) = (self.clone(), own.clone());
         let stop = daemon.shutdown.clone();
         daemon.spawn_until_shutdown(async move {
-            if let Err(error) = keeper.keep(&own).await {
+            if let Err(error) = keeper.keep(&kept).await {
                 tracing::error!("{error:#}: ending, to begin anew");
                 stop.cancel();
             }
@@ -278,47 +372,23 @@ impl Subnets for EtcdSubnets {
         daemon.spawn_until_shutdown(async move {
             let mut backoff = Backoff::reconnect();
             loop {
-                match follower.follow(&config, &tell).await {
+                let started = Instant::now();
+                match follower.follow(&config, &own, &tell).await {
                     Err(error) if error.is::<Changed>() => {
                         tracing::error!("{error:#}: ending, to begin anew");
                         return stop.cancel();
                     }
                     Err(error) => tracing::warn!("watch of etcd interrupted: {error:#}"),
-                    Ok(()) => backoff.reset(),
+                    Ok(()) => {}
+                }
+                if started.elapsed() > GOOD_WATCH {
+                    backoff.reset();
                 }
                 sleep(backoff.next_delay()).await;
             }
         });
         everybody
     }
-}
-
-impl Clone for EtcdSubnets {
-    fn clone(&self) -> Self {
-        Self { client: self.client.clone(), prefix: self.prefix.clone(), renew_margin: self.renew_margin }
-    }
-}
-
-fn read_pair(prefix: &str, key: &[u8], value: &[u8]) -> Option<(Ipv4Net, Attributes)> {
-    let subnet = std::str::from_utf8(key).ok().and_then(|key| from_key(key.strip_prefix(prefix)?));
-    let attributes = serde_json::from_slice(value);
-    match (subnet, attributes) {
-        (Some(subnet), Ok(attributes)) => Some((subnet, attributes)),
-        (_, Err(error)) => {
-            tracing::warn!(key = %String::from_utf8_lossy(key), "a lease that cannot be read is passed over: {error}");
-            None
-        }
-        (None, _) => {
-            tracing::warn!(key = %String::from_utf8_lossy(key), "a key that is no subnet is passed over");
-            None
-        }
-    }
-}
-
-fn publish(known: &Known, tell: &watch::Sender<Option<Arc<Vec<Lease>>>>) {
-    let leases = known.leases.iter();
-    let leases = leases.map(|(subnet, attributes)| Lease { subnet: *subnet, attributes: attributes.clone() }).collect();
-    tell.send_replace(Some(Arc::new(leases)));
 }
 
 async fn bounded<T>(question: impl Future<Output = Result<T, etcd_client::Error>>) -> anyhow::Result<T> {

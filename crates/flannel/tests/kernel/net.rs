@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,6 +25,20 @@ pub struct Net {
 }
 
 const MEMBERS: [&str; 7] = ["hub", "n1", "n2", "n3", "p1", "p2", "p3"];
+
+/// Where datagrams are listened for.
+const HEARD: u16 = 7777;
+
+/// Who sent datagrams.
+pub struct Counter(UdpSocket);
+
+impl Counter {
+    /// From whom there were any since the last time, as soon as there are no more.
+    pub fn heard(&self) -> Vec<String> {
+        let mut buffer = [0; 64];
+        std::iter::from_fn(|| self.0.recv_from(&mut buffer).ok()).map(|(_, from)| from.ip().to_string()).collect()
+    }
+}
 
 /// A process that ends with the value.
 pub struct Daemon(Child);
@@ -128,6 +142,64 @@ impl Net {
         self.with_etcd(async |client| client.put("/coreos.com/network/config", config, None).await.map(drop));
     }
 
+    /// Writes what somebody else might.
+    pub fn put(&self, key: &str, value: &str) {
+        self.with_etcd(async |client| client.put(key, value, None).await.map(drop));
+    }
+
+    /// What a node says of itself.
+    pub fn attributes(&self, subnet: Ipv4Net) -> String {
+        let key = format!("/coreos.com/network/subnets/{}", flannel::lease::key(subnet));
+        let found = self.with_etcd(async |client| client.get(key.as_str(), None).await);
+        found.kvs().first().map(|pair| pair.value_str().unwrap().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether a subnet is somebody's.
+    pub fn has_lease(&self, subnet: Ipv4Net) -> bool {
+        !self.attributes(subnet).is_empty()
+    }
+
+    /// What a node's daemon has said.
+    pub fn log(&self, node: &str) -> String {
+        std::fs::read_to_string(self.log_file(node)).unwrap_or_default()
+    }
+
+    fn log_file(&self, node: &str) -> PathBuf {
+        self.directory.path().join(format!("{node}.log"))
+    }
+
+    /// Sends a datagram of the tunnel's from one node to another: a packet between pods, with UDP to [`HEARD`] in it.
+    pub fn forge(&self, from: &str, to: &str, source: Ipv4Addr, destination: Ipv4Addr) {
+        let udp = [&[0x30, 0x39][..], &HEARD.to_be_bytes(), &[0, 12, 0, 0], b"boo!"].concat();
+        let mut packet = vec![0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend(source.octets());
+        packet.extend(destination.octets());
+        let sum: u32 = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend(udp);
+        self.send(from, to, &packet);
+    }
+
+    /// Sends datagrams that are no packets.
+    pub fn send_garbage(&self, from: &str, to: &str) {
+        for garbage in [&[][..], &[0x45], &[0x4f; 20], &[0x60; 60], &[0xff; 1400]] {
+            self.send(from, to, garbage);
+        }
+    }
+
+    fn send(&self, from: &str, to: &str, datagram: &[u8]) {
+        let address = format!("192.168.77.{}:8285", to.trim_start_matches('n'));
+        self.within(from, || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(datagram, address)).unwrap();
+    }
+
+    /// Listens on a node's pod for what [`Net::forge`] sends.
+    pub fn count_datagrams(&self, node: &str) -> Counter {
+        let socket = self.within(&pod_of(node), || UdpSocket::bind(("0.0.0.0", HEARD))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        Counter(socket)
+    }
+
     /// Takes a subnet from its node.
     pub fn delete_lease(&self, subnet: Ipv4Net) {
         let key = format!("/coreos.com/network/subnets/{}", flannel::lease::key(subnet));
@@ -146,6 +218,8 @@ impl Net {
             .args(["-etcd-endpoints", ETCD, "-iface", "eth0", "-subnet-file"])
             .arg(self.file(node))
             .args(more)
+            .env("NO_COLOR", "1")
+            .stderr(File::options().append(true).create(true).open(self.log_file(node)).unwrap())
             .spawn();
         Daemon(child.unwrap())
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use api_types::core::{Node, Pod};
 use api_types::jiff::Timestamp;
 use component::informer::{Informer, ObjectKey};
+use component::liveness::Pulse;
 use component::recorder::EventType::Warning;
 use tokio::sync::mpsc;
 
 use self::housekeeping::{Found, Housekeeper};
-use crate::admission::admit;
+use crate::admission::{admit, supported, sysctls, welcome};
 use crate::pleg::PodChanged;
 use crate::pod::{PodExt, annotations, grace, sound};
 use crate::runtime::PodUid;
@@ -26,6 +27,8 @@ use crate::workers::{Desired, Intent, Workers};
 
 /// How often what no pod owns is looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
+/// The loop hangs when it has not turned for so long.
+pub const HANGS_AFTER: Duration = HOUSEKEEPING.saturating_mul(4);
 
 /// The API's side.
 pub struct ApiSide {
@@ -68,6 +71,8 @@ pub struct Dispatcher {
     statics: HashMap<StaticSource, HashMap<PodUid, Arc<Pod>>>,
     /// Static pods that wait until another of the same name has stopped.
     waiting: Vec<Arc<Pod>>,
+    /// When the loop last turned: at least as often as it keeps house.
+    pulse: Pulse,
 }
 
 impl Dispatcher {
@@ -85,7 +90,14 @@ impl Dispatcher {
             refused: HashSet::new(),
             statics: HashMap::new(),
             waiting: Vec::new(),
+            pulse: Pulse::default(),
         }
+    }
+
+    /// When the loop last turned.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// For ever.
@@ -100,6 +112,7 @@ impl Dispatcher {
                 _ = housekeeping.tick() => Input::Housekeeping,
                 found = self.housekeeper.found() => Input::Found(found),
             };
+            self.pulse.beat();
             self.handle(input);
         }
     }
@@ -215,12 +228,18 @@ impl Dispatcher {
         if begun {
             return true;
         }
-        let others = self.workers.pods();
-        let others: Vec<&Pod> =
-            others.iter().map(AsRef::as_ref).filter(|other| other.uid() != pod.uid() && !is_over(other)).collect();
         let context = self.workers.context();
+        let others = self.workers.pods();
+        let others = others.iter().filter(|other| other.uid() != pod.uid() && !is_over(other));
+        let others: Vec<Arc<Pod>> = others.map(|other| context.allocations.applied(other)).collect();
+        let others: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
         let node = self.api.as_ref().and_then(|api| api.node.store().list().into_iter().next());
-        match admit(pod, &others, &context.node.allocatable, node.as_deref()) {
+        let pressures = context.pressures.borrow().clone();
+        let admitted = supported(pod)
+            .and_then(|()| welcome(pod, &pressures))
+            .and_then(|()| sysctls::check(pod, &context.node.unsafe_sysctls))
+            .and_then(|()| admit(pod, &others, &context.node.allocatable, node.as_deref()));
+        match admitted {
             Ok(()) => true,
             Err(why) => {
                 self.refuse(pod, &why);

@@ -11,6 +11,7 @@ use api_types::core::{Container, EnvFromSource, EnvVar, EnvVarSource, Pod};
 use api_types::quantity::Quantity;
 
 use crate::objects::Objects;
+use crate::pod::PodExt;
 
 /// Why an environment cannot be made; the messages are upstream's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +151,12 @@ fn referenced(
         return fields::field(sources.pod, &field.field_path, sources.ips, sources.node_ips).map(Some);
     }
     if let Some(resource) = &source.resource_field_ref {
-        return fields::resource(container, resource, sources.allocatable).map(Some);
+        let name = resource.container_name.as_deref().unwrap_or_default();
+        let named = if name.is_empty() { None } else { sources.pod.container(name).map(|(_, container)| container) };
+        if named.is_none() && !name.is_empty() {
+            return Err(EnvError::Resource(format!("container {name} not found")));
+        }
+        return fields::resource(named.as_deref().unwrap_or(container), resource, sources.allocatable).map(Some);
     }
     if let Some(key) = &source.config_map_key_ref {
         let map = sources.objects.config_map(&key.name);

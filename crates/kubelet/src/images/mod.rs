@@ -11,12 +11,12 @@ use api_types::core::{Container, Pod};
 use component::recorder::EventType::{Normal, Warning};
 use parking_lot::Mutex;
 
-use crate::duration::go_duration;
 use crate::events::Events;
 use crate::objects::Objects;
 use crate::pod::PodExt;
 use crate::runtime::{ImageInfo, PodUid, PullCredentials, Runtime, RuntimeError};
 use crate::status::Reason;
+use component::duration::go_duration;
 
 /// Upstream's delays between attempts to pull what cannot be pulled.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(10);

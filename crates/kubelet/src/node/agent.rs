@@ -1,6 +1,7 @@
 //! Registers the node and tells its status.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,16 +12,18 @@ use api_types::meta::ObjectMeta;
 use component::api::Api;
 use component::informer::{Event, Informer};
 use component::recorder::EventType::{Normal, Warning};
+use component::volumes::local::DIRECTORY;
 use ipnet::IpNet;
 use kube::Client;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::machine::{Machine, architecture};
 use super::status::{self, NodeFacts};
 use crate::config::NodeConfig;
 use crate::events::Events;
+use crate::eviction::Pressures;
 use crate::network::PodNetwork;
 use crate::runtime::Runtime;
 
@@ -40,12 +43,16 @@ pub struct NodeHandles {
     pub network: Arc<dyn PodNetwork>,
     /// Where events go.
     pub events: Events,
+    /// What the node is short of.
+    pub pressures: watch::Receiver<Pressures>,
 }
 
 /// Keeps the node's object true.
 pub struct NodeAgent {
     handles: NodeHandles,
     config: NodeConfig,
+    /// Where volumes are that are made here.
+    local_volumes: PathBuf,
     machine: Machine,
     /// Rung when the node's object has changed.
     changed: Arc<Notify>,
@@ -66,6 +73,7 @@ impl NodeAgent {
     pub fn new(
         handles: NodeHandles,
         config: NodeConfig,
+        local_volumes: PathBuf,
         machine: Machine,
         network_is_up: impl Fn() + Send + Sync + 'static,
     ) -> Self {
@@ -86,6 +94,7 @@ impl NodeAgent {
         Self {
             handles,
             config,
+            local_volumes,
             machine,
             changed,
             recovered,
@@ -120,6 +129,7 @@ impl NodeAgent {
             };
             tokio::select! {
                 () = self.changed.notified() => {}
+                Ok(()) = self.handles.pressures.changed() => {}
                 () = self.recovered.notified() => self.anew = true,
                 () = tokio::time::sleep(wait) => {}
             }
@@ -169,6 +179,7 @@ impl NodeAgent {
             metadata: ObjectMeta {
                 name: Some(self.config.name.clone()),
                 labels: Some(self.labels()),
+                annotations: Some(self.annotations()),
                 ..ObjectMeta::default()
             },
             spec: Some(NodeSpec {
@@ -193,8 +204,13 @@ impl NodeAgent {
         if !self.config.register {
             return Ok(());
         }
-        let patch = json!({"metadata": {"labels": self.labels()}});
+        let patch = json!({"metadata": {"labels": self.labels(), "annotations": self.annotations()}});
         nodes.patch(&self.config.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    }
+
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let path = self.local_volumes.to_string_lossy().into_owned();
+        BTreeMap::from([(DIRECTORY.to_owned(), path)])
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
@@ -251,7 +267,9 @@ impl NodeAgent {
             allocatable: &self.machine.allocatable,
             info,
             images: &images,
+            pressures: &self.handles.pressures.borrow(),
             trouble,
+            known: known.and_then(|node| node.status.as_ref()),
             previous: self.told.as_ref().map(|(told, _)| told).or(known.and_then(|node| node.status.as_ref())),
             now: Timestamp::now(),
         })

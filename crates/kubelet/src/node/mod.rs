@@ -4,6 +4,8 @@ mod agent;
 mod lease;
 pub mod machine;
 mod status;
+mod usage;
 
 pub use agent::{NodeAgent, NodeHandles};
 pub use lease::Heartbeat;
+pub use usage::NodeUsage;

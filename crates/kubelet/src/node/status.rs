@@ -10,6 +10,7 @@ use api_types::jiff::Timestamp;
 use api_types::meta::Time;
 use api_types::quantity::{Quantity, Wire};
 
+use crate::eviction::{Pressure, Pressures};
 use crate::runtime::ImageInfo;
 
 /// As many images as upstream tells.
@@ -26,8 +27,12 @@ pub(super) struct NodeFacts<'a> {
     pub(super) allocatable: &'a BTreeMap<String, Quantity>,
     pub(super) info: NodeSystemInfo,
     pub(super) images: &'a [ImageInfo],
+    /// What it is short of.
+    pub(super) pressures: &'a Pressures,
     /// Why the node is not ready.
     pub(super) trouble: Option<String>,
+    /// The status that the API shows.
+    pub(super) known: Option<&'a NodeStatus>,
     /// The last status, for transition times.
     pub(super) previous: Option<&'a NodeStatus>,
     pub(super) now: Timestamp,
@@ -35,10 +40,12 @@ pub(super) struct NodeFacts<'a> {
 
 /// The status.
 pub(super) fn generate(facts: &NodeFacts<'_>) -> NodeStatus {
+    let foreign = foreign(facts);
+    let with_foreign = |own: &BTreeMap<String, Quantity>| Some(wire(own).into_iter().chain(foreign.clone()).collect());
     NodeStatus {
         addresses: Some(addresses(facts)),
-        capacity: Some(wire(facts.capacity)),
-        allocatable: Some(wire(facts.allocatable)),
+        capacity: with_foreign(facts.capacity),
+        allocatable: with_foreign(facts.allocatable),
         conditions: Some(conditions(facts)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(facts.port) }),
@@ -65,6 +72,13 @@ fn wire(amounts: &BTreeMap<String, Quantity>) -> BTreeMap<String, Wire> {
     amounts.iter().map(|(name, amount)| (name.clone(), amount.to_wire())).collect()
 }
 
+/// Extended resources that somebody else has added to the node's capacity: pods may have them all.
+fn foreign(facts: &NodeFacts<'_>) -> BTreeMap<String, Wire> {
+    let known = facts.known.and_then(|known| known.capacity.as_ref()).into_iter().flatten();
+    let foreign = known.filter(|(name, _)| name.contains('/') && !facts.capacity.contains_key(*name));
+    foreign.map(|(name, amount)| (name.clone(), amount.clone())).collect()
+}
+
 fn addresses(facts: &NodeFacts<'_>) -> Vec<NodeAddress> {
     let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
     let mut addresses: Vec<NodeAddress> = facts.ips.iter().map(|ip| address("InternalIP", ip.to_string())).collect();
@@ -72,17 +86,31 @@ fn addresses(facts: &NodeFacts<'_>) -> Vec<NodeAddress> {
     addresses
 }
 
+type Condition<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+fn pressure(facts: &NodeFacts<'_>, kind: Pressure) -> Condition<'static> {
+    let name = kind.condition();
+    match (kind, facts.pressures.contains(&kind)) {
+        (Pressure::Memory, false) => {
+            (name, "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
+        }
+        (Pressure::Memory, true) => {
+            (name, "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+        }
+        (Pressure::Disk, false) => (name, "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        (Pressure::Disk, true) => (name, "True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+        (Pressure::Pid, false) => (name, "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        (Pressure::Pid, true) => (name, "True", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    }
+}
+
 fn conditions(facts: &NodeFacts<'_>) -> Vec<NodeCondition> {
     let ready = match &facts.trouble {
         None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         Some(why) => ("Ready", "False", "KubeletNotReady", why.as_str()),
     };
-    let found = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ready,
-    ];
+    let [memory, disk, pid] = [Pressure::Memory, Pressure::Disk, Pressure::Pid].map(|kind| pressure(facts, kind));
+    let found = [memory, disk, pid, ready];
     let second = Time(Timestamp::from_second(facts.now.as_second()).unwrap_or(facts.now));
     let since = |name: &str, status: &str| {
         let known = facts.previous.and_then(|previous| previous.conditions.as_ref()).into_iter().flatten();
@@ -131,7 +159,9 @@ mod tests {
             allocatable: &resources,
             info: NodeSystemInfo::default(),
             images: &[],
+            pressures: &Pressures::from([Pressure::Pid]),
             trouble: trouble.map(str::to_owned),
+            known: previous,
             previous,
             now: Timestamp::from_second(second).unwrap(),
         })
@@ -144,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn what_others_have_added_is_kept() {
+        let mut known = status(None, None, 10);
+        let gpus = Quantity::from_bytes(3).to_wire();
+        known.capacity.get_or_insert_default().insert("example.com/gpu".to_owned(), gpus.clone());
+        known.capacity.get_or_insert_default().insert("stale".to_owned(), gpus.clone());
+        let now = status(None, Some(&known), 20);
+        for amounts in [now.capacity.unwrap(), now.allocatable.unwrap()] {
+            assert_eq!((amounts.get("example.com/gpu"), amounts.len()), (Some(&gpus), 2));
+        }
+    }
+
+    #[test]
     fn readiness_is_told_with_its_reason_and_since_when() {
         let first = status(Some("container runtime is down"), None, 10);
         assert_eq!(ready(&first), ("False", "container runtime is down", 10));
@@ -151,6 +193,10 @@ mod tests {
         assert_eq!(ready(&second), ("True", "kubelet is posting ready status", 20));
         let third = status(None, Some(&second), 30);
         assert_eq!(ready(&third).2, 20);
+        let pressed = |name: &str| {
+            third.conditions.iter().flatten().any(|condition| condition.type_ == name && condition.status == "True")
+        };
+        assert!(pressed("PIDPressure") && !pressed("MemoryPressure") && !pressed("DiskPressure"));
         assert!(same(&second, &third) && !same(&first, &second));
     }
 }

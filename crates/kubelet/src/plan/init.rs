@@ -3,7 +3,7 @@
 use api_types::core::Container;
 use api_types::jiff::Timestamp;
 
-use super::{Observed, Plan, Start, decide, reason_to_kill, start_when_allowed};
+use super::{Observed, Plan, Start, decide, decide_running, start_when_allowed};
 use crate::pod::{PodExt, Role, restart};
 use crate::probes::{ProbeKind, Verdict};
 use crate::runtime::{ContainerState, ContainerStatus, SandboxId};
@@ -24,7 +24,7 @@ pub(super) fn advance(seen: Observed<'_>, sandbox: &SandboxId, now: Timestamp, p
     let initialised = has_initialised(seen, sandbox);
     for (role, container) in seen.pod.all_containers() {
         let progress = match role {
-            Role::App => break,
+            Role::App | Role::Ephemeral => break,
             Role::Init if initialised => Progress::Done,
             Role::Init => init(seen, sandbox, container, now, plan),
             Role::Sidecar => sidecar(seen, sandbox, container, now, plan),
@@ -78,8 +78,7 @@ fn sidecar(
         decide(seen, Role::Sidecar, container, now, plan);
         return Progress::Pending;
     }
-    if let Some(kill) = reason_to_kill(seen, container, status) {
-        plan.kill.push(kill);
+    if !decide_running(seen, Role::Sidecar, container, status, plan) {
         return Progress::Pending;
     }
     let probed = container.startup_probe.is_some();

@@ -5,9 +5,11 @@
 
 mod back_off;
 mod init;
+mod resize;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use api_types::core::{Container, Pod};
@@ -15,7 +17,9 @@ use api_types::jiff::Timestamp;
 
 use crate::pod::{PodExt, RestartPolicy, Role, container_hash, restart};
 use crate::probes::{ProbeKind, ProbeResults, Verdict};
-use crate::runtime::{ContainerId, ContainerState, ContainerStatus, RuntimePod, SandboxId, SandboxStatus};
+use crate::runtime::{
+    ContainerId, ContainerState, ContainerStatus, LinuxResources, RuntimePod, SandboxId, SandboxStatus,
+};
 pub use back_off::BackOffs;
 
 /// What is known of a pod.
@@ -29,6 +33,8 @@ pub struct Observed<'a> {
     pub probes: &'a ProbeResults,
     /// How long containers that keep failing must wait.
     pub back_offs: &'a BackOffs,
+    /// Containers that were stopped to be started again, whatever they ended with.
+    pub replaced: &'a HashSet<ContainerId>,
 }
 
 /// What to do next, in the order of the fields.
@@ -38,6 +44,8 @@ pub struct Plan {
     pub tear_down: bool,
     /// Containers to stop.
     pub kill: Vec<Kill>,
+    /// Running containers to give other limits.
+    pub resize: Vec<Resize>,
     /// Attempt number of a sandbox to create.
     pub create_sandbox: Option<u32>,
     /// Containers to start, in order.
@@ -61,6 +69,19 @@ pub struct Kill {
     pub message: String,
     /// The probe whose own grace period counts.
     pub probe: Option<ProbeKind>,
+    /// Whether another is to be started in its place, whatever it ends with.
+    pub restart: bool,
+}
+
+/// A running container to give other limits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resize {
+    /// Which.
+    pub id: ContainerId,
+    /// Its name in the pod.
+    pub name: String,
+    /// What it is to have.
+    pub resources: LinuxResources,
 }
 
 /// A container to start.
@@ -89,6 +110,7 @@ impl Plan {
     pub fn is_idle(&self) -> bool {
         !self.tear_down
             && self.kill.is_empty()
+            && self.resize.is_empty()
             && self.create_sandbox.is_none()
             && self.start.is_empty()
             && self.remove.is_empty()
@@ -104,6 +126,9 @@ pub fn compute_actions(seen: Observed<'_>, now: Timestamp) -> Plan {
         Some(sandbox) => with_sandbox(seen, sandbox, now),
     };
     if !plan.tear_down {
+        if current_sandbox(seen).is_some() {
+            start_ephemeral(seen, &mut plan);
+        }
         plan.remove = superfluous_containers(seen);
         plan.remove_sandboxes = superfluous_sandboxes(seen);
     }
@@ -142,6 +167,7 @@ fn with_sandbox(seen: Observed<'_>, sandbox: &SandboxStatus, now: Timestamp) -> 
             name: stray.name.clone(),
             message: format!("Stopping container {}", stray.name),
             probe: None,
+            restart: false,
         });
     }
     match init::advance(seen, &sandbox.id, now, &mut plan) {
@@ -159,6 +185,15 @@ fn with_sandbox(seen: Observed<'_>, sandbox: &SandboxStatus, now: Timestamp) -> 
     plan
 }
 
+/// Adds the ephemeral containers that have not been made yet: each is made once.
+fn start_ephemeral(seen: Observed<'_>, plan: &mut Plan) {
+    for ephemeral in seen.pod.pod_spec().ephemeral_containers.iter().flatten() {
+        if seen.runtime.latest(&ephemeral.name).is_none() {
+            plan.start.push(Start { name: ephemeral.name.clone(), attempt: 0 });
+        }
+    }
+}
+
 /// Adds what is to be done about one container that should run. Answers whether it runs, or will.
 fn decide(seen: Observed<'_>, role: Role, container: &Container, now: Timestamp, plan: &mut Plan) -> bool {
     let Some(latest) = seen.runtime.latest(&container.name) else {
@@ -167,9 +202,7 @@ fn decide(seen: Observed<'_>, role: Role, container: &Container, now: Timestamp,
     };
     match &latest.state {
         ContainerState::Running { .. } => {
-            if let Some(kill) = reason_to_kill(seen, container, latest) {
-                plan.kill.push(kill);
-            }
+            decide_running(seen, role, container, latest, plan);
             true
         }
         ContainerState::Created { .. } | ContainerState::Unknown => {
@@ -177,13 +210,38 @@ fn decide(seen: Observed<'_>, role: Role, container: &Container, now: Timestamp,
             true
         }
         ContainerState::Exited(exit) => {
-            let again = restart::restarts(seen.pod, role, container, exit.code) || hash_changed(container, latest);
+            let again = restart::restarts(seen.pod, role, container, exit.code)
+                || hash_changed(container, latest)
+                || seen.replaced.contains(&latest.id);
             if again {
                 start_when_allowed(seen, container, latest, now, plan);
             }
             again
         }
     }
+}
+
+/// Adds what is to be done about a container that runs. Answers whether it goes on running.
+fn decide_running(
+    seen: Observed<'_>,
+    role: Role,
+    container: &Container,
+    running: &ContainerStatus,
+    plan: &mut Plan,
+) -> bool {
+    if let Some(kill) = reason_to_kill(seen, role, container, running) {
+        plan.kill.push(kill);
+        return false;
+    }
+    match resize::decide(container, running) {
+        Some(resize::Way::InPlace(resize)) => plan.resize.push(resize),
+        Some(resize::Way::Restart(kill)) => {
+            plan.kill.push(kill);
+            return false;
+        }
+        None => {}
+    }
+    true
 }
 
 fn start_when_allowed(
@@ -207,19 +265,21 @@ fn ended_at(container: &ContainerStatus) -> Timestamp {
     }
 }
 
-fn reason_to_kill(seen: Observed<'_>, container: &Container, running: &ContainerStatus) -> Option<Kill> {
+fn reason_to_kill(seen: Observed<'_>, role: Role, container: &Container, running: &ContainerStatus) -> Option<Kill> {
     let name = &container.name;
     let failed = |kind| seen.probes.get(&running.id, kind) == Some(Verdict::Failure);
-    let (message, probe) = if hash_changed(container, running) {
-        (format!("Container {name} definition changed, will be restarted"), None)
+    let (why, probe) = if hash_changed(container, running) {
+        (format!("Container {name} definition changed"), None)
     } else if failed(ProbeKind::Liveness) {
-        (format!("Container {name} failed liveness probe, will be restarted"), Some(ProbeKind::Liveness))
+        (format!("Container {name} failed liveness probe"), Some(ProbeKind::Liveness))
     } else if failed(ProbeKind::Startup) {
-        (format!("Container {name} failed startup probe, will be restarted"), Some(ProbeKind::Startup))
+        (format!("Container {name} failed startup probe"), Some(ProbeKind::Startup))
     } else {
         return None;
     };
-    Some(Kill { id: running.id.clone(), name: name.clone(), message, probe })
+    let restart = probe.is_none() || RestartPolicy::of_container(seen.pod, role, container) != RestartPolicy::Never;
+    let message = if restart { format!("{why}, will be restarted") } else { why };
+    Some(Kill { id: running.id.clone(), name: name.clone(), message, probe, restart })
 }
 
 fn hash_changed(container: &Container, status: &ContainerStatus) -> bool {

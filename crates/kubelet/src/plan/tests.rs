@@ -62,7 +62,8 @@ fn check(spec: Value, running: &str, probes: &str, expected: &str) {
     let pod = pod(spec.clone());
     let runtime = runtime(&pod, running);
     let (probes, back_offs) = (verdicts(probes), BackOffs::default());
-    let seen = Observed { pod: &pod, runtime: &runtime, probes: &probes, back_offs: &back_offs };
+    let seen =
+        Observed { pod: &pod, runtime: &runtime, probes: &probes, back_offs: &back_offs, replaced: &HashSet::new() };
     assert_eq!(words(&compute_actions(seen, at(101))), expected, "{spec}\nwith {running}");
 }
 
@@ -156,12 +157,32 @@ fn sidecars_run_as_long_as_the_pod() {
 }
 
 #[test]
+fn ephemeral_containers_start_once_beside_the_others() {
+    let with_ephemeral = |policy: &str| {
+        let mut spec = with_init(policy);
+        spec["ephemeralContainers"] = json!([{"name": "e"}]);
+        spec
+    };
+    for (running, expected) in [
+        ("", "sandbox0"),
+        ("sandbox0", "start i#0; start e#0"),
+        ("sandbox0 i#0=exit0 j#0=exit0 a#0=running", "start e#0"),
+        ("sandbox0 i#0=exit0 j#0=exit0 a#0=running e#0=running", ""),
+        ("sandbox0 i#0=exit0 j#0=exit0 a#0=running e#0=exit1", ""),
+        ("sandbox0 i#0=exit0 j#0=exit0 a#0=running e#0=created", ""),
+        ("sandbox0 i#0=exit0 j#0=exit0 a#0=exit0 e#0=running", "tear down"),
+    ] {
+        check(with_ephemeral("Never"), running, "", expected);
+    }
+}
+
+#[test]
 fn probes_kill() {
     for (policy, probes, expected) in [
         ("Always", "a#0 liveness success", ""),
         ("Always", "a#0 readiness failure", ""),
         ("Always", "a#0 liveness failure", "kill a#0: Container a failed liveness probe, will be restarted"),
-        ("Never", "a#0 startup failure", "kill a#0: Container a failed startup probe, will be restarted"),
+        ("Never", "a#0 startup failure", "kill a#0: Container a failed startup probe"),
         ("Always", "a#9 liveness failure", ""),
     ] {
         check(one(policy), "sandbox0 a#0=running", probes, expected);
@@ -176,7 +197,13 @@ fn what_keeps_failing_waits() {
     back_offs.restarted("a", at(90), at(95));
     let probes = ProbeResults::default();
     let plan = |now| {
-        let seen = Observed { pod: &pod, runtime: &runtime, probes: &probes, back_offs: &back_offs };
+        let seen = Observed {
+            pod: &pod,
+            runtime: &runtime,
+            probes: &probes,
+            back_offs: &back_offs,
+            replaced: &HashSet::new(),
+        };
         words(&compute_actions(seen, at(now)))
     };
     assert_eq!(plan(101), "start b#1; a waits 10s until 110");

@@ -1,10 +1,13 @@
 //! What the kubelet asks of an API pod.
 
 pub mod annotations;
+pub mod ephemeral;
 pub mod grace;
 pub mod qos;
 pub mod restart;
 pub mod sound;
+
+use std::borrow::Cow;
 
 use api_types::core::{Container, Pod, PodSpec};
 use api_types::meta::Time;
@@ -23,6 +26,8 @@ pub enum Role {
     Sidecar,
     /// One of `spec.containers`.
     App,
+    /// One of `spec.ephemeralContainers`: started once beside the others, whatever they do.
+    Ephemeral,
 }
 
 impl Role {
@@ -32,6 +37,7 @@ impl Role {
         match self {
             Self::Init | Self::Sidecar => "initContainers",
             Self::App => "containers",
+            Self::Ephemeral => "ephemeralContainers",
         }
     }
 }
@@ -48,10 +54,12 @@ pub trait PodExt {
     fn described(&self) -> String;
     /// The spec; a pod without one has no containers.
     fn pod_spec(&self) -> &PodSpec;
-    /// Every container with its role, in the order in which they start.
+    /// Every container that the pod is made of, with its role, in the order in which they start.
     fn all_containers(&self) -> Vec<(Role, &Container)>;
-    /// One container.
-    fn container(&self, name: &str) -> Option<(Role, &Container)>;
+    /// The same, and the ephemeral containers after them.
+    fn every_container(&self) -> Vec<(Role, Cow<'_, Container>)>;
+    /// One container, of any role.
+    fn container(&self, name: &str) -> Option<(Role, Cow<'_, Container>)>;
     /// Whether it lives in the node's network.
     fn host_network(&self) -> bool;
     /// `metadata.annotations[key]`.
@@ -98,8 +106,19 @@ impl PodExt for Pod {
         init.chain(spec.containers.iter().map(|container| (Role::App, container))).collect()
     }
 
-    fn container(&self, name: &str) -> Option<(Role, &Container)> {
-        self.all_containers().into_iter().find(|(_, container)| container.name == name)
+    fn every_container(&self) -> Vec<(Role, Cow<'_, Container>)> {
+        let own = self.all_containers().into_iter().map(|(role, container)| (role, Cow::Borrowed(container)));
+        let ephemeral = self.pod_spec().ephemeral_containers.iter().flatten();
+        own.chain(ephemeral.map(|own| (Role::Ephemeral, Cow::Owned(ephemeral::as_container(own))))).collect()
+    }
+
+    fn container(&self, name: &str) -> Option<(Role, Cow<'_, Container>)> {
+        let mut own = self.all_containers().into_iter();
+        if let Some((role, container)) = own.find(|(_, container)| container.name == name) {
+            return Some((role, Cow::Borrowed(container)));
+        }
+        let ephemeral = self.pod_spec().ephemeral_containers.iter().flatten().find(|own| own.name == name)?;
+        Some((Role::Ephemeral, Cow::Owned(ephemeral::as_container(ephemeral))))
     }
 
     fn host_network(&self) -> bool {

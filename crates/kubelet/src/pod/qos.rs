@@ -7,9 +7,16 @@ use api_types::pod::qos::QosClass;
 use api_types::quantity::{Quantity, Wire};
 
 use super::PodExt;
+use crate::runtime::LinuxResources;
 
 /// Pods of at least this priority are critical to the node (`system-cluster-critical`).
 const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+
+/// Whether the node or the cluster needs it to work.
+#[must_use]
+pub fn is_critical(pod: &Pod) -> bool {
+    pod.pod_spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY)
+}
 
 /// A container's request, when it is more than nothing.
 #[must_use]
@@ -23,6 +30,14 @@ pub fn limit(container: &Container, name: &str) -> Option<Quantity> {
     amount(container.resources.as_ref()?.limits.as_ref(), name)
 }
 
+/// Limits and shares of a container, without its `oom_score_adj`.
+#[must_use]
+pub fn limits(container: &Container) -> LinuxResources {
+    let milli = |amount: Option<Quantity>| amount.map(|amount| amount.milli_value());
+    let memory = limit(container, "memory").map(|amount| amount.value());
+    LinuxResources::from_requests(milli(request(container, "cpu")), milli(limit(container, "cpu")), memory)
+}
+
 fn amount(amounts: Option<&BTreeMap<String, Wire>>, name: &str) -> Option<Quantity> {
     let quantity = Quantity::try_from(amounts?.get(name)?).ok()?;
     (!quantity.is_zero()).then_some(quantity)
@@ -33,7 +48,7 @@ fn amount(amounts: Option<&BTreeMap<String, Wire>>, name: &str) -> Option<Quanti
 pub fn oom_score_adj(pod: &Pod, container: &Container, node_memory: i64) -> i64 {
     const GUARANTEED: i64 = -997;
     const BEST_EFFORT: i64 = 1000;
-    if pod.pod_spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY) {
+    if is_critical(pod) {
         return GUARANTEED;
     }
     match QosClass::of(pod) {

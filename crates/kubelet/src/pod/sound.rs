@@ -37,7 +37,7 @@ pub fn check(pod: &Pod) -> Result<(), Reason> {
             return Err(refused(what, name));
         }
     }
-    let containers = pod.all_containers();
+    let containers = pod.every_container();
     let containers = containers.iter().map(|(_, container)| ("container name", &container.name));
     let volumes = pod.pod_spec().volumes.iter().flatten().map(|volume| ("volume name", &volume.name));
     match containers.chain(volumes).find(|(_, name)| !is_sound(name)) {
@@ -58,6 +58,7 @@ mod tests {
             "metadata": {"name": "web", "namespace": "ns", "uid": "0f-1"},
             "spec": {
                 "containers": [{"name": "c"}],
+                "ephemeralContainers": [{"name": "e"}],
                 "initContainers": [{"name": "i"}],
                 "volumes": [{"name": "v"}],
             },
@@ -70,6 +71,7 @@ mod tests {
             "/metadata/uid",
             "/spec/containers/0/name",
             "/spec/initContainers/0/name",
+            "/spec/ephemeralContainers/0/name",
             "/spec/volumes/0/name",
         ];
         let long = "x".repeat(256);

@@ -88,19 +88,32 @@ impl Request {
     }
 }
 
+/// Asks, and takes any answer for a success, as lifecycle hooks do.
+///
+/// # Errors
+/// That there was no answer, in upstream's words.
+pub async fn ask_once(request: &Request, timeout: Duration) -> Result<(), String> {
+    answered(request, timeout).await.map(drop)
+}
+
 /// Asks; anything from 200 to 399 is a success.
 ///
 /// # Errors
 /// What was seen instead, in upstream's words.
 pub async fn probe(request: &Request, timeout: Duration) -> Result<(), String> {
+    match answered(request, timeout).await?.as_u16() {
+        200..400 => Ok(()),
+        code => Err(format!("HTTP probe failed with statuscode: {code}")),
+    }
+}
+
+async fn answered(request: &Request, timeout: Duration) -> Result<http::StatusCode, String> {
     match tokio::time::timeout(timeout, follow(request.clone(), timeout)).await {
         Err(_) => Err(format!(
             "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
             request.url()
         )),
-        Ok(Err(error)) => Err(format!("Get {:?}: {error}", request.url())),
-        Ok(Ok(status)) if (200..400).contains(&status.as_u16()) => Ok(()),
-        Ok(Ok(status)) => Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
+        Ok(answer) => answer.map_err(|error| format!("Get {:?}: {error}", request.url())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::PodIdentity;
+use super::{ContainerId, PodIdentity};
 
 /// A pod's sandbox: the pause container, which owns the namespaces that the pod's containers share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct SandboxConfig {
     pub labels: BTreeMap<String, String>,
     /// Annotations, kept likewise.
     pub annotations: BTreeMap<String, String>,
+    /// Docker's runtime for everything in the pod; `None` is its default.
+    pub runtime: Option<String>,
     /// Parent cgroup of everything in the pod; `None` is the runtime's own.
     pub cgroup_parent: Option<String>,
 }
@@ -114,6 +116,8 @@ pub struct ContainerConfig {
     pub tty: bool,
     /// Signal that asks it to stop (`SIGTERM`); `None` is the image's.
     pub stop_signal: Option<String>,
+    /// Container whose processes it sees and is seen by, unless the pod shares them anyway.
+    pub target: Option<ContainerId>,
     /// Hash of the container's spec: another hash means that it must be replaced.
     pub hash: String,
     /// `terminationMessagePath`, kept in a label.
@@ -175,6 +179,27 @@ pub struct LinuxResources {
     pub memory_limit: i64,
     /// `oom_score_adj`; what the host refuses is clamped by the runtime.
     pub oom_score_adj: i64,
+}
+
+impl LinuxResources {
+    /// Whether these are in force where `actual` is; `oom_score_adj` does not count.
+    #[must_use]
+    pub fn same_limits(&self, actual: &Self) -> bool {
+        let limits = |of: &Self| (of.cpu_shares, of.cpu_quota, of.cpu_period, of.memory_limit);
+        limits(self) == limits(actual)
+    }
+
+    /// CPU that the shares stand for, in thousandths.
+    #[must_use]
+    pub fn milli_cpu_of_shares(&self) -> i64 {
+        self.cpu_shares.saturating_mul(1000).saturating_add(SHARES_PER_CPU - 1) / SHARES_PER_CPU
+    }
+
+    /// CPU that the quota allows, in thousandths; `None` without a quota.
+    #[must_use]
+    pub fn milli_cpu_of_quota(&self) -> Option<i64> {
+        (self.cpu_quota > 0 && self.cpu_period > 0).then(|| self.cpu_quota.saturating_mul(1000) / self.cpu_period)
+    }
 }
 
 /// Upstream's constants for turning millicores into cgroup values.

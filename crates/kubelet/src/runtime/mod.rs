@@ -81,6 +81,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// Starts a created container.
     async fn start_container(&self, id: &ContainerId) -> Result<()>;
 
+    /// Gives a container other limits and shares while it runs; its `oom_score_adj` stays. A limit of memory cannot be
+    /// taken away.
+    async fn update_container(&self, id: &ContainerId, resources: &LinuxResources) -> Result<()>;
+
     /// Sends the container's stop signal, and SIGKILL after `grace`. Returns when the container has ended.
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<()>;
 

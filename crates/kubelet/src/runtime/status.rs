@@ -3,8 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
+
+use super::LinuxResources;
 
 macro_rules! string_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -155,8 +158,12 @@ pub struct ContainerStatus {
     pub termination_message_path: String,
     /// `terminationMessagePolicy`.
     pub termination_message_policy: String,
+    /// Limits and shares that are in force, without `oom_score_adj`; `None` when the runtime does not say.
+    pub resources: Option<LinuxResources>,
     /// Bind mounts.
     pub mounts: Vec<Mounted>,
+    /// File that the runtime writes what it prints to, if it is a file.
+    pub log_path: Option<PathBuf>,
     /// Labels given at creation.
     pub labels: BTreeMap<String, String>,
     /// Annotations given at creation.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ServerState;
 use crate::config::Config;
-use crate::duration::go_duration;
+use component::duration::go_duration;
 
 pub(super) async fn configz(State(server): State<Arc<ServerState>>) -> Json<Value> {
     Json(json!({"kubeletconfig": server.settings}))

@@ -5,9 +5,11 @@
 pub mod access;
 pub mod configz;
 mod listen;
+mod local_volumes;
 mod logs;
 mod pods;
 mod reply;
+mod resource_metrics;
 mod select;
 mod stats;
 mod streams;
@@ -17,12 +19,14 @@ use std::sync::Arc;
 use api_types::core::Pod;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{any, get};
+use axum::routing::{any, delete, get};
 use component::Daemon;
+use component::profiling::Profiling;
 use component::serve::health::Health;
 
 use self::access::Access;
 use crate::runtime::{PodUid, Runtime};
+use crate::volumes::LocalVolumes;
 
 pub use listen::{ListenConfig, ListenError, listen};
 
@@ -52,14 +56,16 @@ pub struct ServerState {
     pub runtime: Arc<dyn Runtime>,
     /// Which pods there are.
     pub pods: Arc<dyn PodDirectory>,
+    /// Volumes whose directories are taken away here.
+    pub local_volumes: Arc<LocalVolumes>,
     /// What `/configz` tells.
     pub settings: serde_json::Value,
     /// Sessions are its tasks.
     pub daemon: Daemon,
 }
 
-/// The API. `health` brings `/healthz` and `/metrics`. Nothing is answered that `access` does not let through.
-pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Router {
+/// The API. `health` brings `/healthz` and `/metrics`, `profiling` what is below `/debug/`. Nothing is answered that `access` does not let through.
+pub fn router(state: Arc<ServerState>, health: &Health, profiling: Profiling, access: Access) -> Router {
     let access = Arc::new(access);
     Router::new()
         .route("/pods", get(pods::all))
@@ -67,6 +73,8 @@ pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Route
         .route("/runningpods/", get(pods::running))
         .route("/configz", get(configz::configz))
         .route("/stats/summary", get(stats::summary))
+        .route("/metrics/resource", get(resource_metrics::resource))
+        .route(&format!("{}/{{volume}}", component::volumes::local::ROUTE), delete(local_volumes::remove))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::container_logs))
         .route("/exec/{namespace}/{pod}/{container}", any(streams::exec))
         .route("/exec/{namespace}/{pod}/{uid}/{container}", any(streams::exec_with_uid))
@@ -76,6 +84,7 @@ pub fn router(state: Arc<ServerState>, health: &Health, access: Access) -> Route
         .route("/portForward/{namespace}/{pod}/{uid}", any(streams::port_forward_with_uid))
         .with_state(state)
         .merge(health.router())
+        .merge(profiling.router())
         .layer(middleware::from_fn(move |request, next| access::guard(Arc::clone(&access), request, next)))
 }
 

@@ -52,12 +52,13 @@ pub(super) async fn app(anonymous: Anonymous) -> Router {
         node: "node".into(),
         runtime: Arc::new(runtime),
         pods: Arc::new(OnePod(entry)),
+        local_volumes: Arc::default(),
         settings: serde_json::json!({"maxPods": 7}),
         daemon: Daemon::new(),
     };
     let authenticator = Arc::new(Authenticators::new(Vec::new(), anonymous));
     let access = Access { node: "node".into(), authenticator, authorizer: Arc::new(AlwaysAllow) };
-    router(Arc::new(state), &Health::new(), access)
+    router(Arc::new(state), &Health::new(), Profiling::Served, access)
 }
 
 async fn get(app: &Router, path: &str) -> (StatusCode, String) {

@@ -7,14 +7,17 @@ use api_types::core::Pod;
 use api_types::meta::OwnerReference;
 use component::informer::{Informer, ObjectKey};
 use component::queue::{Outcome, WorkQueue};
-use component::{Daemon, api::Api};
+use component::{
+    Daemon,
+    api::{Api, is_moot},
+};
 use kube::Client;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 
 use crate::pod::{PodExt, annotations};
 use crate::workers::Workers;
 
-/// How soon a server that does not answer, or a namespace that is not there yet, is tried again.
+/// How soon a server that does not answer, or that lacks the node or the namespace yet, is tried again.
 const RETRY: Duration = Duration::from_secs(3);
 
 /// What to do about a static pod and its mirror.
@@ -97,13 +100,18 @@ impl Driver {
                     preconditions: Some(preconditions),
                     ..DeleteParams::default()
                 };
-                api.delete(&key.name, &parameters).await.map(drop)
+                match api.delete(&key.name, &parameters).await {
+                    // That one has gone, of which the informer is about to hear.
+                    Err(kube::Error::Api(refusal)) if is_moot(&refusal) => Ok(()),
+                    result => result,
+                }
             }
             _ => Ok(()),
         };
         match done {
             Ok(()) => Ok(Outcome::Done),
-            Err(kube::Error::Api(status)) if status.is_already_exists() || status.code == 409 => Ok(Outcome::Done),
+            // Also of a name that another pod has: on another node it goes without this kubelet's notice.
+            Err(kube::Error::Api(refusal)) if refusal.code != 404 => Err(kube::Error::Api(refusal)),
             Err(error) => {
                 tracing::debug!(pod = %key, retry_in = ?RETRY, "mirror pod: {error}");
                 Ok(Outcome::RequeueAfter(RETRY))

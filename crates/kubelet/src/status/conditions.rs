@@ -4,6 +4,7 @@ use api_types::core::{ContainerStatus, PodCondition};
 
 use super::containers::Statuses;
 use super::{Facts, Phase, Reason};
+use crate::eviction::EVICTED;
 use crate::pod::{PodExt, Role};
 
 const READY_TO_START: &str = "PodReadyToStartContainers";
@@ -11,6 +12,10 @@ const INITIALIZED: &str = "Initialized";
 const READY: &str = "Ready";
 const CONTAINERS_READY: &str = "ContainersReady";
 const SCHEDULED: &str = "PodScheduled";
+/// Upstream's, of a resize that is not granted.
+pub(super) const RESIZE_PENDING: &str = "PodResizePending";
+/// Upstream's, of a resize that is granted and not in force.
+pub(super) const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
 const COMPLETED: &str = "PodCompleted";
 
 /// Whether a condition holds, and why (not).
@@ -27,7 +32,32 @@ pub(super) fn all(facts: &Facts<'_>, statuses: &Statuses, phase: Phase) -> Vec<P
         (CONTAINERS_READY, containers_ready),
         (SCHEDULED, Ok(None)),
     ];
-    found.into_iter().map(|(name, holds)| condition(facts, name, holds)).collect()
+    let own = found.into_iter().map(|(name, holds)| condition(facts, name, holds));
+    own.chain(resize(facts)).chain(disruption(facts)).collect()
+}
+
+/// Whether the kubelet has ended the pod for the node's sake, which its owner may want to tell from a failure.
+fn disruption(facts: &Facts<'_>) -> Option<PodCondition> {
+    let failure = facts.failure.filter(|failure| failure.reason == EVICTED)?;
+    let why = Reason::new("TerminationByKubelet", failure.message.as_str());
+    Some(condition(facts, "DisruptionTarget", Ok(Some(why))))
+}
+
+/// Conditions that are there only while a resize is not in force.
+fn resize(facts: &Facts<'_>) -> impl Iterator<Item = PodCondition> {
+    let resizing = &facts.resizing;
+    let pending = resizing.pending.map(|(reason, message)| (RESIZE_PENDING, Reason::new(reason, message)));
+    let error = resizing.error.map(|error| (RESIZE_IN_PROGRESS, Reason::new("Error", error)));
+    let granted = resizing.granted.map(|_| (RESIZE_IN_PROGRESS, Reason::default()));
+    let mut conditions = Vec::new();
+    for (name, why) in pending.into_iter().chain(error.or(granted)) {
+        let mut condition = condition(facts, name, Ok(Some(why)));
+        if name == RESIZE_IN_PROGRESS {
+            condition.observed_generation = resizing.granted.or(facts.pod.metadata.generation);
+        }
+        conditions.push(condition);
+    }
+    conditions.into_iter()
 }
 
 fn condition(facts: &Facts<'_>, name: &str, holds: Holds) -> PodCondition {

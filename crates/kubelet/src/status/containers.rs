@@ -2,10 +2,14 @@
 
 use api_types::core::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    ResourceRequirements,
 };
+use api_types::quantity::{Quantity, Wire};
+
+use std::collections::BTreeMap;
 
 use super::{Facts, Reason, Stage, seconds};
-use crate::pod::{PodExt, Role};
+use crate::pod::{PodExt, Role, qos};
 use crate::probes::{ProbeKind, Verdict};
 use crate::runtime::{self, Exit};
 
@@ -19,14 +23,24 @@ pub(super) struct Statuses {
     pub(super) init: Vec<ContainerStatus>,
     /// The others.
     pub(super) app: Vec<ContainerStatus>,
+    /// Ephemeral containers, which count for nothing.
+    pub(super) ephemeral: Vec<ContainerStatus>,
 }
 
 /// One status for each container of the pod.
 pub(super) fn all(facts: &Facts<'_>) -> Statuses {
-    let mut statuses = Statuses { init: Vec::new(), app: Vec::new() };
-    for (role, container) in facts.pod.all_containers() {
-        let list = if role == Role::App { &mut statuses.app } else { &mut statuses.init };
-        list.push(one(facts, role, container));
+    let mut statuses = Statuses { init: Vec::new(), app: Vec::new(), ephemeral: Vec::new() };
+    for (role, container) in facts.pod.every_container() {
+        let list = match role {
+            Role::Init | Role::Sidecar => &mut statuses.init,
+            Role::App => &mut statuses.app,
+            Role::Ephemeral => &mut statuses.ephemeral,
+        };
+        let mut status = one(facts, role, &container);
+        if role == Role::Ephemeral {
+            status.started = None;
+        }
+        list.push(status);
     }
     statuses
 }
@@ -58,9 +72,27 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
         state: Some(state),
         last_state: Some(last_state),
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
-        resources: container.resources.clone().filter(|_| latest.state.is_running()),
+        resources: resources(container, latest),
         ..ContainerStatus::default()
     }
+}
+
+/// What is in force for a container that runs; for others, what they hold.
+fn resources(container: &Container, status: &runtime::ContainerStatus) -> Option<ResourceRequirements> {
+    let held = container.resources.clone();
+    let actual = status.resources.as_ref().filter(|_| status.state.is_running());
+    let Some(actual) = actual.filter(|actual| !qos::limits(container).same_limits(actual)) else { return held };
+    let mut shown = held?;
+    let put = |list: &mut Option<BTreeMap<String, Wire>>, name: &str, amount: Option<Quantity>| match (list, amount) {
+        (Some(list), Some(amount)) if list.contains_key(name) => drop(list.insert(name.to_owned(), amount.to_wire())),
+        (Some(list), None) => drop(list.remove(name)),
+        _ => {}
+    };
+    let memory = Some(actual.memory_limit).filter(|limit| *limit > 0).map(Quantity::from_bytes);
+    put(&mut shown.requests, "cpu", Some(Quantity::from_milli(actual.milli_cpu_of_shares())));
+    put(&mut shown.limits, "cpu", actual.milli_cpu_of_quota().map(Quantity::from_milli));
+    put(&mut shown.limits, "memory", memory);
+    Some(shown)
 }
 
 impl Facts<'_> {
@@ -75,7 +107,8 @@ impl Facts<'_> {
 
 fn previous<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a ContainerStatus> {
     let previous: &'a api_types::core::PodStatus = facts.previous;
-    let lists = [&previous.init_container_statuses, &previous.container_statuses];
+    let lists =
+        [&previous.init_container_statuses, &previous.container_statuses, &previous.ephemeral_container_statuses];
     lists.into_iter().flatten().flatten().find(|status| status.name == name)
 }
 
@@ -188,6 +221,9 @@ fn ready(
     status: &runtime::ContainerStatus,
     started: bool,
 ) -> bool {
+    if role == Role::Ephemeral {
+        return false;
+    }
     if role == Role::Init {
         return matches!(&status.state, runtime::ContainerState::Exited(exit) if exit.code == 0);
     }

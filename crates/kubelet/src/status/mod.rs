@@ -49,6 +49,17 @@ impl Reason {
     }
 }
 
+/// A resize that is asked for and not in force.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Resizing<'a> {
+    /// Why it is not granted: a reason and a message.
+    pub pending: Option<(&'static str, &'a str)>,
+    /// Generation of the spec whose resize was granted.
+    pub granted: Option<i64>,
+    /// Why what was granted is not in force.
+    pub error: Option<&'a str>,
+}
+
 /// Everything that a status is made of.
 pub struct Facts<'a> {
     /// The pod as it should be.
@@ -71,6 +82,8 @@ pub struct Facts<'a> {
     pub stage: Stage,
     /// Why the kubelet itself failed the pod.
     pub failure: Option<&'a Reason>,
+    /// The resize that is under way.
+    pub resizing: Resizing<'a>,
     /// The time.
     pub now: Timestamp,
 }
@@ -115,6 +128,7 @@ pub fn generate(facts: &Facts<'_>) -> PodStatus {
         start_time: facts.previous.start_time.clone().or_else(|| Some(facts.time())),
         init_container_statuses: some_list(statuses.init),
         container_statuses: some_list(statuses.app),
+        ephemeral_container_statuses: some_list(statuses.ephemeral),
         qos_class: Some(QosClass::of(facts.pod).as_str().to_owned()),
         observed_generation: facts.pod.metadata.generation,
         ..PodStatus::default()
@@ -133,6 +147,12 @@ pub fn rejected(pod: &Pod, why: &Reason, now: Timestamp) -> PodStatus {
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()
     }
+}
+
+/// The phase that a status tells.
+#[must_use]
+pub fn phase_of(status: &PodStatus) -> Phase {
+    Phase::parse(status.phase.as_deref())
 }
 
 /// Whether the pod as the API has it has come to its end.

@@ -3,8 +3,10 @@
 use api_types::{codec::ToJson, core::PodStatus};
 use serde_json::{Map, Value, json};
 
+use super::conditions;
+
 /// Fields that the kubelet owns and may take away again.
-const OWNED: [&str; 9] = [
+const OWNED: [&str; 10] = [
     "phase",
     "reason",
     "message",
@@ -13,6 +15,7 @@ const OWNED: [&str; 9] = [
     "startTime",
     "initContainerStatuses",
     "containerStatuses",
+    "ephemeralContainerStatuses",
     "observedGeneration",
 ];
 /// Lists that the server merges, with the key by which it does.
@@ -60,11 +63,17 @@ fn merged_list(from: &[Value], to: &[Value], key: &str) -> Vec<Value> {
         with_removals(old, item)
     });
     let mut items: Vec<Value> = changed.collect();
-    if key == "ip" {
-        let gone = from.iter().filter(|old| !to.iter().any(|item| same(old, item)));
+    let owned = |old: &Value| key == "ip" || old.get(key).and_then(Value::as_str).is_some_and(comes_and_goes);
+    if from.iter().any(owned) {
+        let gone = from.iter().filter(|old| owned(old) && !to.iter().any(|item| same(old, item)));
         items.extend(gone.map(|old| json!({"$patch": "delete", key: old.get(key)})));
     }
     items
+}
+
+/// Conditions that only the kubelet writes, and takes away again.
+fn comes_and_goes(condition: &str) -> bool {
+    matches!(condition, conditions::RESIZE_PENDING | conditions::RESIZE_IN_PROGRESS)
 }
 
 /// The new item, with null for every field that the old one has and the new one has not.
@@ -97,6 +106,11 @@ mod tests {
                 json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
                 Some(json!({"phase": "Running", "message": null,
                     "conditions": [{"type": "Ready", "status": "True", "reason": null}]})),
+            ),
+            (
+                json!({"conditions": [{"type": "PodResizePending", "status": "True"}, {"type": "Other", "status": "True"}]}),
+                json!({}),
+                Some(json!({"conditions": [{"$patch": "delete", "type": "PodResizePending"}]})),
             ),
             (
                 json!({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}),

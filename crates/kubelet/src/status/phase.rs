@@ -108,7 +108,7 @@ fn any_restarts(pod: &Pod, statuses: &Statuses) -> bool {
     statuses.app.iter().any(|status| {
         let Some((role, container)) = pod.container(&status.name) else { return false };
         match status.state.as_ref().and_then(|state| state.terminated.as_ref()) {
-            Some(terminated) => restart::restarts(pod, role, container, terminated.exit_code),
+            Some(terminated) => restart::restarts(pod, role, &container, terminated.exit_code),
             // It waits, after an earlier end: it is in back-off.
             None => true,
         }
@@ -132,7 +132,7 @@ fn initialisation(pod: &Pod, statuses: &Statuses, apps: &Count) -> Initialisatio
         match (role, state.terminated) {
             (Role::Sidecar, _) => pending |= status.started != Some(true),
             (_, Some(terminated)) if terminated.exit_code == 0 => {}
-            (_, Some(_)) if RestartPolicy::of_container(pod, role, container) == RestartPolicy::Never => {
+            (_, Some(_)) if RestartPolicy::of_container(pod, role, &container) == RestartPolicy::Never => {
                 return Initialisation::Failed;
             }
             _ => pending = true,

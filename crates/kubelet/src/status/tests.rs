@@ -29,6 +29,7 @@ fn status(spec: &Value, running: &str, given: &Given) -> PodStatus {
         messages: &HashMap::new(),
         stage: given.stage,
         failure: given.failure.as_ref(),
+        resizing: Resizing::default(),
         now: at(200),
     })
 }

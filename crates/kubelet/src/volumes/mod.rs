@@ -4,7 +4,10 @@
 //! Containers write to some of these directories, so nothing in them is trusted: see `dir` for how they are walked.
 
 mod atomic_writer;
+pub mod claims;
 mod dir;
+mod group;
+mod local;
 mod mount_table;
 mod mounts;
 mod nested;
@@ -25,6 +28,8 @@ use std::path::{Path, PathBuf};
 use api_types::core::{Pod, Volume};
 
 use crate::pod::PodExt;
+pub use claims::Claimed;
+pub use local::{LocalVolumes, RemoveError};
 pub use mounts::{MountError, MountSources};
 pub use ownership::Ownership;
 pub use payload::{Payload, PayloadSources};
@@ -42,6 +47,9 @@ pub enum VolumeError {
         /// What is wrong.
         why: String,
     },
+    /// Its claim has no volume for it.
+    #[error(transparent)]
+    Claim(#[from] claims::ClaimError),
     /// What goes into it is not there.
     #[error(transparent)]
     Payload(#[from] payload::PayloadError),
@@ -129,21 +137,29 @@ async fn set_up_one(
 }
 
 /// Names of the volumes that some container mounts.
-fn used(pod: &Pod) -> BTreeSet<&str> {
-    let containers = pod.all_containers();
+fn used(pod: &Pod) -> BTreeSet<String> {
+    let containers = pod.every_container();
     let mounts = containers.iter().flat_map(|(_, container)| container.volume_mounts.iter().flatten());
     let devices = containers.iter().flat_map(|(_, container)| container.volume_devices.iter().flatten());
-    mounts.map(|mount| mount.name.as_str()).chain(devices.map(|device| device.name.as_str())).collect()
+    mounts.map(|mount| mount.name.clone()).chain(devices.map(|device| device.name.clone())).collect()
 }
 
 impl SetUp {
     /// What went wrong, in the words of upstream's `FailedMount` events.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let no_plugin = |error: &VolumeError| matches!(error, VolumeError::NoPlugin { .. });
+        let no_plugin = |error: &VolumeError| {
+            matches!(error, VolumeError::NoPlugin { .. } | VolumeError::Claim(claims::ClaimError::Unusable { .. }))
+        };
         let set_up = self.failed.iter().filter(|(_, error)| !no_plugin(error));
-        let mut complaints: Vec<String> =
-            set_up.map(|(volume, error)| format!("MountVolume.SetUp failed for volume {volume:?} : {error}")).collect();
+        let mut complaints: Vec<String> = set_up
+            .map(|(volume, error)| match error {
+                VolumeError::Claim(claims::ClaimError::Elsewhere { volume }) => {
+                    format!("MountVolume.NodeAffinity check failed for volume {volume:?} : {error}")
+                }
+                error => format!("MountVolume.SetUp failed for volume {volume:?} : {error}"),
+            })
+            .collect();
         let (names, errors): (Vec<&str>, Vec<String>) = self
             .failed
             .iter()

@@ -14,7 +14,7 @@ const POINT: u32 = 0o755;
 #[must_use]
 pub(super) fn mount_points(pod: &Pod, volume: &str) -> Vec<PathBuf> {
     let mut points = Vec::new();
-    for (_, container) in pod.all_containers() {
+    for (_, container) in pod.every_container() {
         let mounts = || container.volume_mounts.iter().flatten();
         let mut paths: Vec<&Path> = mounts().map(|mount| Path::new(&mount.mount_path)).collect();
         paths.sort();

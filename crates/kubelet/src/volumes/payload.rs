@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use api_types::core::{KeyToPath, Pod, ServiceAccountTokenProjection};
 
+use super::Claimed;
 use crate::env::{Allocatable, EnvError};
 use crate::objects::Objects;
 use crate::pod::PodExt;
@@ -92,6 +93,8 @@ pub struct PayloadSources<'a> {
     pub node_ips: &'a [IpAddr],
     /// What the node has.
     pub allocatable: &'a Allocatable,
+    /// What claims have.
+    pub claimed: &'a Claimed,
     /// Config maps and secrets.
     pub objects: &'a dyn Objects,
     /// Service account tokens.

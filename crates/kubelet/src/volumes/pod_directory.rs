@@ -24,6 +24,32 @@ pub struct PodDirectory {
     uid: String,
 }
 
+/// How many files of a pod are counted at most.
+const COUNTED: usize = 100_000;
+
+/// Follows no link, and enters no other file system: what is there is not on this disk.
+fn used_below(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(device) = std::fs::symlink_metadata(path).map(|found| found.dev()) else { return 0 };
+    let (mut total, mut left, mut todo) = (0_u64, COUNTED, vec![path.to_owned()]);
+    while let Some(directory) = todo.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return total,
+            };
+            let Ok(found) = entry.metadata() else { continue };
+            if found.dev() == device {
+                total = total.saturating_add(found.blocks().saturating_mul(512));
+                if found.is_dir() {
+                    todo.push(entry.path());
+                }
+            }
+        }
+    }
+    total
+}
+
 impl PodDirectory {
     /// The directory of a pod under `--root-dir`.
     #[must_use]
@@ -61,12 +87,33 @@ impl PodDirectory {
         self.path().join("etc-hosts")
     }
 
+    /// Bytes that the pod's files take on disk, as far as they can be counted. Blocking; of a pod with very many files
+    /// some are left out.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        used_below(&self.path())
+    }
+
+    /// Where what the pod holds of the node is noted.
+    #[must_use]
+    pub fn allocation(&self) -> PathBuf {
+        self.path().join("allocation")
+    }
+
     /// Makes the directory and that of a container's files. Blocking.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn make_container(&self, name: &str) -> Result<(), VolumeError> {
         self.make(&[CONTAINERS, name]).map(drop).map_err(VolumeError::disk("creating", &self.container(name)))
+    }
+
+    /// Makes the directory itself. Blocking.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn make_own(&self) -> io::Result<()> {
+        self.make(&[]).map(drop)
     }
 
     /// The directory of a plugin's volumes.
@@ -155,6 +202,23 @@ impl PodDirectory {
         }
         Ok(found)
     }
+}
+
+/// Pods that have a directory for a volume, by uid. Blocking.
+pub(super) fn pods_with_volume(root: &Path, plugin: &str, name: &str) -> io::Result<Vec<String>> {
+    let pods = match std::fs::read_dir(root.join(PODS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        pods => pods?,
+    };
+    let mut found = Vec::new();
+    for pod in pods {
+        let uid = pod?.file_name().to_string_lossy().into_owned();
+        let directory = PodDirectory { root: root.to_owned(), uid };
+        if directory.volume(plugin, name).try_exists()? {
+            found.push(directory.uid);
+        }
+    }
+    Ok(found)
 }
 
 /// Pods that have a directory. Blocking.

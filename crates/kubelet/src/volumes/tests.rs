@@ -47,6 +47,7 @@ impl Machine {
             ips: &[],
             node_ips: &[],
             allocatable: &Allocatable::new(),
+            claimed: &Claimed::default(),
             objects: &objects,
             tokens: &Tokens::new(),
         };

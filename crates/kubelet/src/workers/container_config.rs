@@ -8,7 +8,7 @@ use api_types::core::{Container, Pod};
 use super::{IMAGE_REFERENCE, NODE_LABEL, NodeFacts, security};
 use crate::env::expand::expand;
 use crate::pod::{container_hash, qos};
-use crate::runtime::{ContainerConfig, ImageInfo, LinuxResources, Mount};
+use crate::runtime::{ContainerConfig, ContainerId, ImageInfo, LinuxResources, Mount};
 
 const MESSAGE_PATH: &str = "/dev/termination-log";
 const MESSAGE_POLICY: &str = "File";
@@ -27,6 +27,8 @@ pub(super) struct ConfigSources<'a> {
     pub(super) node: &'a NodeFacts,
     /// `--root-dir`, under which seccomp profiles are.
     pub(super) root: &'a Path,
+    /// The container whose processes it sees.
+    pub(super) target: Option<ContainerId>,
 }
 
 /// The container's configuration.
@@ -56,20 +58,12 @@ pub(super) fn render(pod: &Pod, container: &Container, sources: ConfigSources<'_
         labels: BTreeMap::from([(NODE_LABEL.to_owned(), sources.node.name.clone())]),
         annotations: BTreeMap::from([(IMAGE_REFERENCE.to_owned(), sources.image.status_reference())]),
         mounts: sources.mounts,
+        target: sources.target,
         env: sources.env,
         ..ContainerConfig::default()
     }
 }
 
 fn resources(pod: &Pod, container: &Container, node_memory: i64) -> LinuxResources {
-    let milli = |amount: Option<api_types::quantity::Quantity>| amount.map(|amount| amount.milli_value());
-    let memory = qos::limit(container, "memory").map(|amount| amount.value());
-    LinuxResources {
-        oom_score_adj: qos::oom_score_adj(pod, container, node_memory),
-        ..LinuxResources::from_requests(
-            milli(qos::request(container, "cpu")),
-            milli(qos::limit(container, "cpu")),
-            memory,
-        )
-    }
+    LinuxResources { oom_score_adj: qos::oom_score_adj(pod, container, node_memory), ..qos::limits(container) }
 }

@@ -38,10 +38,12 @@ pub(super) async fn run(
     if let Some(action) = &hook.http_get {
         let address = address.ok_or("the pod has no address")?;
         let request = http::Request::from_action(action, container, address)?;
-        return http::probe(&request, AT_MOST).await;
+        return http::ask_once(&request, AT_MOST).await;
     }
     if let Some(sleep) = &hook.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+        return Ok(());
     }
-    Ok(())
+    // `tcpSocket` has never worked as a hook; as upstream.
+    Err("invalid handler".to_owned())
 }

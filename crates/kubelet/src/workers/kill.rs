@@ -1,12 +1,13 @@
 //! Stopping containers: hook, signal, patience, force.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_types::core::{Container, Pod};
 use component::recorder::EventType::{Normal, Warning};
+use futures::FutureExt;
 use futures::future::join_all;
 use parking_lot::Mutex;
 
@@ -80,8 +81,8 @@ impl Worker {
                 Victim {
                     id: status.id.clone(),
                     name: status.name.clone(),
-                    role: known.map_or(Role::App, |(role, _)| role),
-                    container: known.map(|(_, container)| container.clone()),
+                    role: known.as_ref().map_or(Role::App, |(role, _)| *role),
+                    container: known.map(|(_, container)| container.into_owned()),
                     message: format!("Stopping container {}", status.name),
                 }
             })
@@ -93,13 +94,13 @@ impl Worker {
         let killer = self.killer(pod);
         let stops = kills.iter().map(|kill| {
             let container = pod.container(&kill.name);
-            let probe = kill.probe.zip(container).and_then(|(kind, (_, container))| kind.of(container));
+            let probe = kill.probe.zip(container.as_ref()).and_then(|(kind, (_, container))| kind.of(container));
             let grace = grace::of_container(pod, probe);
             let victim = Victim {
                 id: kill.id.clone(),
                 name: kill.name.clone(),
-                role: container.map_or(Role::App, |(role, _)| role),
-                container: container.map(|(_, container)| container.clone()),
+                role: container.as_ref().map_or(Role::App, |(role, _)| *role),
+                container: container.map(|(_, container)| container.into_owned()),
                 message: kill.message.clone(),
             };
             let killer = killer.clone();
@@ -110,33 +111,48 @@ impl Worker {
 }
 
 impl Killer {
-    /// Stops containers: all at once, but sidecars after the others, the last one first. `since` is when the grace
-    /// period began, if not now.
+    /// Stops containers: all at once, but sidecars after the others, the last one first. The hooks of all run at once.
+    /// `since` is when the grace period began, if not now.
     pub(super) async fn kill_all(&self, victims: Vec<Victim>, grace: Duration, since: Option<Instant>) {
         let began = since.unwrap_or_else(Instant::now);
         let left = || grace.saturating_sub(began.elapsed());
         let (sidecars, others): (Vec<_>, Vec<_>) = victims.into_iter().partition(|victim| victim.role == Role::Sidecar);
-        join_all(others.iter().map(|victim| self.kill(victim, left()))).await;
+        let hooks: HashMap<&str, _> =
+            sidecars.iter().map(|victim| (victim.name.as_str(), self.begin(victim, grace).boxed().shared())).collect();
         let order: Vec<String> = self.pod.all_containers().iter().map(|(_, c)| c.name.clone()).collect();
-        let mut sidecars = sidecars;
-        sidecars.sort_by_key(|victim| std::cmp::Reverse(order.iter().position(|name| *name == victim.name)));
-        for victim in &sidecars {
-            self.kill(victim, left()).await;
-        }
+        let mut last_first: Vec<&Victim> = sidecars.iter().collect();
+        last_first.sort_by_key(|victim| std::cmp::Reverse(order.iter().position(|name| *name == victim.name)));
+        let in_turn = async {
+            join_all(others.iter().map(|victim| self.kill(victim, left()))).await;
+            for victim in last_first {
+                if let Some(hook) = hooks.get(victim.name.as_str()) {
+                    hook.clone().await;
+                }
+                self.stop(victim, left().max(MINIMUM.min(grace))).await;
+            }
+        };
+        tokio::join!(in_turn, join_all(hooks.values().cloned()));
     }
 
     async fn kill(&self, victim: &Victim, grace: Duration) {
-        let first = self.begun.note(&victim.id);
-        let mut left = grace;
-        if first {
-            self.events.container(&self.pod, &victim.name, Normal, "Killing", &victim.message);
-            let began = Instant::now();
-            self.pre_stop(victim, grace).await;
-            left = grace.saturating_sub(began.elapsed());
-            if began.elapsed() > Duration::from_secs(1) {
-                left = left.max(MINIMUM);
-            }
+        let began = Instant::now();
+        self.begin(victim, grace).await;
+        let mut left = grace.saturating_sub(began.elapsed());
+        if began.elapsed() > Duration::from_secs(1) {
+            left = left.max(MINIMUM);
         }
+        self.stop(victim, left).await;
+    }
+
+    /// Says that the container ends, and lets it prepare, once.
+    async fn begin(&self, victim: &Victim, grace: Duration) {
+        if self.begun.note(&victim.id) {
+            self.events.container(&self.pod, &victim.name, Normal, "Killing", &victim.message);
+            self.pre_stop(victim, grace).await;
+        }
+    }
+
+    async fn stop(&self, victim: &Victim, left: Duration) {
         if let Err(error) = self.runtime.stop_container(&victim.id, left).await {
             tracing::warn!(pod = %self.pod.described(), container = victim.name, "stopping: {error}");
         }

@@ -4,8 +4,11 @@ mod container_config;
 pub mod context;
 mod hooks;
 mod kill;
+pub mod log_links;
 mod messages;
 mod prepare;
+mod resize;
+pub mod runtime_class;
 mod sandbox;
 mod security;
 mod start;
@@ -113,6 +116,13 @@ impl Workers {
     pub fn nudge(&self, uid: &PodUid) {
         if let Some(mailbox) = self.mailboxes.lock().get(uid) {
             mailbox.send_modify(|_| {});
+        }
+    }
+
+    /// Wakes the workers of pods whose resize waits for room.
+    fn nudge_deferred(&self) {
+        for uid in self.context.allocations.deferred() {
+            self.nudge(&uid);
         }
     }
 

@@ -9,6 +9,7 @@ use super::worker::{Next, Worker};
 use crate::objects::Objects;
 use crate::pod::PodExt;
 use crate::status::Reason;
+use crate::volumes::claims::Begun;
 use crate::volumes::payload::{Tokens, tokens_of};
 use crate::volumes::{self, PayloadSources, SetUp};
 
@@ -21,6 +22,8 @@ impl Worker {
     /// again.
     pub(super) async fn prepare(&mut self, pod: &Arc<Pod>) -> Result<(), Next> {
         self.objects.follow(pod, &self.nudge).await;
+        let begun = if self.runtime.containers.is_empty() { Begun::No } else { Begun::Yes };
+        self.context.claims.follow(pod, begun, &mut self.claimed).await;
         let tokens = self.fetch_tokens(pod).await;
         let set_up = self.set_up_volumes(pod, &tokens).await;
         let complaints = set_up.complaints();
@@ -74,6 +77,7 @@ impl Worker {
             ips: &self.ips,
             node_ips: &self.context.node.ips,
             allocatable: &self.context.node.allocatable,
+            claimed: &self.claimed,
             objects: &self.objects as &dyn Objects,
             tokens,
         };

@@ -1,12 +1,15 @@
 //! The pod's sandbox and its network.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_types::core::Pod;
 use component::recorder::EventType::Warning;
 
 use super::NODE_LABEL;
+use super::runtime_class::RUNTIME;
 use super::worker::Worker;
+use crate::admission::sysctls;
 use crate::dns;
 use crate::network::{HostPort, Protocol};
 use crate::pod::{PodExt, grace};
@@ -23,9 +26,8 @@ impl Worker {
             self.context.events.pod(pod, Warning, "NetworkNotReady", &message);
             return Err(());
         }
-        let config = self.sandbox_config(pod, attempt);
-        match self.try_create_sandbox(pod, &config).await {
-            Ok(sandbox) => {
+        match self.try_create_sandbox(pod, attempt).await {
+            Ok((config, sandbox)) => {
                 self.runtime.identity = pod.identity();
                 self.runtime.sandboxes.insert(0, sandbox);
                 self.sandbox = Some(config);
@@ -39,17 +41,23 @@ impl Worker {
         }
     }
 
-    async fn try_create_sandbox(&mut self, pod: &Arc<Pod>, config: &SandboxConfig) -> Result<SandboxStatus, String> {
-        let created = self.context.runtime.run_sandbox(config).await;
+    async fn try_create_sandbox(
+        &mut self,
+        pod: &Arc<Pod>,
+        attempt: u32,
+    ) -> Result<(SandboxConfig, SandboxStatus), String> {
+        dns::check_hostname(pod, &self.context.dns)?;
+        let config = self.sandbox_config(pod, attempt, self.runtime_handler(pod).await?);
+        let created = self.context.runtime.run_sandbox(&config).await;
         let sandbox = created.map_err(|error| error.to_string())?;
         if pod.host_network() {
             self.ips.clone_from(&self.context.node.ips);
-            return Ok(sandbox);
+            return Ok((config, sandbox));
         }
         match self.context.network.set_up(&pod.identity(), &sandbox, &host_ports(pod)).await {
             Ok(ips) => {
                 self.ips = ips;
-                Ok(sandbox)
+                Ok((config, sandbox))
             }
             Err(error) => {
                 self.remove_sandbox(&sandbox.id).await;
@@ -80,10 +88,10 @@ impl Worker {
     }
 
     /// The configuration of the pod's sandbox, the same again after a restart of the kubelet.
-    pub(super) fn sandbox_config(&self, pod: &Pod, attempt: u32) -> SandboxConfig {
+    pub(super) fn sandbox_config(&self, pod: &Pod, attempt: u32, runtime: Option<String>) -> SandboxConfig {
         let node = dns::node_resolv_conf(&self.context.resolv_conf);
         let security = pod.pod_spec().security_context.as_ref();
-        let sysctls = security.and_then(|context| context.sysctls.as_deref()).unwrap_or_default();
+        let asked = security.and_then(|context| context.sysctls.as_deref()).unwrap_or_default();
         let mut labels = pod.metadata.labels.clone().unwrap_or_default();
         labels.insert(NODE_LABEL.to_owned(), self.context.node.name.clone());
         SandboxConfig {
@@ -92,8 +100,10 @@ impl Worker {
             hostname: dns::hostname(pod, &self.context.dns).0,
             dns: Some(dns::of_pod(pod, &self.context.dns, &node)),
             namespaces: namespaces(pod),
-            sysctls: sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
+            sysctls: asked.iter().map(|sysctl| (sysctls::normal(&sysctl.name), sysctl.value.clone())).collect(),
             labels,
+            annotations: runtime.iter().map(|runtime| (RUNTIME.to_owned(), runtime.clone())).collect(),
+            runtime,
             ..SandboxConfig::default()
         }
     }
@@ -111,7 +121,9 @@ impl Worker {
 
     /// Stops every container with the pod's own grace period, then every sandbox.
     pub(super) async fn tear_down(&mut self, pod: &Arc<Pod>) {
-        self.killer(pod).kill_all(self.running(pod), grace::of_container(pod, None), None).await;
+        let own = grace::of_container(pod, None);
+        let grace = self.evicted.map_or(own, |seconds| Duration::from_secs(seconds.into()));
+        self.killer(pod).kill_all(self.running(pod), grace, None).await;
         self.stop_sandboxes().await;
         // A container of the next sandbox starts afresh.
         self.reasons.retain(|_, reason: &mut Reason| reason.reason == "CrashLoopBackOff");

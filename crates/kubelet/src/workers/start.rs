@@ -10,6 +10,7 @@ use component::recorder::EventType::{Normal, Warning};
 
 use super::container_config::{ConfigSources, render};
 use super::hooks;
+use super::runtime_class::RUNTIME;
 use super::security::check_non_root;
 use super::worker::Worker;
 use crate::dns;
@@ -41,7 +42,7 @@ impl Worker {
     /// Starts a container. What went wrong has been told; the error is when to try again.
     pub(super) async fn start(&mut self, pod: &Arc<Pod>, start: &Start) -> Result<(), Option<Duration>> {
         let Some((role, container)) = pod.container(&start.name) else { return Ok(()) };
-        match self.try_start(pod, role, container, start.attempt).await {
+        match self.try_start(pod, role, &container, start.attempt).await {
             Ok(()) => {
                 self.reasons.remove(&start.name);
                 Ok(())
@@ -75,7 +76,7 @@ impl Worker {
         let id = self.create(pod, container, &sandbox, &config).await?;
         self.run_created(pod, container, &id).await?;
         self.publish(pod);
-        if role == Role::Init { Ok(()) } else { self.post_start(pod, container, &id).await }
+        if matches!(role, Role::Init | Role::Ephemeral) { Ok(()) } else { self.post_start(pod, container, &id).await }
     }
 
     fn count_restart(&mut self, name: &str) {
@@ -92,9 +93,10 @@ impl Worker {
     fn current_sandbox(&mut self, pod: &Pod) -> Option<(crate::runtime::SandboxId, SandboxConfig)> {
         let sandbox = self.runtime.ready_sandbox()?;
         let (id, attempt) = (sandbox.id.clone(), sandbox.attempt);
+        let runtime = sandbox.annotations.get(RUNTIME).cloned();
         let config = match self.sandbox.take().filter(|config| config.attempt == attempt) {
             Some(config) => config,
-            None => self.sandbox_config(pod, attempt),
+            None => self.sandbox_config(pod, attempt, runtime),
         };
         self.sandbox = Some(config.clone());
         Some((id, config))
@@ -109,6 +111,7 @@ impl Worker {
     ) -> Result<ContainerConfig, Failure> {
         let bad = |why: String| Failure::new("CreateContainerConfigError", why);
         check_non_root(pod, container, image).map_err(bad)?;
+        let target = self.target(pod, &container.name).map_err(bad)?;
         let variables = self.environment(pod, container).await.map_err(bad)?;
         let mut mounts = self.volume_mounts(container, &variables).await.map_err(bad)?;
         mounts.extend(self.own_mounts(pod, container).await.map_err(bad)?);
@@ -116,8 +119,17 @@ impl Worker {
         Ok(render(
             pod,
             container,
-            ConfigSources { attempt, image, env: variables, mounts, node, root: &self.context.root },
+            ConfigSources { attempt, image, env: variables, mounts, node, root: &self.context.root, target },
         ))
+    }
+
+    /// The container whose processes an ephemeral container is to see.
+    fn target(&self, pod: &Pod, name: &str) -> Result<Option<ContainerId>, String> {
+        let ephemeral = pod.pod_spec().ephemeral_containers.iter().flatten().find(|own| own.name == name);
+        let target = ephemeral.and_then(|own| own.target_container_name.as_deref()).filter(|target| !target.is_empty());
+        let Some(target) = target else { return Ok(None) };
+        let found = self.runtime.latest(target).map(|status| status.id.clone());
+        found.map(Some).ok_or_else(|| format!("unable to find target container {target}"))
     }
 
     async fn environment(&self, pod: &Pod, container: &Container) -> Result<Vec<(String, String)>, String> {
@@ -193,6 +205,7 @@ impl Worker {
         let started = self.context.runtime.start_container(id).await;
         // Whatever became of it, this is what there is now.
         if let Ok(status) = self.context.runtime.container_status(id).await {
+            self.link_log(&pod.identity(), &status).await;
             self.runtime.containers.insert(0, status);
         }
         started.map_err(|error| Failure::new("RunContainerError", error))?;

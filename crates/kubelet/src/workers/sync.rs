@@ -8,10 +8,10 @@ use api_types::jiff::{SignedDuration, Timestamp};
 use component::recorder::EventType::{Normal, Warning};
 
 use super::worker::{Next, Worker};
-use crate::duration::go_duration;
 use crate::plan::{Observed, Plan, Waiting, compute_actions};
 use crate::pod::PodExt;
 use crate::status::{Phase, Reason};
+use component::duration::go_duration;
 
 /// How acting went.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ impl Worker {
             return self.later();
         }
         self.check_deadline(pod);
+        self.check_eviction();
         if self.is_over(pod) {
             return self.rest(pod).await;
         }
@@ -60,6 +61,7 @@ impl Worker {
             let plan = self.plan(pod);
             if plan.is_idle() {
                 self.retry.reset();
+                self.resize_is_done(pod);
                 return self.wait_for(pod, &plan.waiting);
             }
             let acted = self.act(pod, plan).await;
@@ -75,7 +77,13 @@ impl Worker {
 
     fn plan(&self, pod: &Pod) -> Plan {
         let probes = self.probes.results();
-        let seen = Observed { pod, runtime: &self.runtime, probes: &probes, back_offs: &self.back_offs };
+        let seen = Observed {
+            pod,
+            runtime: &self.runtime,
+            probes: &probes,
+            back_offs: &self.back_offs,
+            replaced: &self.replaced,
+        };
         let plan = compute_actions(seen, Timestamp::now());
         if plan.tear_down && self.is_torn_down() { Plan::default() } else { plan }
     }
@@ -90,8 +98,15 @@ impl Worker {
             return self.progress(pod, Self::tear_down).await;
         }
         if !plan.kill.is_empty() {
+            self.replaced.extend(plan.kill.iter().filter(|kill| kill.restart).map(|kill| kill.id.clone()));
             self.kill_some(pod, &plan.kill).await;
             return self.look_again(pod).await;
+        }
+        let mut acted = Acted::Progress;
+        for resize in &plan.resize {
+            if self.resize_container(pod, resize).await.is_err() {
+                acted = Acted::Failed(None);
+            }
         }
         for sandbox in &plan.remove_sandboxes {
             self.remove_sandbox(sandbox).await;
@@ -99,6 +114,9 @@ impl Worker {
         for container in &plan.remove {
             if let Err(error) = self.context.runtime.remove_container(container).await {
                 tracing::warn!(pod = %pod.described(), %container, "removing: {error}");
+            }
+            if let Some(gone) = self.runtime.containers.iter().find(|known| known.id == *container).cloned() {
+                self.unlink_log(&pod.identity(), &gone).await;
             }
             self.runtime.containers.retain(|known| known.id != *container);
         }
@@ -112,7 +130,6 @@ impl Worker {
         if !plan.start.is_empty() && self.connect_sandbox(pod).await.is_err() {
             return Acted::Failed(None);
         }
-        let mut acted = Acted::Progress;
         for start in &plan.start {
             if !self.should_run() {
                 break;
@@ -180,6 +197,13 @@ impl Worker {
         }
     }
 
+    fn check_eviction(&mut self) {
+        if let Some(eviction) = self.context.evictions.take(&self.uid).filter(|_| self.failure.is_none()) {
+            self.failure = Some(eviction.reason);
+            self.evicted = Some(eviction.grace);
+        }
+    }
+
     /// Whether the pod has come to its end, so that nothing of it may start again.
     fn is_over(&self, pod: &Pod) -> bool {
         let told = self.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -195,6 +219,7 @@ impl Worker {
                 return self.later();
             }
         }
+        self.release();
         self.publish(pod);
         Next::Wait
     }

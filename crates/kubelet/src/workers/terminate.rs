@@ -24,6 +24,7 @@ impl Worker {
                 return self.later();
             }
             self.stage = Stage::Terminated;
+            self.release();
         }
         self.publish(pod);
         if let Err(why) = self.clean_up().await {
@@ -36,12 +37,19 @@ impl Worker {
         match self.mailbox.borrow().intent {
             Intent::Remove { .. } => {
                 self.context.statuses.forget(&self.uid);
+                self.release();
                 self.context.images.forget(&self.uid);
                 self.context.tokens.forget(&self.uid);
                 Next::Done
             }
             _ => Next::Wait,
         }
+    }
+
+    /// What the pod held is free for others.
+    pub(super) fn release(&self) {
+        self.context.allocations.release(&self.uid);
+        self.workers.nudge_deferred();
     }
 
     /// Stops every container, faster if the grace period is cut meanwhile.
@@ -81,6 +89,7 @@ impl Worker {
         if !self.runtime.sandboxes.is_empty() {
             return Err("a sandbox is left".to_owned());
         }
+        self.unlink_logs().await.map_err(|error| error.to_string())?;
         self.directory.remove().await.map_err(|error| error.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! The task of one pod.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use component::backoff::Backoff;
 use tokio::sync::watch;
 
 use super::kill::Begun;
+use super::resize::ResizeState;
 use super::{Context, Desired, Intent, Nudge, Retired, Workers};
 use crate::objects::PodObjects;
 use crate::plan::BackOffs;
@@ -19,7 +20,7 @@ use crate::probes::ProbeSet;
 use crate::runtime::{ContainerId, PodUid, RuntimeError, RuntimePod, SandboxConfig};
 use crate::status::manager::on_server;
 use crate::status::{self, Facts, Reason, Stage};
-use crate::volumes::{PodDirectory, SetUpVolumes};
+use crate::volumes::{Claimed, PodDirectory, SetUpVolumes};
 
 /// Delays after something failed that no event will announce to be mended.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub(super) struct Worker {
     pub(super) ips: Vec<IpAddr>,
     /// Watches on what the pod refers to.
     pub(super) objects: PodObjects,
+    /// The volumes that the pod's claims have.
+    pub(super) claimed: Claimed,
     /// The volumes that are there.
     pub(super) volumes: SetUpVolumes,
     /// The probes.
@@ -67,6 +70,12 @@ pub(super) struct Worker {
     pub(super) begun: Arc<Begun>,
     /// Why the kubelet failed the pod.
     pub(super) failure: Option<Reason>,
+    /// Seconds that containers have of a pod that goes for the node's sake.
+    pub(super) evicted: Option<u32>,
+    /// What the pod holds of the node.
+    pub(super) resize: ResizeState,
+    /// Containers that were stopped to be started again, whatever they end with.
+    pub(super) replaced: HashSet<ContainerId>,
     /// Where the pod is in its life.
     pub(super) stage: Stage,
     /// The status that was told last.
@@ -89,12 +98,16 @@ impl Worker {
             runtime: RuntimePod::default(),
             sandbox: None,
             ips: Vec::new(),
+            claimed: Claimed { local: Arc::clone(&context.local_volumes), ..Claimed::default() },
             volumes: SetUpVolumes::new(),
             told_back_offs: HashMap::new(),
             reasons: BTreeMap::new(),
             messages: HashMap::new(),
             begun: Arc::default(),
             failure: None,
+            evicted: None,
+            resize: ResizeState::default(),
+            replaced: HashSet::new(),
             stage: Stage::Running,
             status: None,
             retry: Backoff::new(FIRST_RETRY, LAST_RETRY),
@@ -111,7 +124,8 @@ impl Worker {
     /// Lives as long as the pod.
     pub(super) async fn run(mut self) {
         loop {
-            let desired = self.mailbox.borrow_and_update().clone();
+            let mut desired = self.mailbox.borrow_and_update().clone();
+            desired.pod = self.allocate(&desired).await;
             let next = match desired.intent {
                 Intent::Run => Box::pin(self.sync(&desired.pod)).await,
                 Intent::Terminate { .. } | Intent::Remove { .. } => Box::pin(self.terminate(&desired)).await,
@@ -153,6 +167,7 @@ impl Worker {
     /// Looks at what runs.
     pub(super) async fn observe(&mut self, pod: &Pod) -> Result<(), RuntimeError> {
         self.runtime = self.context.runtime.pod(&self.uid).await?;
+        self.replaced.retain(|id| self.runtime.containers.iter().any(|container| container.id == *id));
         self.after_change(pod).await;
         Ok(())
     }
@@ -186,6 +201,7 @@ impl Worker {
             messages: &self.messages,
             stage: self.stage,
             failure: self.failure.as_ref(),
+            resizing: self.resize.told(),
             now: Timestamp::now(),
         });
         if self.status.as_ref() == Some(&status) {

@@ -6,17 +6,20 @@ use component::Daemon;
 use component::informer::ObjectKey;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use kubelet::runtime::Runtime;
+use kubelet::runtime::docker::DockerRuntime;
+use kubelet::runtime::fake::FakeRuntime;
+use kubelet::runtime::{Runtime, RuntimePod};
 use serde_json::{Value, json};
 
 use crate::node::{IMAGE, Kubelet, Machine, NODE, Watcher, is_ready, phase, reason};
+use crate::shared;
 
 /// A node in a cluster.
-pub struct Cluster {
+pub struct Cluster<R = FakeRuntime> {
     pub client: Client,
     pub pods: Watcher<Pod>,
-    nodes: Watcher<Node>,
-    pub machine: Machine,
+    pub nodes: Watcher<Node>,
+    pub machine: Machine<R>,
     kubelet: Kubelet,
     server: TestServer,
     daemon: Daemon,
@@ -24,9 +27,26 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Self {
+        Self::on(Machine::new(), &[]).await
+    }
+}
+
+impl Cluster<DockerRuntime> {
+    /// A node on real Docker, under a name of its own; `None` without Docker.
+    pub async fn on_docker(flags: &[&str]) -> Option<Self> {
+        let mut machine = Machine::on(shared::docker().await?);
+        machine.node = format!("node-{}", std::process::id());
+        Some(Self::on(machine, flags).await)
+    }
+}
+
+impl<R: Runtime> Cluster<R> {
+    /// A node on this machine, whose kubelet has these flags, too.
+    pub async fn on(machine: Machine<R>, flags: &[&str]) -> Self {
         let server = TestServer::start().await;
-        let machine = Machine::new();
-        let kubelet = machine.start(&[format!("--api-servers={}", server.url())]).await;
+        let url = format!("--api-servers={}", server.url());
+        let words: Vec<String> = std::iter::once(url).chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+        let kubelet = machine.start(&words).await;
         let (client, daemon) = (server.client(), Daemon::new());
         let (pods, nodes) = (Watcher::new(&client, &daemon), Watcher::new(&client, &daemon));
         let cluster = Self { client, pods, nodes, machine, kubelet, server, daemon };
@@ -35,11 +55,12 @@ impl Cluster {
     }
 
     async fn give_pod_cidr(&self) {
-        let key = ObjectKey::new("", NODE);
+        let name = self.machine.node.as_str();
+        let key = ObjectKey::new("", name);
         self.nodes.until(&key, "the node to be registered", |node| node.is_some()).await;
         let patch = json!({"spec": {"podCIDR": "10.9.0.0/24", "podCIDRs": ["10.9.0.0/24"]}});
         let nodes: Api<Node> = Api::all(self.client.clone());
-        nodes.patch(NODE, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
         self.nodes.until(&key, "the node to be ready", |node| node.is_some_and(is_ready)).await;
     }
 
@@ -51,7 +72,14 @@ impl Cluster {
 
     /// Starts another after [`Cluster::crash`].
     pub async fn start_kubelet(&self) -> Kubelet {
-        self.machine.start(&[format!("--api-servers={}", self.server.url())]).await
+        self.start_kubelet_with(&[]).await
+    }
+
+    /// The same, with these flags, too.
+    pub async fn start_kubelet_with(&self, flags: &[&str]) -> Kubelet {
+        let mut words = vec![format!("--api-servers={}", self.server.url())];
+        words.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.machine.start(&words).await
     }
 
     pub fn api(&self) -> Api<Pod> {
@@ -59,13 +87,19 @@ impl Cluster {
     }
 
     pub async fn create(&self, name: &str, mut spec: Value) -> ObjectKey {
-        spec["nodeName"] = json!(NODE);
+        spec["nodeName"] = json!(self.machine.node);
         if spec["terminationGracePeriodSeconds"].is_null() {
             spec["terminationGracePeriodSeconds"] = json!(1);
         }
         let pod = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();
         self.api().create(&PostParams::default(), &pod).await.unwrap();
         ObjectKey::new("default", name)
+    }
+
+    /// Deletes a pod, and waits until it is gone.
+    pub async fn delete(&self, name: &str) {
+        self.api().delete(name, &DeleteParams::default()).await.unwrap();
+        self.pods.until(&ObjectKey::new("default", name), "the pod to be gone", |pod| pod.is_none()).await;
     }
 
     pub async fn stop(self) {
@@ -246,6 +280,25 @@ async fn static_pods_have_mirrors() {
     assert_eq!(starts.iter().filter(|call| call.starts_with("start_container")).count(), 1, "{starts:?}");
     std::fs::remove_file(cluster.machine.manifest("st.json")).unwrap();
     cluster.pods.until(&key, "the mirror to be gone", |pod| pod.is_none()).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_mirror_waits_until_its_name_is_free() {
+    let cluster = Cluster::start().await;
+    let key = ObjectKey::new("default", format!("st-{NODE}"));
+    let mut elsewhere = json!({"metadata": {"name": key.name}, "spec": running("sleep 1000")});
+    elsewhere["spec"]["nodeName"] = "elsewhere".into();
+    let elsewhere: Pod = serde_json::from_value(elsewhere).unwrap();
+    cluster.api().create(&PostParams::default(), &elsewhere).await.unwrap();
+    let manifest = json!({"kind": "Pod", "metadata": {"name": "st"}, "spec": running("sleep 1000")});
+    std::fs::write(cluster.machine.manifest("st.json"), manifest.to_string()).unwrap();
+    let runs = |pods: &[RuntimePod]| pods.iter().flat_map(|pod| &pod.containers).any(|one| one.state.is_running());
+    cluster.machine.until("the static pod to run", runs).await;
+    let parameters = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    cluster.api().delete(&key.name, &parameters).await.unwrap();
+    let is_shown = |pod: Option<&Pod>| pod.is_some_and(|pod| phase(pod) == "Running");
+    cluster.pods.until(&key, "the mirror to run", is_shown).await;
     cluster.stop().await;
 }
 

@@ -4,8 +4,13 @@
 mod access;
 mod api;
 mod docker;
+mod ephemeral;
+mod eviction;
 mod node;
+mod resize;
 mod restarts;
+mod sandboxes;
 #[path = "../shared/docker.rs"]
 mod shared;
 mod statics;
+mod volumes;

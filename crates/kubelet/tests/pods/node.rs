@@ -103,7 +103,12 @@ impl<R: Runtime> Machine<R> {
             ["kubelet", "--address=127.0.0.1", "--port=0", "--healthz-port=0"].map(str::to_owned).to_vec();
         words.push(format!("--hostname-override={}", self.node));
         words.push("--node-ip=127.0.0.1".to_owned());
+        // Whatever the machine that tests run on is short of.
+        if !flags.iter().any(|flag| flag.starts_with("--eviction-hard")) {
+            words.push("--eviction-hard=".to_owned());
+        }
         words.push(format!("--root-dir={}", path("root")));
+        words.push(format!("--pod-logs-dir={}", path("log/pods")));
         words.push(format!("--cert-dir={}", path("pki")));
         words.push(format!("--pod-manifest-path={}", path("manifests")));
         words.extend(flags.iter().cloned());

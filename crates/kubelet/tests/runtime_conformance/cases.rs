@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kubelet::runtime::{
-    ContainerId, ContainerState, EventKind, ExecRequest, LogOptions, OutputChunk, Runtime, RuntimeError, SandboxState,
-    StdStream,
+    ContainerId, ContainerState, EventKind, ExecRequest, LinuxResources, LogOptions, OutputChunk, Runtime,
+    RuntimeError, SandboxState, StdStream,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -156,6 +156,28 @@ pub fn a_failed_start_is_told_and_remembered(h: &Harness) -> Case<'_> {
         let status = h.runtime.container_status(&id).await.unwrap();
         let ContainerState::Created { error: Some(error) } = status.state else { panic!("{:?}", status.state) };
         assert!(error.contains("no such"), "{error}");
+    }
+    .boxed()
+}
+
+pub fn limits_change_while_a_container_runs(h: &Harness) -> Case<'_> {
+    async {
+        let sandbox = h.sandbox().await;
+        let mut wanted = container("main", FOREVER);
+        wanted.resources = LinuxResources::from_requests(Some(100), Some(200), Some(32 << 20));
+        let id = h.runtime.create_container(&sandbox, &h.sandbox, &wanted).await.unwrap();
+        h.runtime.start_container(&id).await.unwrap();
+        let actual = async || h.runtime.pod(&h.sandbox.pod.uid).await.unwrap().latest("main").unwrap().clone();
+        assert!(wanted.resources.same_limits(actual().await.resources.as_ref().unwrap()));
+        for (request, limit, memory) in [(300, Some(400), 64 << 20), (50, Some(60), 16 << 20), (50, None, 16 << 20)] {
+            let changed = LinuxResources::from_requests(Some(request), limit, Some(memory));
+            h.runtime.update_container(&id, &changed).await.unwrap();
+            let now = actual().await;
+            assert!(changed.same_limits(now.resources.as_ref().unwrap()), "{changed:?} {now:?}");
+            assert!(now.id == id && now.state.is_running());
+        }
+        let absent = h.runtime.update_container(&"absent".into(), &LinuxResources::default()).await;
+        assert!(matches!(absent, Err(RuntimeError::NotFound(_))), "{absent:?}");
     }
     .boxed()
 }

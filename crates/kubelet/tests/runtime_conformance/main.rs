@@ -45,6 +45,7 @@ conformance!(
     a_running_container_keeps_its_name,
     attempts_are_listed_newest_first,
     a_failed_start_is_told_and_remembered,
+    limits_change_while_a_container_runs,
     a_missing_image_is_told_apart,
     logs_are_cut_as_asked,
     a_long_line_is_one_line,

@@ -66,43 +66,48 @@ impl FamilyTable {
         changes: &[Change],
         settings: &Settings,
     ) -> Result<Applied, NftError> {
-        let (state, written) = match self.state.take() {
+        let (state, written, left_over) = match self.state.take() {
             Some(mut state) if state.settings() == settings => {
                 let (transaction, left) = state.change(changes);
                 if !transaction.is_empty() {
                     Nft.run(&transaction.to_string()).await?;
                 }
-                self.sweep(&left).await;
-                (state, transaction.elements())
+                let left_over = !self.sweep(&left).await;
+                (state, transaction.elements(), left_over)
             }
             _ => self.rewrite(services.ports(), settings).await?,
         };
         self.state = Some(state);
-        Ok(Applied { nat_rules: services.ports().len(), filter_rules: 0, written })
+        Ok(Applied { nat_rules: services.ports().len(), filter_rules: 0, written, left_over })
     }
 
     /// Writes the whole table into the one that is there, if that can be: clients that are remembered stay so.
-    async fn rewrite(&mut self, services: &ServiceMap, settings: &Settings) -> Result<(State, usize), NftError> {
+    async fn rewrite(&mut self, services: &ServiceMap, settings: &Settings) -> Result<(State, usize, bool), NftError> {
+        let mut left_over = false;
         let there = Nft.chains(table(self.family)).await?;
         let (state, transaction, left) = State::whole(self.family, settings, services, &there);
         if let Err(error) = Nft.run(&transaction.to_string()).await {
             tracing::info!(family = %self.family, "the table is made anew, since it cannot be mended: {error}");
             Nft.run(&format!("{}{transaction}", removal(self.family))).await?;
         } else {
-            self.sweep(&left).await;
+            left_over = !self.sweep(&left).await;
         }
         self.written = Instant::now();
-        Ok((state, transaction.elements()))
+        Ok((state, transaction.elements(), left_over))
     }
 
-    /// What cannot be deleted is empty and nothing leads there; it is tried again when the table is rewritten.
-    async fn sweep(&self, left: &Leftovers) {
+    /// Whether all was deleted. What cannot be deleted is empty and nothing leads there; it is tried again when the
+    /// table is rewritten.
+    async fn sweep(&self, left: &Leftovers) -> bool {
         let transaction = left.deletion(self.family);
-        if !transaction.is_empty()
-            && let Err(error) = Nft.run(&transaction.to_string()).await
-        {
+        if transaction.is_empty() {
+            return true;
+        }
+        let result = Nft.run(&transaction.to_string()).await;
+        if let Err(error) = &result {
             tracing::debug!(family = %self.family, "chains that are no longer needed stay: {error}");
         }
+        result.is_ok()
     }
 
     /// Removes the table.

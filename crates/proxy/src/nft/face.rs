@@ -1,9 +1,10 @@
 //! One service port, as seen from one of its entrances: which elements and chains it needs.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use iptables::{Family, Protocol};
+use iptables::Family;
 use netfilter::{Chain, Set};
 
 use super::skeleton::{
@@ -12,68 +13,13 @@ use super::skeleton::{
 };
 use crate::chains::{endpoint_hash, hash, service_hash};
 use crate::endpoint::{Endpoint, Reachable};
+use crate::entrance::{Entrance, Key, Transport, entrances};
 use crate::service::{ServicePort, ServicePortName, TrafficPolicy};
 use crate::settings::Settings;
 
 /// How many clients of one endpoint are remembered; when there are more, new ones find no free place and are balanced
 /// anew with each connection.
 const REMEMBERED_CLIENTS: u32 = 65_535;
-
-/// Where packets for a service come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Entrance {
-    /// The virtual address.
-    ClusterIp(IpAddr, Transport, u16),
-    /// An external or load balancer address.
-    External(IpAddr, Transport, u16),
-    /// A port of the node's addresses.
-    NodePort(Transport, u16),
-}
-
-/// A protocol with ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs)]
-pub enum Transport {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-impl Transport {
-    fn of(protocol: &Protocol) -> Option<Self> {
-        match protocol {
-            Protocol::Tcp => Some(Transport::Tcp),
-            Protocol::Udp => Some(Transport::Udp),
-            Protocol::Sctp => Some(Transport::Sctp),
-            Protocol::Other(_) => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-            Transport::Sctp => "sctp",
-        }
-    }
-}
-
-/// The same address, protocol and port, whoever claims it and as what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Option<IpAddr>, Transport, u16);
-
-impl Entrance {
-    /// What two entrances must not have in common.
-    #[must_use]
-    pub fn key(self) -> Key {
-        match self {
-            Entrance::ClusterIp(ip, transport, port) | Entrance::External(ip, transport, port) => {
-                Key(Some(ip), transport, port)
-            }
-            Entrance::NodePort(transport, port) => Key(None, transport, port),
-        }
-    }
-}
 
 impl Key {
     /// As sets know it.
@@ -107,19 +53,6 @@ impl Key {
     }
 }
 
-/// Every entrance of a service port, each once.
-#[must_use]
-pub fn entrances(port: &ServicePort) -> Vec<Entrance> {
-    let Some(transport) = Transport::of(&port.protocol) else { return Vec::new() };
-    let external = port.external_ips.iter().chain(&port.load_balancer_ips);
-    let mut entrances = vec![Entrance::ClusterIp(port.cluster_ip, transport, port.port)];
-    entrances.extend(external.map(|ip| Entrance::External(*ip, transport, port.port)));
-    entrances.extend(port.node_port.map(|number| Entrance::NodePort(transport, number)));
-    let mut seen = std::collections::HashSet::new();
-    entrances.retain(|entrance| seen.insert(entrance.key()));
-    entrances
-}
-
 /// The set that is there only for a chain.
 #[must_use]
 pub fn set_of(chain: &str) -> Option<(&'static str, String)> {
@@ -151,6 +84,22 @@ pub struct Face {
     pub chains: Vec<Chain>,
     /// Sets that the chains look into, beyond those that are always there.
     pub sets: Vec<Set>,
+    /// The chains' names.
+    names: HashSet<String>,
+}
+
+impl Face {
+    /// Whether a chain of this name is among them.
+    fn has(&self, chain: &str) -> bool {
+        self.names.contains(chain)
+    }
+
+    /// Adds the chain, unless it is there.
+    fn add(&mut self, name: String, rules: impl IntoIterator<Item = String>) {
+        if self.names.insert(name.clone()) {
+            self.chains.push(Chain::new(name, rules));
+        }
+    }
 }
 
 /// What this entrance of a service port needs.
@@ -185,7 +134,7 @@ impl View<'_> {
     fn policy(&self) -> TrafficPolicy {
         match self.entrance {
             Entrance::ClusterIp(..) => self.port.internal_policy,
-            Entrance::External(..) | Entrance::NodePort(..) => self.port.external_policy,
+            _ => self.port.external_policy,
         }
     }
 
@@ -241,7 +190,7 @@ impl View<'_> {
     fn outer(&self) -> &'static str {
         match self.entrance {
             Entrance::NodePort(..) => "node-port",
-            Entrance::ClusterIp(..) | Entrance::External(..) => "external",
+            _ => "external",
         }
     }
 
@@ -249,12 +198,10 @@ impl View<'_> {
     fn add_chain(&self, face: &mut Face, kind: &str, lists: &[TrafficPolicy], rules: Vec<String>) -> String {
         let mut name = kind.to_owned();
         match self.port.affinity {
-            Some(_) => name = format!("{name}-{}", service_hash(self.name, &self.port.protocol)),
+            Some(_) => name = format!("{name}-{}", service_hash(self.name, self.port.transport)),
             None => lists.iter().for_each(|list| name.push_str(&format!("-{}", self.endpoints(*list).len()))),
         }
-        if face.chains.iter().all(|chain| chain.name != name) {
-            face.chains.push(Chain::new(name.clone(), rules));
-        }
+        face.add(name.clone(), rules);
         name
     }
 
@@ -287,10 +234,10 @@ impl View<'_> {
             let (chain, set) = key.pick(policy, number, self.family);
             verdicts.push(format!("goto {}", chain.name));
             // Two chains may lead to the same list.
-            if face.chains.iter().all(|known| known.name != chain.name) {
+            if !face.has(&chain.name) {
                 let (map, key, value) = (set.name.clone().into(), key.text(), target(endpoint.address));
                 face.elements.push(Element { map, key, value });
-                face.chains.push(chain);
+                face.add(chain.name, chain.rules);
                 face.sets.push(set);
             }
         }
@@ -301,10 +248,10 @@ impl View<'_> {
     fn affinity_chain(&self, policy: TrafficPolicy, seconds: u32, face: &mut Face) -> String {
         let Words { ip, address, .. } = words(self.family);
         let endpoints = self.endpoints(policy);
-        let hashes: Vec<String> = endpoints.iter().map(|e| endpoint_hash(self.name, &self.port.protocol, e)).collect();
+        let hashes: Vec<String> = endpoints.iter().map(|e| endpoint_hash(self.name, self.port.transport, e)).collect();
         for (endpoint, hash) in endpoints.iter().zip(&hashes) {
             let name = format!("endpoint-{hash}");
-            if face.chains.iter().any(|chain| chain.name == name) {
+            if face.has(&name) {
                 continue;
             }
             let definition =
@@ -312,33 +259,27 @@ impl View<'_> {
             face.sets.push(Set { kind: "set", name: format!("affinity-{hash}"), definition });
             let remember = format!("update @affinity-{hash} {{ {ip} saddr timeout {seconds}s }}");
             let translate = format!("{TRANSPORT} dnat {ip} to {}", endpoint.address);
-            face.chains.push(Chain::new(name, [remember, translate]));
+            face.add(name, [remember, translate]);
         }
         let known = hashes.iter().map(|hash| format!("{ip} saddr @affinity-{hash} goto endpoint-{hash}"));
         let verdicts: Vec<String> = hashes.iter().map(|hash| format!("goto endpoint-{hash}")).collect();
-        let name = format!("sticky{}-{}", suffix(policy), service_hash(self.name, &self.port.protocol));
-        if face.chains.iter().all(|chain| chain.name != name) {
-            face.chains.push(Chain::new(name.clone(), known.chain([draw(&verdicts)])));
-        }
+        let name = format!("sticky{}-{}", suffix(policy), service_hash(self.name, self.port.transport));
+        face.add(name.clone(), known.chain([draw(&verdicts)]));
         name
     }
 
     /// Who may use a load balancer's address.
     fn guard(&self, face: &mut Face) {
-        let Entrance::External(ip, ..) = self.entrance else { return };
-        let ranges = &self.port.source_ranges;
-        if ranges.is_empty() || !self.port.load_balancer_ips.contains(&ip) {
-            return;
-        }
+        let (Entrance::Balanced(..), Some(ranges)) = (self.entrance, self.port.sources()) else { return };
         let mut allowed: Vec<String> = ranges.iter().map(ToString::to_string).collect();
         if ranges.iter().any(|net| self.settings.node_addresses.iter().any(|own| net.contains(own))) {
             // Where the load balancer's address is also an address of this node, the node uses it as its source.
-            allowed.extend(self.port.load_balancer_ips.iter().map(ToString::to_string));
+            allowed.extend(self.port.load_balancer_ips().iter().map(ToString::to_string));
         }
         let Words { ip, .. } = words(self.family);
         let chain = format!("firewall-{}", hash(&allowed.join(" ")));
         let rules = allowed.iter().map(|net| format!("{ip} saddr {net} return")).chain(["drop".to_owned()]);
-        face.chains.push(Chain::new(chain.clone(), rules));
+        face.add(chain.clone(), rules);
         let key = self.entrance.key().text();
         face.elements.push(Element { map: FIREWALL.into(), key, value: format!("goto {chain}") });
     }
@@ -383,11 +324,9 @@ pub fn probe(family: Family) -> String {
     let port = ServicePort {
         cluster_ip: ip,
         port: 1,
-        protocol: Protocol::Tcp,
+        transport: Transport::Tcp,
         node_port: Some(1),
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        source_ranges: Vec::new(),
+        outside: None,
         affinity: None,
         external_policy: TrafficPolicy::Local,
         internal_policy: TrafficPolicy::Cluster,

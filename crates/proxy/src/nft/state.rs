@@ -8,21 +8,14 @@ use std::sync::Arc;
 use iptables::Family;
 use netfilter::{Chain, Set, Transaction};
 
-use super::face::{Element, Entrance, Face, Key, entrances, face, set_of};
+use super::face::{Element, Face, face, set_of};
 use super::skeleton::{self, HAIRPIN};
 use super::table;
 use crate::endpoint::{Locality, Reachable};
-use crate::service::{ServiceMap, ServicePort, ServicePortName};
+use crate::entrance::{Claim, Key, entrances};
+use crate::service::{ServiceMap, ServicePort};
 use crate::settings::Settings;
 use crate::table::Change;
-
-/// A service port that wants an entrance. Two may want the same: then the one with the first name has it.
-#[derive(Clone, Debug)]
-struct Claim {
-    name: Arc<ServicePortName>,
-    entrance: Entrance,
-    port: Arc<ServicePort>,
-}
 
 /// How often something is used, and what it contains.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,9 +125,8 @@ impl State {
     }
 
     fn advance(&mut self, changes: impl IntoIterator<Item = Change>, difference: &mut Difference) {
-        // Elements of all entrances that change, before and after: one may pass from a service to another.
-        let mut before = BTreeMap::new();
-        let mut touched: BTreeMap<Key, Face> = BTreeMap::new();
+        // What was behind each entrance that changes: one may pass from a service to another.
+        let mut touched: BTreeMap<Key, Option<Box<Face>>> = BTreeMap::new();
         for Change { name, old, new } in changes {
             self.count_hairpins(old.as_deref(), new.as_deref(), difference);
             let claims = |port: &Arc<ServicePort>| {
@@ -144,40 +136,45 @@ impl State {
             let (lost, won) = (old.as_ref().map(claims), new.as_ref().map(claims));
             for claim in lost.iter().chain(&won).flatten() {
                 let key = claim.entrance.key();
-                touched.entry(key).or_insert_with(|| self.face(key));
+                touched.entry(key).or_insert_with(|| self.face(key).map(Box::new));
             }
             for claim in lost.into_iter().flatten() {
                 self.drop_claim(&claim);
             }
             for claim in won.into_iter().flatten() {
-                let claims = self.claims.entry(claim.entrance.key()).or_default();
-                let at = claims.partition_point(|other| other.name < claim.name);
-                claims.insert(at, claim);
+                self.add_claim(claim);
             }
         }
-        for (key, face) in touched {
-            let now = self.face(key);
-            if now != face {
-                before.insert(key, (face, now));
+        // One after the other, since there may be very many, and all uses before anything is let go that passes from one
+        // to another.
+        let mut released = Vec::new();
+        for (key, before) in touched {
+            let (before, now) = (before.map(|face| *face).unwrap_or_default(), self.face(key).unwrap_or_default());
+            if now != before {
+                now.sets.iter().for_each(|set| difference.add_set(set));
+                now.chains.iter().for_each(|chain| self.use_chain(chain, difference));
+                released.extend(before.chains.into_iter().map(|chain| chain.name));
+                difference.elements(before.elements, now.elements);
             }
         }
-        // First all uses are counted, so that a chain that passes from one to another is not let go in between.
-        for (_, now) in before.values() {
-            now.sets.iter().for_each(|set| difference.add_set(set));
-            now.chains.iter().for_each(|chain| self.use_chain(chain, difference));
-        }
-        for (face, now) in before.into_values() {
-            face.chains.iter().for_each(|chain| self.release_chain(chain, difference));
-            difference.elements(face.elements, now.elements);
-        }
+        released.iter().for_each(|chain| self.release_chain(chain, difference));
     }
 
     /// What is there for this key.
-    fn face(&self, key: Key) -> Face {
-        let first = self.claims.get(&key).and_then(|claims| claims.first());
-        first.map_or_else(Face::default, |Claim { name, entrance, port }| {
-            face(*entrance, name, port, &self.settings, self.family)
-        })
+    fn face(&self, key: Key) -> Option<Face> {
+        let Claim { name, entrance, port } = self.claims.get(&key)?.first()?;
+        Some(face(*entrance, name, port, &self.settings, self.family))
+    }
+
+    fn add_claim(&mut self, claim: Claim) {
+        // Nearly always there is one.
+        let claims = self.claims.entry(claim.entrance.key()).or_insert_with(|| Vec::with_capacity(1));
+        let at = claims.partition_point(|other| other.precedes(&claim));
+        claims.insert(at, claim);
+        if let [owner, .., _] = claims.as_slice() {
+            let (owner, service, entrance) = (&owner.name, &claims[at].name, claims[at].entrance);
+            tracing::warn!(%owner, %service, ?entrance, "several services claim the same");
+        }
     }
 
     fn drop_claim(&mut self, claim: &Claim) {
@@ -203,12 +200,12 @@ impl State {
         known.content = content;
     }
 
-    fn release_chain(&mut self, chain: &Chain, difference: &mut Difference) {
-        if let Some(known) = self.chains.get_mut(&chain.name) {
+    fn release_chain(&mut self, chain: &str, difference: &mut Difference) {
+        if let Some(known) = self.chains.get_mut(chain) {
             known.count = known.count.saturating_sub(1);
             if known.count == 0 {
-                self.chains.remove(&chain.name);
-                difference.released.insert(chain.name.clone());
+                self.chains.remove(chain);
+                difference.released.insert(chain.to_owned());
             }
         }
     }
@@ -255,18 +252,18 @@ impl Difference {
         let (before, now): (BTreeSet<Element>, BTreeSet<Element>) =
             (before.into_iter().collect(), now.into_iter().collect());
         for Element { map, key, .. } in before.difference(&now) {
-            self.transaction.delete_element(map, key.clone());
+            self.transaction.delete_element(map, key);
         }
         for Element { map, key, value } in now.difference(&before) {
-            self.transaction.add_element(map, format!("{key} : {value}"));
+            self.transaction.add_element(map, format_args!("{key} : {value}"));
         }
     }
 
     fn appear(&mut self, ip: IpAddr) {
-        self.transaction.add_element(HAIRPIN, format!("{ip} . {ip}"));
+        self.transaction.add_element(HAIRPIN, format_args!("{ip} . {ip}"));
     }
 
     fn disappear(&mut self, ip: IpAddr) {
-        self.transaction.delete_element(HAIRPIN, format!("{ip} . {ip}"));
+        self.transaction.delete_element(HAIRPIN, format_args!("{ip} . {ip}"));
     }
 }

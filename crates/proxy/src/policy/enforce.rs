@@ -21,7 +21,7 @@ use super::ruleset::{TABLE, clear_script};
 const GATHER: Duration = Duration::from_millis(10);
 /// At most a tenth of the time is spent on changes…
 const REST_FACTOR: u32 = 10;
-/// …but a change waits no longer than this.
+/// …but a change waits no longer than this, or than a change has taken.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How soon what failed is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -122,7 +122,8 @@ impl Enforcer {
             if started >= verify_at {
                 verify_at = Instant::now() + VERIFY;
             }
-            let rested = Instant::now() + (started.elapsed() * REST_FACTOR).clamp(GATHER, LONGEST_REST);
+            let took = started.elapsed();
+            let rested = Instant::now() + (took * REST_FACTOR).clamp(GATHER, LONGEST_REST.max(took));
             let wake_at = match result {
                 Ok(()) => {
                     backoff.reset();
@@ -143,11 +144,11 @@ impl Enforcer {
 
     /// Applies what is wanted if it is not in force; `verify` also looks whether it is still what the kernel has.
     async fn sync(&mut self, verify: bool) -> Result<(), Error> {
-        let script = {
-            let (policies, pods) = (self.policies.store().list(), self.pods.store().list());
-            let namespaces = self.namespaces.store().list();
-            plan(&policies, &World::new(&pods, &namespaces, &self.node)).to_script()
-        };
+        let (policies, pods) = (self.policies.store().list(), self.pods.store().list());
+        let (namespaces, node) = (self.namespaces.store().list(), self.node.clone());
+        // It may take long where policies and pods are many.
+        let work = move || plan(&policies, &World::new(&pods, &namespaces, &node)).to_script();
+        let script = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?;
         if let Some(in_force) = &self.in_force
             && in_force.script == script
             && (!verify || listed().await? == in_force.listed)

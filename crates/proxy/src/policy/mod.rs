@@ -11,4 +11,5 @@
 pub mod enforce;
 pub mod model;
 pub mod plan;
+pub mod ranges;
 pub mod ruleset;

@@ -159,13 +159,9 @@ impl Pod {
         self.status.pod_ips.iter().filter(move |_| owns).filter_map(|address| address.ip.parse().ok())
     }
 
-    /// The numbers of its ports of this name and protocol.
-    pub fn ports(&self, name: &str, protocol: &str) -> impl Iterator<Item = u16> {
-        let containers = self.spec.containers.iter().chain(&self.spec.init_containers);
-        containers.flat_map(|container| &container.ports).filter_map(move |port| {
-            let same = &*port.name == name && or_tcp(&port.protocol) == protocol;
-            same.then_some(port.container_port)
-        })
+    /// The ports of its containers.
+    pub fn ports(&self) -> impl Iterator<Item = &ContainerPort> {
+        self.spec.containers.iter().chain(&self.spec.init_containers).flat_map(|container| &container.ports)
     }
 
     /// The namespace.

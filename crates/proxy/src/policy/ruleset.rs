@@ -3,11 +3,12 @@
 //! Two chains look at what is forwarded: one at what pods of this node send, one at what they are sent. What one accepts the other
 //! still sees. A pod that no policy selects is in neither map, and costs two lookups a connection.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use ipnet::IpNet;
+use super::ranges::Ranges;
 
 /// The table: ours, and nobody else's.
 pub const TABLE: &str = "kube-network-policies";
@@ -56,12 +57,12 @@ impl Direction {
 pub enum Peers {
     /// Everybody.
     Anybody,
-    /// These addresses, and these networks without parts of them.
+    /// These.
     Some {
         /// Addresses of pods.
         addresses: BTreeSet<IpAddr>,
-        /// Networks, each with its exceptions.
-        blocks: Vec<(IpNet, Vec<IpNet>)>,
+        /// Blocks of addresses, of IPv4 and of IPv6.
+        blocks: [Ranges; 2],
     },
 }
 
@@ -73,7 +74,7 @@ pub enum Ports {
     /// These.
     Some {
         /// Ranges by protocol, in nftables' spelling; the whole range means the protocol as such.
-        ranges: BTreeMap<&'static str, BTreeSet<(u16, u16)>>,
+        ranges: BTreeMap<&'static str, Ranges>,
         /// Ports that are known by name only, and so differ from pod to pod.
         named: BTreeSet<(IpAddr, &'static str, u16)>,
     },
@@ -82,8 +83,8 @@ pub enum Ports {
 /// What a policy allows in one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The other side.
-    pub peers: Peers,
+    /// The other side. Rules that mean the same share it.
+    pub peers: Arc<Peers>,
     /// The ports of whoever is asked.
     pub ports: Ports,
 }
@@ -120,25 +121,26 @@ pub fn clear_script() -> String {
 
 impl fmt::Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table inet {TABLE} {{")?;
+        let mut writer = Writer::default();
         for ((direction, policy), rules) in &self.policies {
-            write_policy(f, *direction, policy, rules)?;
+            writer.policy(*direction, policy, rules)?;
         }
         let groups: BTreeSet<_> =
             self.isolated.iter().map(|((direction, _), policies)| (*direction, policies)).collect();
         for (direction, policies) in groups {
-            writeln!(f, "  chain {} {{", group_name(direction, policies))?;
-            for policy in policies {
-                writeln!(f, "    jump {}", policy_name(direction, policy))?;
-            }
-            // Who is told at once need not find out by waiting.
-            writeln!(f, "    reject with icmpx admin-prohibited\n  }}")?;
+            writer.group(direction, policies)?;
         }
+        writeln!(f, "table inet {TABLE} {{")?;
+        for (name, content) in &writer.sets {
+            writeln!(f, "  set {name} {{\n{content}  }}")?;
+        }
+        f.write_str(&writer.chains)?;
         // A pod is never kept from itself.
         for family in Family::ALL {
             let elements = self.isolated.keys().map(|(_, ip)| *ip).filter(|ip| family.has(ip)).collect::<BTreeSet<_>>();
             let pairs = elements.iter().map(|ip| format!("{ip} . {ip}"));
-            write_set(f, &format!("itself-{}", family.digit), &format!("{0} . {0}", family.kind), "", pairs)?;
+            let content = content(&format!("{0} . {0}", family.kind), "", pairs);
+            writeln!(f, "  set itself-{} {{\n{content}  }}", family.digit)?;
         }
         for direction in Direction::ALL {
             self.write_base_chain(f, direction)?;
@@ -151,12 +153,11 @@ impl Ruleset {
     fn write_base_chain(&self, f: &mut fmt::Formatter<'_>, direction: Direction) -> fmt::Result {
         let name = direction.name();
         for family in Family::ALL {
-            writeln!(f, "  map {name}-{} {{\n    type {} : verdict", family.digit, family.kind)?;
             let isolated = self.isolated.iter().filter(|((d, ip), _)| *d == direction && family.has(ip));
             let elements =
                 isolated.map(|((_, ip), policies)| format!("{ip} : goto {}", group_name(direction, policies)));
-            write_elements(f, elements)?;
-            writeln!(f, "  }}")?;
+            let content = content(&format!("{} : verdict", family.kind), "", elements);
+            writeln!(f, "  map {name}-{} {{\n{content}  }}", family.digit)?;
         }
         // Before kube-proxy's and everybody else's filters, after translation: what is seen is who really talks to whom.
         let priority = match direction {
@@ -194,107 +195,126 @@ impl Family {
     fn has(self, ip: &IpAddr) -> bool {
         ip.is_ipv4() == (self.digit == '4')
     }
-}
 
-/// A policy's chain, behind the sets that its rules look into.
-fn write_policy(f: &mut fmt::Formatter<'_>, direction: Direction, policy: &str, rules: &[Rule]) -> fmt::Result {
-    let chain = policy_name(direction, policy);
-    let mut lines = Vec::new();
-    for (number, rule) in rules.iter().enumerate() {
-        let name = format!("{chain}-{number}");
-        let peers = write_peers(f, direction, &rule.peers, &name)?;
-        let ports = write_ports(f, &rule.ports, &name)?;
-        for peer in &peers {
-            lines.extend(ports.iter().map(|port| format!("    {peer}{port}accept")));
+    /// The address of this number.
+    fn address(self, number: u128) -> IpAddr {
+        match u32::try_from(number) {
+            Ok(number) if self.digit == '4' => Ipv4Addr::from_bits(number).into(),
+            _ => Ipv6Addr::from_bits(number).into(),
         }
     }
-    writeln!(f, "  chain {chain} {{")?;
-    for line in lines {
-        writeln!(f, "{line}")?;
-    }
-    writeln!(f, "  }}")
 }
 
-/// Writes the sets of addresses, and gives the conditions of which one must hold.
-fn write_peers(
-    f: &mut fmt::Formatter<'_>,
-    direction: Direction,
-    peers: &Peers,
-    name: &str,
-) -> Result<Vec<String>, fmt::Error> {
-    let Peers::Some { addresses, blocks } = peers else { return Ok(vec![String::new()]) };
-    let mut conditions = Vec::new();
-    let side = direction.other();
-    for family in Family::ALL {
-        let Family { word, digit, kind } = family;
-        let members: Vec<String> = addresses.iter().filter(|ip| family.has(ip)).map(ToString::to_string).collect();
-        if !members.is_empty() {
-            write_set(f, &format!("{name}-{digit}"), kind, "", members.into_iter())?;
-            conditions.push(format!("{word} {side} @{name}-{digit} "));
-        }
-    }
-    for (net, except) in blocks {
-        let word = if net.addr().is_ipv4() { "ip" } else { "ip6" };
-        let mut condition = format!("{word} {side} {net} ");
-        for hole in except {
-            condition.push_str(&format!("{word} {side} != {hole} "));
-        }
-        conditions.push(condition);
-    }
-    Ok(conditions)
+/// Sets and chains under construction.
+#[derive(Default)]
+struct Writer {
+    /// By a name that is a digest of the content: rules that mean the same share a set.
+    sets: BTreeMap<String, String>,
+    /// The conditions of peers that several rules share.
+    peers: HashMap<(Direction, *const Peers), Vec<String>>,
+    chains: String,
 }
 
-/// Writes the sets of ports by name, and gives the conditions of which one must hold.
-fn write_ports(f: &mut fmt::Formatter<'_>, ports: &Ports, name: &str) -> Result<Vec<String>, fmt::Error> {
-    let Ports::Some { ranges, named } = ports else { return Ok(vec![String::new()]) };
-    let mut conditions = Vec::new();
-    for (protocol, ranges) in ranges {
-        if ranges.contains(&(0, u16::MAX)) {
-            conditions.push(format!("meta l4proto {protocol} "));
-        } else {
-            // One by one: ranges of a policy may overlap, which a set of nftables may not.
-            conditions.extend(ranges.iter().map(|(first, last)| format!("{protocol} dport {first}-{last} ")));
+impl Writer {
+    /// A policy's chain. What it takes grows with the sum of peers and ports, not with their product.
+    fn policy(&mut self, direction: Direction, policy: &str, rules: &[Rule]) -> fmt::Result {
+        let mut lines = String::new();
+        for rule in rules {
+            let (peers, ports) = (self.peers(direction, &rule.peers), self.ports(&rule.ports));
+            for (peer, port) in peers.iter().flat_map(|peer| ports.iter().map(move |port| (peer, port))) {
+                writeln!(lines, "    {peer}{port}accept")?;
+            }
         }
+        writeln!(self.chains, "  chain {} {{\n{lines}  }}", policy_name(direction, policy))
     }
-    for family in Family::ALL {
-        let Family { word, digit, kind } = family;
-        let of_family = named.iter().filter(|(ip, ..)| family.has(ip));
-        let members: Vec<String> =
-            of_family.map(|(ip, protocol, port)| format!("{ip} . {protocol} . {port}")).collect();
-        if !members.is_empty() {
-            write_set(
-                f,
-                &format!("{name}-port-{digit}"),
-                &format!("{kind} . inet_proto . inet_service"),
-                "",
-                members.into_iter(),
-            )?;
-            conditions.push(format!("{word} daddr . meta l4proto . th dport @{name}-port-{digit} "));
+
+    /// The chain of pods that these policies select. Who is told at once need not find out by waiting.
+    fn group(&mut self, direction: Direction, policies: &BTreeSet<String>) -> fmt::Result {
+        writeln!(self.chains, "  chain {} {{", group_name(direction, policies))?;
+        for policy in policies {
+            writeln!(self.chains, "    jump {}", policy_name(direction, policy))?;
         }
+        writeln!(self.chains, "    reject with icmpx admin-prohibited\n  }}")
     }
-    Ok(conditions)
+
+    /// The conditions of which one must hold.
+    fn peers(&mut self, direction: Direction, peers: &Arc<Peers>) -> Vec<String> {
+        let key = (direction, Arc::as_ptr(peers));
+        if let Some(known) = self.peers.get(&key) {
+            return known.clone();
+        }
+        let conditions = self.new_peers(direction.other(), peers);
+        self.peers.insert(key, conditions.clone());
+        conditions
+    }
+
+    fn new_peers(&mut self, side: &str, peers: &Peers) -> Vec<String> {
+        let Peers::Some { addresses, blocks } = peers else { return vec![String::new()] };
+        let mut conditions = Vec::new();
+        for (family, blocks) in Family::ALL.into_iter().zip(blocks) {
+            let Family { word, kind, .. } = family;
+            let members = addresses.iter().filter(|ip| family.has(ip)).map(ToString::to_string);
+            let ranges = blocks.iter().map(|(first, last)| range(family.address(first), family.address(last)));
+            for (flags, elements) in [("", members.collect::<Vec<_>>()), (INTERVAL, ranges.collect())] {
+                if !elements.is_empty() {
+                    conditions.push(format!("{word} {side} @{} ", self.set(kind, flags, elements.into_iter())));
+                }
+            }
+        }
+        conditions
+    }
+
+    /// The conditions of which one must hold.
+    fn ports(&mut self, ports: &Ports) -> Vec<String> {
+        let Ports::Some { ranges, named } = ports else { return vec![String::new()] };
+        let mut conditions = Vec::new();
+        for (protocol, ranges) in ranges.iter().filter(|(_, ranges)| !ranges.is_empty()) {
+            if ranges.iter().eq([(0, u128::from(u16::MAX))]) {
+                conditions.push(format!("meta l4proto {protocol} "));
+            } else {
+                let elements = ranges.iter().map(|(first, last)| range(first, last));
+                conditions.push(format!("{protocol} dport @{} ", self.set("inet_service", INTERVAL, elements)));
+            }
+        }
+        for family in Family::ALL {
+            let Family { word, kind, .. } = family;
+            let of_family = named.iter().filter(|(ip, ..)| family.has(ip));
+            let mut members = of_family.map(|(ip, protocol, port)| format!("{ip} . {protocol} . {port}")).peekable();
+            if members.peek().is_some() {
+                let name = self.set(&format!("{kind} . inet_proto . inet_service"), "", members);
+                conditions.push(format!("{word} daddr . meta l4proto . th dport @{name} "));
+            }
+        }
+        conditions
+    }
+
+    /// The name of the set of these elements.
+    fn set(&mut self, kind: &str, flags: &str, elements: impl Iterator<Item = String>) -> String {
+        let content = content(kind, flags, elements);
+        let name = format!("set-{}", digest([content.as_str()]));
+        self.sets.entry(name.clone()).or_insert(content);
+        name
+    }
 }
 
-fn write_set(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    kind: &str,
-    flags: &str,
-    elements: impl Iterator<Item = String>,
-) -> fmt::Result {
-    writeln!(f, "  set {name} {{\n    type {kind}")?;
-    f.write_str(flags)?;
-    write_elements(f, elements)?;
-    writeln!(f, "  }}")
+/// What makes a set one of ranges.
+const INTERVAL: &str = "    flags interval\n";
+
+fn range<T: fmt::Display + PartialEq>(first: T, last: T) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
-fn write_elements(f: &mut fmt::Formatter<'_>, mut elements: impl Iterator<Item = String>) -> fmt::Result {
-    let Some(first) = elements.next() else { return Ok(()) };
-    write!(f, "    elements = {{ {first}")?;
-    for element in elements {
-        write!(f, ", {element}")?;
+/// The content of a set or map.
+fn content(kind: &str, flags: &str, elements: impl Iterator<Item = String>) -> String {
+    let mut content = format!("    type {kind}\n{flags}");
+    for (i, element) in elements.enumerate() {
+        content.push_str(if i == 0 { "    elements = { " } else { ", " });
+        content.push_str(&element);
     }
-    writeln!(f, " }}")
+    if content.contains('{') {
+        content.push_str(" }\n");
+    }
+    content
 }
 
 /// A policy's chain: a digest, since names may be longer than nftables allows, and as much of the name as people need.
@@ -316,5 +336,5 @@ fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hash.update(part);
         hash.update([0]);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,7 @@ pub use service::{add_own, add_shared};
 use iptables::{AddrType, Desired, Family, Rule, Table};
 
 use crate::chains::{NODE_PORTS, SERVICES};
+use crate::entrance::{Entrance, entrances, owners};
 use crate::service::ServiceMap;
 use crate::settings::{LocalhostNodePorts, NodePortAddresses, Settings};
 
@@ -37,8 +38,11 @@ pub fn render(services: &ServiceMap, settings: &Settings, family: Family) -> Des
 pub fn shared(services: &ServiceMap, settings: &Settings, family: Family) -> Desired {
     let mut desired = Desired::default();
     base::add(&mut desired, settings, family);
+    let owners = owners(services, |_| true);
     for (name, port) in services {
-        add_shared(&mut desired, name, port, settings, family);
+        let has = |entrance: &Entrance| owners.get(&entrance.key()).is_some_and(|owner| owner.name == *name);
+        let entrances = entrances(port).into_iter().filter(has).collect();
+        add_shared(&mut desired, name, port, settings, family, entrances);
     }
     desired.chain(Table::Nat, &SERVICES).extend(node_port_dispatch(settings, family));
     desired.chain(Table::Filter, &SERVICES).extend(base::refuse_ranges(settings, family));

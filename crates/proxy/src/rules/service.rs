@@ -10,6 +10,7 @@ use crate::chains::{
     EXTERNAL_SERVICES, MARK_MASQ, NODE_PORTS, PROXY_FIREWALL, SERVICES, ServiceChains, endpoint_chain,
 };
 use crate::endpoint::{Endpoint, Reachable};
+use crate::entrance::Entrance;
 use crate::service::{ServicePort, ServicePortName, TrafficPolicy};
 use crate::settings::{Masquerade, Settings};
 
@@ -27,20 +28,28 @@ struct Port<'a> {
     family: Family,
     chains: ServiceChains,
     reachable: Reachable,
+    /// Those that it has, among those that it claims.
+    entrances: Vec<Entrance>,
 }
 
-/// Adds the rules of one service port to the chains that all share.
+/// Adds the rules of one service port to the chains that all share: those of its entrances that it has.
 pub fn add_shared(
     desired: &mut Desired,
     name: &ServicePortName,
     spec: &ServicePort,
     settings: &Settings,
     family: Family,
+    entrances: Vec<Entrance>,
 ) {
-    let port = Port::new(name, spec, settings, family);
-    port.capture_cluster_ip(desired);
-    port.capture_external_addresses(desired);
-    port.capture_node_port(desired);
+    let port = Port { entrances, ..Port::new(name, spec, settings, family) };
+    for entrance in &port.entrances {
+        match *entrance {
+            Entrance::ClusterIp(ip, ..) => port.capture_cluster_ip(desired, ip),
+            Entrance::Balanced(ip, ..) => port.capture_balanced(desired, ip),
+            Entrance::External(ip, ..) => port.capture_outside(desired, ip, "external IP", &port.chains.external),
+            Entrance::NodePort(_, number) => port.capture_node_port(desired, number),
+        }
+    }
     port.accept_health_checks(desired);
 }
 
@@ -60,15 +69,15 @@ pub fn add_own(desired: &mut Desired, name: &ServicePortName, spec: &ServicePort
 
 impl<'a> Port<'a> {
     fn new(name: &'a ServicePortName, spec: &'a ServicePort, settings: &'a Settings, family: Family) -> Self {
-        let chains = ServiceChains::of(name, &spec.protocol);
-        Self { name, spec, settings, family, chains, reachable: Reachable::of(spec) }
+        let chains = ServiceChains::of(name, spec.transport);
+        Self { name, spec, settings, family, chains, reachable: Reachable::of(spec), entrances: Vec::new() }
     }
 }
 
 impl Port<'_> {
     /// A rule that matches the service's port on one address.
     fn to(&self, comment: &str, ip: IpAddr) -> Rule {
-        Rule::new().comment(comment).destination(ip).destination_port(self.spec.protocol.clone(), self.spec.port)
+        Rule::new().comment(comment).destination(ip).destination_port(self.spec.transport.protocol(), self.spec.port)
     }
 
     fn endpoints(&self, policy: TrafficPolicy) -> &[Endpoint] {
@@ -86,7 +95,7 @@ impl Port<'_> {
     }
 
     fn endpoint_chain(&self, endpoint: &Endpoint) -> ChainName {
-        endpoint_chain(self.name, &self.spec.protocol, endpoint)
+        endpoint_chain(self.name, self.spec.transport, endpoint)
     }
 
     /// Without any endpoint callers are told at once. Without a local one, under a policy that asks for it, packets
@@ -113,8 +122,7 @@ impl Port<'_> {
         }
     }
 
-    fn capture_cluster_ip(&self, desired: &mut Desired) {
-        let ip = self.spec.cluster_ip;
+    fn capture_cluster_ip(&self, desired: &mut Desired, ip: IpAddr) {
         match self.refusal(self.spec.internal_policy) {
             None => {
                 let chain = self.balancing_chain(self.spec.internal_policy);
@@ -138,33 +146,33 @@ impl Port<'_> {
     }
 
     fn uses_firewall(&self) -> bool {
-        !self.spec.load_balancer_ips.is_empty() && !self.spec.source_ranges.is_empty()
+        !self.spec.load_balancer_ips().is_empty() && self.spec.sources().is_some()
     }
 
-    fn capture_external_addresses(&self, desired: &mut Desired) {
-        let external = self.spec.external_ips.iter().map(|ip| (*ip, "external IP", &self.chains.external));
-        let entry = if self.uses_firewall() { &self.chains.firewall } else { &self.chains.external };
-        let balanced = self.spec.load_balancer_ips.iter().map(|ip| (*ip, "loadbalancer IP", entry));
-        for (ip, kind, chain) in external.chain(balanced) {
-            if self.reachable.anywhere {
-                let rule = self.to(&format!("{} {kind}", self.name), ip).jump(chain.clone());
-                desired.chain(Table::Nat, &SERVICES).push(rule);
-            }
-            if let Some(refusal) = self.refusal(self.spec.external_policy) {
-                let rule = self.to(&refusal.comment, ip).target(refusal.target);
-                desired.chain(Table::Filter, &EXTERNAL_SERVICES).push(rule);
-            }
+    /// Takes traffic to an address outside of the cluster's own.
+    fn capture_outside(&self, desired: &mut Desired, ip: IpAddr, kind: &str, chain: &ChainName) {
+        if self.reachable.anywhere {
+            let rule = self.to(&format!("{} {kind}", self.name), ip).jump(chain.clone());
+            desired.chain(Table::Nat, &SERVICES).push(rule);
         }
-        if self.reachable.anywhere && self.uses_firewall() {
+        if let Some(refusal) = self.refusal(self.spec.external_policy) {
+            let rule = self.to(&refusal.comment, ip).target(refusal.target);
+            desired.chain(Table::Filter, &EXTERNAL_SERVICES).push(rule);
+        }
+    }
+
+    fn capture_balanced(&self, desired: &mut Desired, ip: IpAddr) {
+        let guarded = self.uses_firewall();
+        let chain = if guarded { &self.chains.firewall } else { &self.chains.external };
+        self.capture_outside(desired, ip, "loadbalancer IP", chain);
+        if self.reachable.anywhere && guarded {
             let comment = format!("{} traffic not accepted by {}", self.name, self.chains.firewall);
-            let dropped = self.spec.load_balancer_ips.iter().map(|ip| self.to(&comment, *ip).target(Target::Drop));
-            desired.chain(Table::Filter, &PROXY_FIREWALL).extend(dropped);
+            desired.chain(Table::Filter, &PROXY_FIREWALL).push(self.to(&comment, ip).target(Target::Drop));
         }
     }
 
-    fn capture_node_port(&self, desired: &mut Desired) {
-        let Some(number) = self.spec.node_port else { return };
-        let protocol = || self.spec.protocol.clone();
+    fn capture_node_port(&self, desired: &mut Desired, number: u16) {
+        let protocol = || self.spec.transport.protocol();
         if self.reachable.anywhere {
             let rule = Rule::new().comment(self.name.to_string()).destination_port(protocol(), number);
             desired.chain(Table::Nat, &NODE_PORTS).push(rule.jump(self.chains.external.clone()));
@@ -225,13 +233,13 @@ impl Port<'_> {
         }
         let accepted = || Rule::new().comment(format!("{} loadbalancer IP", self.name));
         let onward = || self.chains.external.clone();
-        let ranges = &self.spec.source_ranges;
+        let ranges = self.spec.sources().unwrap_or_default();
         let rules = desired.chain(Table::Nat, &self.chains.firewall);
         rules.extend(ranges.iter().map(|net| accepted().source(*net).jump(onward())));
         let this_node = ranges.iter().any(|net| self.settings.node_addresses.iter().any(|ip| net.contains(ip)));
         if this_node {
             // Where the load balancer's address is also an address of this node, the node uses it as its source.
-            let own = self.spec.load_balancer_ips.iter().map(|ip| accepted().source(*ip).jump(onward()));
+            let own = self.spec.load_balancer_ips().iter().map(|ip| accepted().source(*ip).jump(onward()));
             rules.extend(own);
         }
         let comment = format!("other traffic to {} will be dropped by KUBE-PROXY-FIREWALL", self.name);
@@ -277,6 +285,6 @@ impl Port<'_> {
             let list = self.endpoint_chain(endpoint).to_string();
             forward = forward.recent(Recent { list, action: RecentAction::Set });
         }
-        vec![hairpin, forward.any_port(self.spec.protocol.clone()).dnat(endpoint.address)]
+        vec![hairpin, forward.any_port(self.spec.transport.protocol()).dnat(endpoint.address)]
     }
 }

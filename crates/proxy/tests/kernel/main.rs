@@ -5,10 +5,11 @@
 mod behaviour;
 mod net;
 mod node;
+mod sctp;
 
 use std::collections::BTreeSet;
 
-use iptables::Family;
+use iptables::{Family, Flavour};
 use net::{Net, ask};
 use node::{Node, slice};
 use proxy::mode::ProxyMode;
@@ -28,8 +29,7 @@ fn packets_follow_the_services(mode: ProxyMode) {
     if test_needs::need("this mode", net.within("node", || node::probe(mode))).is_none() {
         return;
     }
-    net.serve("a");
-    net.serve("b");
+    ["a", "b", "c", "out"].iter().for_each(|member| net.serve(member));
     for family in [Family::V4, Family::V6] {
         let mut node = Node::new(&net, mode, family);
         assert!(node.apply(&behaviour::objects(family)) > 20);
@@ -37,13 +37,31 @@ fn packets_follow_the_services(mode: ProxyMode) {
     }
     let mut node = Node::new(&net, mode, Family::V4);
     node.apply(&behaviour::objects(Family::V4));
+    behaviour::variants(&mut node);
     behaviour::stickiness(&net);
+    behaviour::stickiness_ends(&net);
+    sctp_is_led_to_endpoints(&net);
     behaviour::forwarding_that_others_refuse(&net);
     rules_come_back(&mut node);
     udp_flows_follow_their_endpoints(&mut node);
     changes_are_followed(&mut node);
     node.clean_up();
     assert!(!node.saved().contains("KUBE-"), "{}", node.saved());
+}
+
+/// Where `iptables` is the other flavour, as on older distributions.
+#[test]
+fn packets_follow_the_services_with_legacy_iptables() {
+    let Some(net) = Net::new("legacy") else { return };
+    if test_needs::need("legacy tables", net.within("node", node::probe_legacy)).is_none() {
+        return;
+    }
+    ["a", "b", "c", "out"].iter().for_each(|member| net.serve(member));
+    for family in [Family::V4, Family::V6] {
+        let mut node = Node::with_flavour(&net, ProxyMode::Iptables, family, Flavour::Legacy);
+        assert!(node.apply(&behaviour::objects(family)) > 20);
+        behaviour::check(&net, family);
+    }
 }
 
 /// What the other mode has left goes away, and there is no moment without rules.
@@ -88,6 +106,19 @@ fn rules_come_back(node: &mut Node<'_>) {
         node.rules.distrust();
         assert!(node.apply(&behaviour::objects(Family::V4)) > 0);
         balanced(node.net);
+    }
+}
+
+fn sctp_is_led_to_endpoints(net: &Net) {
+    let address = |text: &str| text.parse::<std::net::SocketAddrV4>().unwrap();
+    let endpoint = address("10.244.0.5:2906");
+    for (from, to, client) in [
+        ("c", "10.96.0.91:2905", "10.244.0.9"),
+        ("out", "172.16.0.1:30905", "10.244.0.1"),
+        ("node", "10.96.0.91:2905", "10.244.0.1"),
+    ] {
+        let seen = sctp::association(net, from, address(to), "a");
+        assert_eq!(seen, Some((client.parse().unwrap(), endpoint)), "{from} to {to}");
     }
 }
 

@@ -60,9 +60,10 @@ impl Net {
         for routed in ["10.96.0.0/16", "198.51.100.0/24"] {
             net.ip("out", &format!("route add {routed} via 172.16.0.1"));
         }
-        for routed in ["fd00:96::/112", "2001:db8::/64"] {
+        for routed in ["fd00:96::/112", "2001:db8::/64", "fd00:244::/64"] {
             net.ip("out", &format!("-6 route add {routed} via fd00:172::1"));
         }
+        net.ip("out", "route add 10.244.0.0/16 via 172.16.0.1");
         for sysctl in SYSCTLS {
             net.within("node", || std::fs::write(format!("/proc/sys/{sysctl}"), "1")).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use component::informer::ObjectKey;
 use ipnet::IpNet;
-use iptables::{Family, HostIptables, Iptables};
+use iptables::{Family, Flavour, HostIptables, Iptables};
 use proxy::conntrack::UdpServices;
 use proxy::endpoint::Place;
 use proxy::mode::{ProxyMode, Rules};
@@ -78,10 +78,23 @@ pub fn probe(mode: ProxyMode) -> Result<ProxyMode, String> {
     block_on(ProxyMode::choose(Some(mode), &[Family::V4, Family::V6])).map_err(|error| error.to_string())
 }
 
+/// Whether this thread's network namespace takes rules of the legacy flavour.
+pub fn probe_legacy() -> Result<(), String> {
+    let iptables = HostIptables::with_flavour(Flavour::Legacy);
+    let saved = async { iptables.has_chain(Family::V6, iptables::Table::Nat, &iptables::ChainName::OUTPUT).await };
+    match block_on(saved) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("there is no nat table".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 pub struct Node<'n> {
     pub net: &'n Net,
     pub mode: ProxyMode,
     pub rules: Rules<HostIptables>,
+    /// What is different from what these tests are told otherwise.
+    pub adjust: fn(&mut Settings),
     table: ServiceTable,
     family: Family,
 }
@@ -89,8 +102,17 @@ pub struct Node<'n> {
 impl<'n> Node<'n> {
     pub fn new(net: &'n Net, mode: ProxyMode, family: Family) -> Self {
         let iptables = net.within("node", || block_on(HostIptables::detect()).unwrap());
+        Self::with(net, mode, family, iptables)
+    }
+
+    /// With this flavour of iptables, whatever is in use here.
+    pub fn with_flavour(net: &'n Net, mode: ProxyMode, family: Family, flavour: Flavour) -> Self {
+        Self::with(net, mode, family, HostIptables::with_flavour(flavour))
+    }
+
+    fn with(net: &'n Net, mode: ProxyMode, family: Family, iptables: HostIptables) -> Self {
         let rules = Rules::new(mode, family, Some(iptables));
-        Self { net, mode, rules, table: ServiceTable::new(family), family }
+        Self { net, mode, rules, adjust: |_| {}, table: ServiceTable::new(family), family }
     }
 
     /// Brings what has changed into force; how many rules or elements were written.
@@ -106,13 +128,14 @@ impl<'n> Node<'n> {
             let slices = objects.slices.iter().filter(|slice| slice.service() == Some(&key.name));
             changes.extend(self.table.update(key, service, slices, &place));
         }
-        let (rules, table, family) = (&mut self.rules, &self.table, self.family);
+        let (rules, table, family, adjust) = (&mut self.rules, &self.table, self.family, self.adjust);
         self.net.within("node", move || {
-            let settings = settings();
+            let mut settings = settings();
+            adjust(&mut settings);
             block_on(async {
                 let applied = rules.apply(table, &changes, &settings).await.unwrap();
                 let mut flows = UdpServices::default();
-                flows.note(&changes);
+                flows.note(&changes, table.ports());
                 flows.delete_stale(family, settings.node_addresses.clone()).await.unwrap();
                 applied.written
             })

@@ -73,7 +73,6 @@ fn packets_go_where_policies_let_them() {
     for pod in ["a", "b", "c"] {
         net.serve(pod);
     }
-    net.ip("out", "route add 10.244.0.0/16 via 172.16.0.1");
     let all = vec!["node", "a", "b", "c", "out"];
     assert_eq!(who_reaches_a(&net), (all.clone(), all.clone()), "by default everybody does");
 
@@ -156,6 +155,31 @@ fn what_is_hostile_is_harmless() {
     let policies: Vec<_> = strange.iter().map(|spec| policy("x\"} flush ruleset\n", spec)).collect();
     let script = script(&policies);
     assert!(!script.contains("flush ruleset"), "{script}");
+}
+
+/// As many peers and ports as fit into an object: what is written grows with their sum, not with their product, and a
+/// policy that would be too much for one rule keeps no other from being enforced.
+#[test]
+fn long_lists_are_enforced() {
+    let many = 10_000;
+    let list = |item: &dyn Fn(usize) -> String| (0..many).map(item).collect::<Vec<_>>().join(", ");
+    let holes = list(&|i| format!("10.{}.{}.0/28", 245 + i / 250 % 4, i % 250));
+    let blocks = list(&|i| format!("{{ipBlock: {{cidr: 172.{}.{}.{}/29}}}}", 17 + i / 2000, i % 250, i / 250 % 8 * 16));
+    let ports = list(&|i| format!("{{port: {}}}, {{protocol: UDP, port: name-{i}}}", 10_000 + 2 * i));
+    let spec = format!(
+        "{{podSelector: {{matchLabels: {{app: a}}}}, ingress: [{{ports: [{ports}, {{port: 8080}}], \
+         from: [{blocks}, {{ipBlock: {{cidr: 10.0.0.0/8, except: [{holes}, 10.244.0.9/32]}}}}]}}]}}"
+    );
+    let policies = [policy("long", &spec), policy("same", &spec), policy("other", &DENY.replace("app: a", "app: b"))];
+    let script = script(&policies);
+    assert!(script.len() < 100 * many, "{} bytes", script.len());
+    let Some(net) = Net::new("lists") else { return };
+    for pod in ["a", "b"] {
+        net.serve(pod);
+    }
+    enforce(&net, &policies);
+    assert_eq!(who_reaches_a(&net).0, ["node", "a", "b"]);
+    assert!(net.get("c", "10.244.0.6:8080").is_err(), "the other policy is enforced, too");
 }
 
 /// A pod that was on this node, and one that is elsewhere, are none of its business.

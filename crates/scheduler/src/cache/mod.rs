@@ -4,6 +4,7 @@
 //! *assumed* here before it is written; the watch confirms it, or [`Cache::forget`] takes it back.
 //! Decisions read a [`Snapshot`].
 
+mod images;
 mod node_info;
 mod pod_info;
 mod snapshot;
@@ -13,8 +14,9 @@ use std::{
     sync::Arc,
 };
 
+pub use images::Images;
 pub use node_info::{Group, NodeInfo};
-pub use pod_info::{Kin, PodInfo, PodTerms, Term, Terms};
+pub use pod_info::{Identity, Kin, PodInfo, PodTerms, Term, Terms};
 pub use snapshot::Snapshot;
 
 use crate::model::{Node, Pod};
@@ -28,9 +30,13 @@ pub struct Cache {
     /// Position in `nodes` by name.
     index: HashMap<Arc<str>, usize>,
     /// Where each pod is counted, by uid.
-    placed: HashMap<Box<str>, Placed>,
+    placed: HashMap<Arc<str>, Placed>,
+    /// Where room is being made for which pod that waits, by uid.
+    nominated: HashMap<Arc<str>, Arc<str>>,
     /// Positions that have changed since the snapshot was brought up to date.
     changed: BTreeSet<usize>,
+    /// Shared with the snapshot until they change, which is seldom.
+    images: Arc<Images>,
 }
 
 #[derive(Debug)]
@@ -44,6 +50,7 @@ impl Cache {
     /// Brings the one snapshot of this cache up to date.
     pub fn refresh(&mut self, snapshot: &mut Snapshot) {
         snapshot.truncate(self.nodes.len());
+        snapshot.take_images(&self.images);
         for position in std::mem::take(&mut self.changed) {
             if let Some(node) = self.nodes.get(position) {
                 snapshot.put(position, node);
@@ -57,14 +64,20 @@ impl Cache {
     }
 
     /// A node is new or has changed.
-    pub fn set_node(&mut self, node: &Node) {
+    pub fn set_node(&mut self, node: &Arc<Node>) {
         let position = self.position(node.metadata.name.as_deref().unwrap_or_default());
+        if *node.status.images != *self.nodes[position].images() {
+            let known = Arc::make_mut(&mut self.images);
+            known.add(&node.status.images);
+            known.remove(self.nodes[position].images());
+        }
         self.change(position).set(node);
     }
 
     /// A node is gone. Its pods stay counted until they go, too.
     pub fn remove_node(&mut self, name: &str) {
         let Some(&position) = self.index.get(name) else { return };
+        Arc::make_mut(&mut self.images).remove(self.nodes[position].images());
         self.change(position).unset();
         self.drop_if_empty(position);
     }
@@ -72,10 +85,11 @@ impl Cache {
     /// The API shows a pod on a node. Confirms or corrects what was assumed; whether anything that counts is different
     /// from what was known.
     pub fn set_pod(&mut self, pod: &Pod, node: &str) -> bool {
+        self.withdraw(pod.uid());
         if !pod.is_active() {
             return self.remove_pod(pod.uid());
         }
-        let info = Arc::new(PodInfo::of(pod));
+        let info = Arc::clone(&pod.info);
         if let Some(placed) = self.placed.get_mut(pod.uid())
             && *placed.node == *node
             && *placed.pod == *info
@@ -83,26 +97,57 @@ impl Cache {
             placed.assumed = false;
             return false;
         }
-        self.remove_pod(pod.uid());
-        self.place(pod.uid(), node, info, false);
-        true
+        let before = self.unplace(pod.uid());
+        let same = before.is_some_and(|before| *before.node == *node && before.pod.counts_like(&info));
+        self.place(node, info, false);
+        !same
     }
 
     /// A pod is gone, or over; whether it was counted.
     pub fn remove_pod(&mut self, uid: &str) -> bool {
-        let Some(placed) = self.placed.remove(uid) else { return false };
+        self.unplace(uid).is_some()
+    }
+
+    fn unplace(&mut self, uid: &str) -> Option<Placed> {
+        let placed = self.placed.remove(uid)?;
         if let Some(&position) = self.index.get(&placed.node) {
             self.change(position).remove_pod(&placed.pod);
             self.drop_if_empty(position);
         }
-        true
+        Some(placed)
     }
 
     /// Counts a pod on a node before the API shows it there.
-    pub fn assume(&mut self, uid: &str, node: &str, pod: &Arc<PodInfo>) {
-        if !self.placed.contains_key(uid) {
-            self.place(uid, node, Arc::clone(pod), true);
+    pub fn assume(&mut self, pod: &Arc<PodInfo>, node: &str) {
+        self.withdraw(pod.uid());
+        if !self.placed.contains_key(pod.uid()) {
+            self.place(node, Arc::clone(pod), true);
         }
+    }
+
+    /// From now on room on a node is kept for a pod that waits, from all that are less important.
+    pub fn nominate(&mut self, pod: &Arc<PodInfo>, node: &str) {
+        self.withdraw(pod.uid());
+        let position = self.position(node);
+        self.change(position).nominate(Arc::clone(pod));
+        let node = self.nodes[position].shared_name();
+        self.nominated.insert(Arc::clone(&pod.identity.uid), node);
+    }
+
+    /// No room is kept for a pod any more; where it was.
+    pub fn withdraw(&mut self, uid: &str) -> Option<Arc<str>> {
+        let node = self.nominated.remove(uid)?;
+        if let Some(&position) = self.index.get(&node) {
+            self.change(position).withdraw(uid);
+            self.drop_if_empty(position);
+        }
+        Some(node)
+    }
+
+    /// The node where room is kept for a pod.
+    #[must_use]
+    pub fn nominated_node(&self, uid: &str) -> Option<&str> {
+        self.nominated.get(uid).map(|node| &**node)
     }
 
     /// The write of an assumed placement failed; whether it was still assumed. Harmless when the API has shown it
@@ -121,12 +166,12 @@ impl Cache {
         self.nodes.iter().filter(|node| node.is_present()).count()
     }
 
-    fn place(&mut self, uid: &str, node: &str, pod: Arc<PodInfo>, assumed: bool) {
+    fn place(&mut self, node: &str, pod: Arc<PodInfo>, assumed: bool) {
         let position = self.position(node);
         let info = self.change(position);
         info.add_pod(&pod);
         let node = info.shared_name();
-        self.placed.insert(uid.into(), Placed { node, pod, assumed });
+        self.placed.insert(Arc::clone(&pod.identity.uid), Placed { node, pod, assumed });
     }
 
     fn position(&mut self, name: &str) -> usize {
@@ -141,7 +186,7 @@ impl Cache {
     }
 
     fn drop_if_empty(&mut self, position: usize) {
-        if self.nodes[position].is_present() || self.nodes[position].pod_count() > 0 {
+        if !self.nodes[position].is_forgotten() {
             return;
         }
         let removed = self.nodes.swap_remove(position);
@@ -157,11 +202,10 @@ impl Cache {
 mod tests {
     use super::*;
 
-    fn node(name: &str) -> Node {
-        serde_json::from_value(
-            serde_json::json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": "4", "pods": "10"}}}),
-        )
-        .unwrap()
+    fn node(name: &str) -> Arc<Node> {
+        let allocatable = serde_json::json!({"cpu": "4", "pods": "10"});
+        let node = serde_json::json!({"metadata": {"name": name}, "status": {"allocatable": allocatable}});
+        Arc::new(serde_json::from_value(node).unwrap())
     }
 
     fn pod(uid: &str, phase: &str) -> Pod {
@@ -188,7 +232,7 @@ mod tests {
         let mut cache = Cache::default();
         cache.set_node(&node("n"));
         let pending = pod("u", "Pending");
-        cache.assume("u", "n", &Arc::new(PodInfo::of(&pending)));
+        cache.assume(&pending.info, "n");
         assert_eq!(used(&cache, "n"), 1000);
         cache.set_pod(&pending, "n");
         assert_eq!(used(&cache, "n"), 1000);
@@ -202,9 +246,28 @@ mod tests {
     fn a_failed_write_is_forgotten() {
         let mut cache = Cache::default();
         cache.set_node(&node("n"));
-        cache.assume("u", "n", &Arc::new(PodInfo::of(&pod("u", "Pending"))));
+        cache.assume(&pod("u", "Pending").info, "n");
         assert!(cache.forget("u"));
         assert_eq!(used(&cache, "n"), 0);
+    }
+
+    #[test]
+    fn room_is_kept_for_a_pod_until_it_is_placed_or_gone() {
+        let (mut cache, mut snapshot) = (Cache::default(), Snapshot::default());
+        let info = pod("u", "Pending").info;
+        let kept = |cache: &Cache, name: &str| cache.index.get(name).map(|at| cache.nodes[*at].nominated().len());
+        cache.set_node(&node("a"));
+        cache.nominate(&info, "a");
+        cache.refresh(&mut snapshot);
+        assert_eq!(snapshot.node("a").unwrap().nominated().len(), 1);
+        cache.nominate(&info, "b");
+        assert_eq!((kept(&cache, "a"), kept(&cache, "b")), (Some(0), Some(1)));
+        assert_eq!(cache.nominated_node("u"), Some("b"));
+        assert_eq!(cache.withdraw("u").as_deref(), Some("b"));
+        assert_eq!((kept(&cache, "b"), cache.withdraw("u")), (None, None), "a node of which nobody speaks is dropped");
+        cache.nominate(&info, "a");
+        cache.assume(&info, "a");
+        assert_eq!((kept(&cache, "a"), used(&cache, "a")), (Some(0), 1000));
     }
 
     #[test]

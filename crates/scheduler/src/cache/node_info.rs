@@ -28,6 +28,8 @@ pub struct NodeInfo {
     /// Pods that have an affinity to other pods, or against them.
     with_terms: Vec<Arc<PodInfo>>,
     host_ports: Vec<HostPort>,
+    /// Pods for which room is being made here.
+    nominated: Vec<Arc<PodInfo>>,
 }
 
 /// Pods that selectors cannot tell apart.
@@ -43,9 +45,7 @@ pub struct Group {
 
 #[derive(Debug)]
 struct Described {
-    labels: BTreeMap<String, String>,
-    taints: Vec<Taint>,
-    unschedulable: bool,
+    node: Arc<Node>,
     allocatable: Amounts,
     pod_slots: i64,
 }
@@ -62,22 +62,21 @@ impl NodeInfo {
             groups: Vec::new(),
             with_terms: Vec::new(),
             host_ports: Vec::new(),
+            nominated: Vec::new(),
         }
     }
 
     /// A node without pods.
     #[must_use]
-    pub fn of(node: &Node) -> Self {
+    pub fn of(node: &Arc<Node>) -> Self {
         let mut info = Self::absent(node.metadata.name.as_deref().unwrap_or_default());
         info.set(node);
         info
     }
 
-    pub(super) fn set(&mut self, node: &Node) {
+    pub(super) fn set(&mut self, node: &Arc<Node>) {
         self.node = Some(Arc::new(Described {
-            labels: node.metadata.labels.clone().unwrap_or_default(),
-            taints: node.spec.taints.clone(),
-            unschedulable: node.spec.unschedulable,
+            node: Arc::clone(node),
             allocatable: Amounts::offered(&node.status.allocatable),
             pod_slots: pod_slots(&node.status.allocatable),
         }));
@@ -140,17 +139,40 @@ impl NodeInfo {
         }
     }
 
+    pub(super) fn nominate(&mut self, pod: Arc<PodInfo>) {
+        self.nominated.push(pod);
+    }
+
+    pub(super) fn withdraw(&mut self, uid: &str) {
+        self.nominated.retain(|pod| pod.uid() != uid);
+    }
+
+    /// Whether nobody speaks of the node any more.
+    pub(super) fn is_forgotten(&self) -> bool {
+        !self.is_present() && self.pods.is_empty() && self.nominated.is_empty()
+    }
+
+    /// Pods for which room is being made here. They are not counted among its pods.
+    #[must_use]
+    pub fn nominated(&self) -> &[Arc<PodInfo>] {
+        &self.nominated
+    }
+
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    fn described(&self) -> Option<&Node> {
+        self.node.as_ref().map(|own| &*own.node)
+    }
+
     /// The node's labels.
     #[must_use]
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.node.as_ref().map_or(&NONE, |node| &node.labels)
+        self.described().and_then(|node| node.metadata.labels.as_ref()).unwrap_or(&NONE)
     }
 
     /// The value of a label.
@@ -168,13 +190,25 @@ impl NodeInfo {
     /// The node's taints.
     #[must_use]
     pub fn taints(&self) -> &[Taint] {
-        self.node.as_ref().map_or(&[], |node| &node.taints)
+        self.described().map_or(&[], |node| &node.spec.taints)
     }
 
     /// Whether the node is cordoned.
     #[must_use]
     pub fn is_unschedulable(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| node.unschedulable)
+        self.described().is_some_and(|node| node.spec.unschedulable)
+    }
+
+    /// The images that it has, with their sizes in bytes, sorted by name.
+    #[must_use]
+    pub fn images(&self) -> &[(Arc<str>, i64)] {
+        self.described().map_or(&[], |node| &node.status.images)
+    }
+
+    /// What its kubelet is able to do and others may not be.
+    #[must_use]
+    pub fn declared_features(&self) -> &[String] {
+        self.described().map_or(&[], |node| &node.status.declared_features)
     }
 
     /// What the node offers.

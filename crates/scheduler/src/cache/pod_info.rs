@@ -1,12 +1,19 @@
 //! What counts of a pod that is on a node, or shall be.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use api_types::{
-    core::PodAffinityTerm,
+    core::{PersistentVolumeClaim, PodAffinityTerm},
+    jiff::Timestamp,
     pod::host_ports::{HostPort, host_ports},
     selector::label::Selector,
 };
+use component::pool::Pool;
+
+use component::informer::ObjectKey;
 
 use crate::{
     directory::Directory,
@@ -15,7 +22,7 @@ use crate::{
 };
 
 /// What selectors read of a pod. Pods of one workload mostly share it.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kin {
     /// Namespace.
     pub namespace: Box<str>,
@@ -23,42 +30,99 @@ pub struct Kin {
     pub labels: BTreeMap<String, String>,
 }
 
+/// Which pod it is, for those who write about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Uid.
+    pub uid: Arc<str>,
+    /// Name in its namespace.
+    pub name: Box<str>,
+    /// Of the spec, as the API server counts.
+    pub generation: Option<i64>,
+}
+
 /// What counts of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodInfo {
-    /// What it takes.
-    pub requests: Requests,
+    /// Which pod it is.
+    pub identity: Identity,
+    /// How important it is.
+    pub priority: i32,
+    /// When its kubelet took it on.
+    pub started: Option<Timestamp>,
+    /// What it takes. Pods of one workload share it.
+    pub requests: Arc<Requests>,
     /// Ports on the host.
     pub host_ports: Vec<HostPort>,
+    /// The claims that it uses.
+    pub claims: Vec<ObjectKey>,
     /// Namespace and labels.
     pub kin: Arc<Kin>,
     /// Whether it is on its way out: it still takes room, but nothing is spread away from it.
     pub leaving: bool,
+    /// Whether it is so because the scheduler made it go.
+    pub preempted: bool,
     /// Which other pods it wants near or far; `None` when it does not mind.
     pub terms: Option<Box<PodTerms>>,
 }
 
 impl PodInfo {
-    /// Reads a pod.
+    /// Reads a pod that waits, or one as it was sent.
     #[must_use]
-    pub fn of(pod: &Pod) -> Self {
-        let kin = Self::kin_of(pod);
+    pub(crate) fn of(pod: &Pod) -> Self {
+        static KINS: LazyLock<Pool<Kin>> = LazyLock::new(Pool::default);
+        static REQUESTS: LazyLock<Pool<Requests>> = LazyLock::new(Pool::default);
+        let kin = Kin {
+            namespace: pod.metadata.namespace.as_deref().unwrap_or_default().into(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+        };
+        let identity = Identity {
+            uid: pod.uid().into(),
+            name: pod.metadata.name.as_deref().unwrap_or_default().into(),
+            generation: pod.metadata.generation,
+        };
         Self {
-            requests: Requests::of(pod),
+            identity,
+            priority: pod.priority(),
+            started: pod.status.start_time.as_ref().map(|time| time.0),
+            requests: REQUESTS.share(Requests::of(pod)),
             host_ports: host_ports(pod),
+            claims: Self::claims_of(pod),
             leaving: pod.metadata.deletion_timestamp.is_some(),
+            preempted: pod.is_preempted(),
             terms: PodTerms::of(pod, &kin.namespace),
-            kin: Arc::new(kin),
+            kin: KINS.share(kin),
         }
     }
 
-    /// What selectors read of a pod.
+    /// Whether to other pods that wait it is all one which of the two is there.
     #[must_use]
-    pub fn kin_of(pod: &Pod) -> Kin {
-        Kin {
-            namespace: pod.metadata.namespace.as_deref().unwrap_or_default().into(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
-        }
+    pub fn counts_like(&self, other: &Self) -> bool {
+        self.requests == other.requests
+            && self.host_ports == other.host_ports
+            && self.claims == other.claims
+            && self.kin == other.kin
+            && self.leaving == other.leaving
+            && self.terms == other.terms
+            && self.priority == other.priority
+    }
+
+    fn claims_of(pod: &Pod) -> Vec<ObjectKey> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        pod.claims().map(|claim| ObjectKey::new(namespace, claim.name)).collect()
+    }
+
+    /// Whether it uses this claim.
+    #[must_use]
+    pub fn has_claim(&self, claim: &PersistentVolumeClaim) -> bool {
+        let (namespace, name) = (claim.metadata.namespace.as_deref(), claim.metadata.name.as_deref());
+        self.claims.iter().any(|own| Some(own.name.as_str()) == name && Some(own.namespace.as_str()) == namespace)
+    }
+
+    /// Its uid.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.identity.uid
     }
 
     /// Pods that must not be near.

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::NodeInfo;
-use crate::directory::Directory;
+use super::{Images, NodeInfo};
+use crate::{directory::Directory, storage::Storage};
 
 /// Every node with its pods, as they were at one moment. It shares the nodes that have not changed with the cache, so
 /// that bringing it up to date costs as much as has changed; a decision reads it without holding up the cache.
@@ -20,6 +20,8 @@ pub struct Snapshot {
     with_terms: BTreeSet<usize>,
     /// Nodes that are really there.
     present: usize,
+    /// Images and how many nodes have them.
+    images: Arc<Images>,
     /// Namespaces and selectors; these are not of the same moment.
     directory: Arc<Directory>,
 }
@@ -59,10 +61,33 @@ impl Snapshot {
         self.present
     }
 
+    /// One node, with its position.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<(usize, &NodeInfo)> {
+        let position = *self.index.get(name)?;
+        Some((position, self.at(position)?))
+    }
+
     /// One node.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&NodeInfo> {
         self.index.get(name).and_then(|at| self.at(*at))
+    }
+
+    /// Images and how many nodes have them.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    pub(super) fn take_images(&mut self, images: &Arc<Images>) {
+        self.images = Arc::clone(images);
+    }
+
+    /// Volumes and claims; not of the same moment either.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<Storage> {
+        self.directory.storage()
     }
 
     /// Namespaces and selectors.

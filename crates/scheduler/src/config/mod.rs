@@ -1,15 +1,17 @@
 //! `--config`: a `KubeSchedulerConfiguration`.
 
 pub mod arguments;
+pub mod extenders;
+pub mod policy;
 mod profiles;
 
 use std::{path::Path as File, time::Duration};
 
 use api_types::field::{FieldError, Path};
-use component::flags;
+use component::{flags, profiling::Profiling};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
+use extenders::ExtenderDocument;
 pub use profiles::{default_profiles, profiles};
 
 use crate::framework::Profiles;
@@ -51,6 +53,10 @@ pub struct Configuration {
     pub profiles: Profiles,
     /// How long a pod waits after a failed attempt.
     pub backoff: Backoff,
+    /// Whether profiles are made.
+    pub profiling: Profiling,
+    /// Programs elsewhere that have their say.
+    pub extenders: Vec<ExtenderDocument>,
     /// Leader election, where it says something else than the flags.
     pub leader_election: LeaderElection,
     /// `clientConnection.kubeconfig`.
@@ -109,8 +115,7 @@ struct Document {
     _parallelism: Option<i32>,
     leader_election: LeaderElection,
     client_connection: ClientConnection,
-    #[serde(rename = "enableProfiling")]
-    _enable_profiling: Option<bool>,
+    enable_profiling: Option<bool>,
     #[serde(rename = "enableContentionProfiling")]
     _enable_contention_profiling: Option<bool>,
     #[serde(rename = "delayCacheUntilActive")]
@@ -119,7 +124,7 @@ struct Document {
     pod_initial_backoff_seconds: Option<i64>,
     pod_max_backoff_seconds: Option<i64>,
     profiles: Option<Vec<profiles::ProfileDocument>>,
-    extenders: Vec<Value>,
+    extenders: Vec<ExtenderDocument>,
 }
 
 /// Only the kubeconfig matters: clients are not throttled, and JSON is always used.
@@ -168,13 +173,19 @@ impl Document {
         let mut errors = Vec::new();
         let backoff = self.backoff(&mut errors);
         let percentage = percentage(&Path::default(), self.percentage_of_nodes_to_score, &mut errors);
-        if !self.extenders.is_empty() {
-            errors.push(FieldError::forbidden(&Path::new("extenders"), "extenders are not supported"));
+        errors.extend(extenders::validate(&self.extenders));
+        let managed = self.extenders.iter().flat_map(|own| &own.managed_resources);
+        let ignored: Vec<&str> = managed.filter(|own| own.ignored_by_scheduler).map(|own| own.name.as_str()).collect();
+        let mut documents = self.profiles.unwrap_or_default();
+        if !ignored.is_empty() {
+            profiles::ignore(&mut documents, &ignored);
         }
-        let profiles = profiles(self.profiles.unwrap_or_default(), percentage, &mut errors);
+        let profiles = profiles(documents, percentage, &mut errors);
         let own = Configuration {
             profiles,
             backoff,
+            profiling: if self.enable_profiling == Some(false) { Profiling::Absent } else { Profiling::Served },
+            extenders: self.extenders,
             leader_election: self.leader_election,
             kubeconfig: self.client_connection.kubeconfig.filter(|path| !path.as_os_str().is_empty()),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api_types::field::{FieldError, Path};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{arguments::Arguments, percentage};
 use crate::framework::{Entry, PLUGINS, Profile, Profiles, Row};
@@ -14,17 +14,7 @@ const DEFAULT_NAME: &str = "default-scheduler";
 /// What upstream's plugins of these names do is always done: the queue's order, gates, and binding.
 const BUILT_IN: &[&str] = &["PrioritySort", "SchedulingGates", "DefaultBinder"];
 /// Upstream's plugins that are not there: they can be turned off, but not on.
-const ABSENT: &[&str] = &[
-    "DefaultPreemption",
-    "DynamicResources",
-    "GangScheduling",
-    "ImageLocality",
-    "NodeDeclaredFeatures",
-    "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeRestrictions",
-    "VolumeZone",
-];
+const ABSENT: &[&str] = &["GangScheduling"];
 
 /// `profiles[]`.
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +69,7 @@ const POINTS: &[&str] = &[
 /// What a phase of a plugin is called upstream: where one of these turns it off, the phase is off.
 const FILTER: &[&str] = &["preFilter", "filter"];
 const SCORE: &[&str] = &["preScore", "score"];
+const RESCUE: &[&str] = &["postFilter"];
 const RESERVE: &[&str] = &["reserve", "permit", "preBind"];
 
 /// Every plugin with its default weight, for one scheduler name.
@@ -86,6 +77,28 @@ const RESERVE: &[&str] = &["reserve", "permit", "preBind"];
 pub fn default_profiles(name: &str) -> Profiles {
     let document = ProfileDocument { scheduler_name: Some(name.to_owned()), ..ProfileDocument::default() };
     profiles(vec![document], None, &mut Vec::new())
+}
+
+/// Lets extended resources fit everywhere: they are an extender's affair.
+pub(super) fn ignore(documents: &mut Vec<ProfileDocument>, resources: &[&str]) {
+    if documents.is_empty() {
+        documents.push(ProfileDocument::default());
+    }
+    for document in documents {
+        let config = &mut document.plugin_config;
+        if !config.iter().any(|own| own.name == "NodeResourcesFit") {
+            config.push(PluginConfig { name: "NodeResourcesFit".to_owned(), args: Value::Null });
+        }
+        for own in config.iter_mut().filter(|own| own.name == "NodeResourcesFit") {
+            if own.args.is_null() {
+                own.args = json!({});
+            }
+            let ignored = own.args.as_object_mut().map(|args| args.entry("ignoredResources").or_insert(json!([])));
+            if let Some(Value::Array(ignored)) = ignored {
+                ignored.extend(resources.iter().map(|name| json!(name)));
+            }
+        }
+    }
 }
 
 /// Makes profiles of what is written; without any, there is the default one.
@@ -171,8 +184,9 @@ impl ProfileDocument {
         let arguments = Arguments::new(entry.name, found.map(|(_, config)| &config.args), path);
         let plugin = (entry.build)(&arguments).map_err(|wrong| errors.extend(wrong)).ok()?;
         let weight = if self.is_on(SCORE, entry.name) { self.weight(entry) } else { 0 };
-        let (filters, reserves) = (self.is_on(FILTER, entry.name), self.is_on(RESERVE, entry.name));
-        Some(Row { plugin, filters, weight, reserves })
+        let is_on = |phase: &[&str]| self.is_on(phase, entry.name);
+        let (filters, rescues, reserves) = (is_on(FILTER), is_on(RESCUE), is_on(RESERVE));
+        Some(Row { plugin, filters, rescues, weight, reserves })
     }
 
     fn is_named(&self, point: &str, name: &str) -> bool {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use api_types::core::PersistentVolumeClaim;
+use component::volumes::{Class, Volume};
+
 use crate::model::{Node, Pod};
 
 /// A change that may let a waiting pod in, with what it was before and what it is now.
@@ -21,6 +24,14 @@ pub enum Change {
         /// `None` when it went, or is over.
         new: Option<Arc<Pod>>,
     },
+    /// A claim came, changed, or went.
+    Claim(Arc<PersistentVolumeClaim>),
+    /// A volume came or changed.
+    Volume(Arc<Volume>),
+    /// A class of volumes came, or its volumes may be elsewhere.
+    Class(Arc<Class>),
+    /// Nodes can attach another number of volumes.
+    Limits,
     /// The waiting pod itself changed.
     Own {
         /// Before.
@@ -29,6 +40,9 @@ pub enum Change {
         new: Arc<Pod>,
     },
 }
+
+/// In place of a plugin's name: an extender, of which nobody knows what helps against it.
+pub const EXTENDER: &str = "extender";
 
 /// What is remembered of a pod that no node takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -63,6 +63,25 @@ impl<'a> Filters<'a> {
         self.filters.iter().try_for_each(|(name, filter)| filter.filter(node).map_err(|rejection| (*name, rejection)))
     }
 
+    /// Whether a node takes the pod, also when the pods have come for which room is kept there and that are no less
+    /// important.
+    ///
+    /// # Errors
+    /// Who says no, and why.
+    pub fn admit(&self, node: &NodeInfo, candidate: Candidate<'_>) -> Result<(), (&'static str, Rejection)> {
+        let own = candidate.info;
+        let goes_first = |other: &&Arc<PodInfo>| other.priority >= own.priority && other.uid() != own.uid();
+        if node.nominated().iter().any(|other| goes_first(&other)) {
+            let (mut filters, mut fuller) = (self.fork(), node.clone());
+            for other in node.nominated().iter().filter(goes_first) {
+                filters.add_pod(other, &mut fuller);
+            }
+            filters.check(&fuller)?;
+        }
+        // Without them, too: they may never come, and something may depend on their being there.
+        self.check(node)
+    }
+
     /// A copy, to try out what would be.
     #[must_use]
     pub fn fork(&self) -> Filters<'_> {

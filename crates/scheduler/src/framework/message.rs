@@ -1,11 +1,22 @@
 //! The message of `FailedScheduling`.
 
-use super::{Failure, Reason};
+use super::{Failure, Reason, Rescue};
 
-/// Upstream's wording: `0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.`
+/// Upstream's wording: `0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.`, and then what can be
+/// done about it.
 #[must_use]
 pub fn unschedulable_message(failure: &Failure) -> String {
-    if failure.nodes == 0 {
+    let why = unavailable(failure.nodes, &failure.reasons);
+    match &failure.rescue {
+        Rescue::Refused { message, .. } => format!("{why} {message}"),
+        Rescue::Nothing | Rescue::Possible(_) => why,
+    }
+}
+
+/// Why none of the nodes is available.
+#[must_use]
+pub fn unavailable(nodes: usize, reasons: &[(Reason, Option<usize>)]) -> String {
+    if nodes == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
     // Upstream sorts the finished phrases, count first.
@@ -13,9 +24,9 @@ pub fn unschedulable_message(failure: &Failure) -> String {
         Some(count) => format!("{count} {reason}"),
         None => reason.to_string(),
     };
-    let mut phrases: Vec<String> = failure.reasons.iter().map(phrase).collect();
+    let mut phrases: Vec<String> = reasons.iter().map(phrase).collect();
     phrases.sort_unstable();
-    format!("0/{} nodes are available: {}.", failure.nodes, phrases.join(", "))
+    format!("0/{nodes} nodes are available: {}.", phrases.join(", "))
 }
 
 #[cfg(test)]

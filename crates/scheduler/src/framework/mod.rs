@@ -10,16 +10,18 @@ mod filters;
 mod message;
 mod plugin;
 mod profile;
+mod rescue;
 mod table;
 
-pub use change::{Change, Hint, Rejected};
-pub use decision::{Decision, Failure, Sampling, schedule};
+pub use change::{Change, EXTENDER, Hint, Rejected};
+pub use decision::{Attempt, Decision, Failure, InTheWay, Sampling, Survey, pick, rescued, schedule};
 pub use filters::Filters;
-pub use message::unschedulable_message;
+pub use message::{unavailable, unschedulable_message};
 pub use plugin::{
-    Filter, Finality, FnScore, Normalize, Permit, Plugin, PreFilter, Reason, Rejection, Reservation, Score,
+    Filter, Finality, FnScore, Normalize, Permit, Plugin, PreFilter, Reason, Rejection, Reservation, Score, Waiting,
 };
 pub use profile::{Profile, Profiles, Reserved, Row};
+pub use rescue::{Rescue, Room, Unplaced, Victims};
 pub use table::{Entry, PLUGINS};
 
 use crate::{cache::PodInfo, model::Pod};

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt::Debug, future::Future, pin::Pin};
 
-use super::{Candidate, Change, Hint, MAX_SCORE};
+use super::{Candidate, Change, Hint, MAX_SCORE, Rescue, Unplaced};
 use crate::cache::{NodeInfo, PodInfo, Snapshot};
 
 /// Why a node does not take a pod, in upstream's words, such as `Insufficient cpu`.
@@ -59,6 +59,11 @@ pub trait Plugin: Debug + Send + Sync {
         Ok(PreFilter::default())
     }
 
+    /// No node takes the pod: what can be done about it.
+    fn post_filter(&self, _unplaced: &Unplaced<'_>) -> Rescue {
+        Rescue::Nothing
+    }
+
     /// Looks at the nodes that fit, once per attempt; `None` rates all alike.
     fn pre_score<'a>(
         &'a self,
@@ -74,7 +79,12 @@ pub trait Plugin: Debug + Send + Sync {
     ///
     /// # Errors
     /// When it is not to be had after all.
-    fn reserve(&self, _candidate: Candidate<'_>, _node: &NodeInfo) -> Result<Option<Box<dyn Reservation>>, Rejection> {
+    fn reserve(
+        &self,
+        _candidate: Candidate<'_>,
+        _node: &NodeInfo,
+        _snapshot: &Snapshot,
+    ) -> Result<Option<Box<dyn Reservation>>, Rejection> {
         Ok(None)
     }
 }
@@ -96,7 +106,7 @@ impl<'a> PreFilter<'a> {
 }
 
 /// A plugin's answer about one pod and each node. A function of the node is one.
-pub trait Filter {
+pub trait Filter: Send + Sync {
     /// Whether the node takes the pod.
     ///
     /// # Errors
@@ -114,7 +124,7 @@ pub trait Filter {
     fn fork(&self) -> Box<dyn Filter + '_>;
 }
 
-impl<F: Fn(&NodeInfo) -> Result<(), Rejection>> Filter for F {
+impl<F: Fn(&NodeInfo) -> Result<(), Rejection> + Send + Sync> Filter for F {
     fn filter(&self, node: &NodeInfo) -> Result<(), Rejection> {
         self(node)
     }
@@ -125,7 +135,7 @@ impl<F: Fn(&NodeInfo) -> Result<(), Rejection>> Filter for F {
 }
 
 /// A function of the node has nothing to copy.
-struct Borrowed<'f>(&'f dyn Fn(&NodeInfo) -> Result<(), Rejection>);
+struct Borrowed<'f>(&'f (dyn Fn(&NodeInfo) -> Result<(), Rejection> + Send + Sync));
 
 impl Filter for Borrowed<'_> {
     fn filter(&self, node: &NodeInfo) -> Result<(), Rejection> {

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Candidate, Change, Hint, Permit, Plugin, Rejected, Rejection, Reservation};
-use crate::cache::NodeInfo;
+use super::{Candidate, Change, EXTENDER, Hint, Permit, Plugin, Rejected, Rejection, Rescue, Reservation, Unplaced};
+use crate::cache::{NodeInfo, Snapshot};
 
 /// A plugin in a profile.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Row {
     pub plugin: Arc<dyn Plugin>,
     /// Whether it rejects nodes.
     pub filters: bool,
+    /// Whether it is asked what can be done for a pod that no node takes.
+    pub rescues: bool,
     /// How much its score counts; 0 when it does not rate nodes.
     pub weight: i64,
     /// Whether it sets things aside on the chosen node.
@@ -22,7 +24,7 @@ impl Row {
     /// A plugin that does all that it can.
     #[must_use]
     pub fn new(plugin: Arc<dyn Plugin>, weight: i64) -> Self {
-        Self { plugin, filters: true, weight, reserves: true }
+        Self { plugin, filters: true, rescues: true, weight, reserves: true }
     }
 }
 
@@ -43,21 +45,35 @@ impl Profile {
     /// all.
     #[must_use]
     pub fn hint(&self, candidate: Candidate<'_>, rejected: &Rejected, change: &Change) -> Hint {
-        if rejected.hopeless && change.only_makes_room() {
+        let unknown = rejected.by.is_empty() || rejected.by.contains(&EXTENDER);
+        if rejected.hopeless && change.only_makes_room() && !rejected.by.contains(&EXTENDER) {
             return Hint::Skip;
         }
         let mut asked = self.rows.iter().filter(|row| rejected.by.contains(&row.plugin.name()));
-        Hint::when(rejected.by.is_empty() || asked.any(|row| row.plugin.hint(candidate, change) == Hint::Queue))
+        Hint::when(unknown || asked.any(|row| row.plugin.hint(candidate, change) == Hint::Queue))
+    }
+
+    /// What can be done for a pod that no node takes; the first plugin that has something to say decides.
+    #[must_use]
+    pub fn rescue(&self, unplaced: &Unplaced<'_>) -> Rescue {
+        let asked = self.rows.iter().filter(|row| row.rescues);
+        let mut answers = asked.map(|row| row.plugin.post_filter(unplaced));
+        answers.find(|rescue| *rescue != Rescue::Nothing).unwrap_or_default()
     }
 
     /// Sets aside what the plugins want on the chosen node.
     ///
     /// # Errors
     /// Who does not get it, and why; nothing is kept then.
-    pub fn reserve(&self, candidate: Candidate<'_>, node: &NodeInfo) -> Result<Reserved, (&'static str, Rejection)> {
+    pub fn reserve(
+        &self,
+        candidate: Candidate<'_>,
+        node: &NodeInfo,
+        snapshot: &Snapshot,
+    ) -> Result<Reserved, (&'static str, Rejection)> {
         let mut reserved = Reserved::default();
         for plugin in self.rows.iter().filter(|row| row.reserves).map(|row| &row.plugin) {
-            if let Err(rejection) = reserved.take(plugin.name(), plugin.reserve(candidate, node)) {
+            if let Err(rejection) = reserved.take(plugin.name(), plugin.reserve(candidate, node, snapshot)) {
                 reserved.release();
                 return Err((plugin.name(), rejection));
             }
@@ -89,6 +105,12 @@ impl Reserved {
         let refused = permit.as_ref().err().cloned();
         self.held.push((name, reservation, permit.unwrap_or(Permit::Now)));
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether nothing was.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// Waits until the pod may be bound and all that must come first is done.

@@ -49,13 +49,21 @@ macro_rules! configured {
 pub const PLUGINS: &[Entry] = &[
     plain!(NodeUnschedulable, 0),
     plain!(NodeName, 0),
+    plain!(NodeDeclaredFeatures, 0),
     plain!(TaintToleration, 3),
     configured!(NodeAffinity, 2),
     plain!(NodePorts, 0),
     configured!(NodeResourcesFit, 1),
+    plain!(VolumeRestrictions, 0),
+    plain!(NodeVolumeLimits, 0),
+    configured!(VolumeBinding, 0),
+    plain!(VolumeZone, 0),
     configured!(PodTopologySpread, 2),
     configured!(InterPodAffinity, 2),
+    plain!(DynamicResources, 0),
+    configured!(DefaultPreemption, 0),
     configured!(NodeResourcesBalancedAllocation, 1),
+    plain!(ImageLocality, 1),
 ];
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ impl Plugin for InterPodAffinity {
 
     fn hint(&self, candidate: Candidate<'_>, change: &Change) -> Hint {
         let (near, far) = required(candidate.info);
-        let wanted = |pod: &Pod| near.iter().any(|term| term.may_match(&PodInfo::kin_of(pod)));
+        let wanted = |pod: &Pod| near.iter().any(|term| term.may_match(&pod.info.kin));
         let unwanted = |pod: &Pod| {
-            let info = PodInfo::of(pod);
+            let info = &pod.info;
             far.iter().any(|term| term.may_match(&info.kin))
                 || info.required_anti_affinity().iter().any(|term| term.may_match(&candidate.info.kin))
         };
@@ -83,6 +83,7 @@ impl Plugin for InterPodAffinity {
                 Hint::when(changed && has_label(new))
             }
             Change::Node { new: None, .. } => Hint::Skip,
+            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
             Change::Own { old, new } => Hint::when(old.metadata.labels != new.metadata.labels),
         }
     }

@@ -1,6 +1,6 @@
 //! Two pods cannot have the same port on one host.
 
-use api_types::pod::host_ports::{HostPort, host_ports};
+use api_types::pod::host_ports::HostPort;
 
 use crate::{
     cache::{NodeInfo, Snapshot},
@@ -24,7 +24,7 @@ impl Plugin for NodePorts {
         match change {
             Change::Node { old: None, .. } => Hint::Queue,
             Change::Pod { old: Some(old), new: None } => {
-                Hint::when(conflict(&candidate.info.host_ports, &host_ports(&**old)))
+                Hint::when(conflict(&candidate.info.host_ports, &old.info.host_ports))
             }
             _ => Hint::Skip,
         }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use self::strategy::{ScoringStrategy, Strategy};
 use crate::{
-    cache::{NodeInfo, PodInfo, Snapshot},
+    cache::{NodeInfo, Snapshot},
     framework::{Candidate, Change, Finality, FnScore, Hint, Normalize, Plugin, PreFilter, Reason, Rejection, Score},
-    resources::{Amounts, Requests},
+    resources::Amounts,
 };
 
 /// `NodeResourcesFitArgs`.
@@ -94,10 +94,10 @@ impl Plugin for NodeResourcesFit {
         match change {
             Change::Pod { old: Some(_), new: None } => Hint::Queue,
             Change::Pod { old: Some(old), new: Some(new) } => {
-                Hint::when(gives_back(&Requests::of(old).asked, &Requests::of(new).asked, asked))
+                Hint::when(gives_back(&old.info.requests.asked, &new.info.requests.asked, asked))
             }
             Change::Node { old, new: Some(new) } => {
-                let (new, old) = (NodeInfo::of(new), old.as_ref().map(|old| NodeInfo::of(old)));
+                let (new, old) = (NodeInfo::of(new), old.as_ref().map(NodeInfo::of));
                 let grew = |old: NodeInfo| {
                     !self.fits(&old, asked)
                         || old.pod_slots() < new.pod_slots()
@@ -105,11 +105,9 @@ impl Plugin for NodeResourcesFit {
                 };
                 Hint::when(self.fits(&new, asked) && old.is_none_or(grew))
             }
-            Change::Own { old, new } => {
-                let (old, new) = (PodInfo::of(old), PodInfo::of(new));
-                Hint::when(old.requests != new.requests)
-            }
+            Change::Own { old, new } => Hint::when(old.info.requests != new.info.requests),
             Change::Pod { old: None, .. } | Change::Node { new: None, .. } => Hint::Skip,
+            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
         }
     }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use self::{constraint::Constraint, filter::Spread, score::Spreading};
 use crate::{
-    cache::{Kin, NodeInfo, PodInfo, Snapshot},
+    cache::{Kin, NodeInfo, Snapshot},
     framework::{Candidate, Change, Hint, Plugin, PreFilter, Rejection, Score},
     model::{Node, Pod},
 };
@@ -138,7 +138,7 @@ impl Plugin for PodTopologySpread {
         let own = Constraint::all(&spec.topology_spread_constraints, &candidate.info.kin.labels, DO_NOT_SCHEDULE, None);
         // Default constraints select by what is not at hand here: anything may help.
         let counts = |pod: &Pod| {
-            let kin: Kin = PodInfo::kin_of(pod);
+            let kin: &Kin = &pod.info.kin;
             kin.namespace == candidate.info.kin.namespace
                 && (own.is_empty() || own.iter().any(|constraint| constraint.selector.matches(&kin.labels)))
         };
@@ -154,6 +154,7 @@ impl Plugin for PodTopologySpread {
             }
             Change::Node { old, new } => Hint::when([old, new].into_iter().flatten().any(|node| has_labels(node))),
             Change::Own { old, new } => Hint::when(old.metadata.labels != new.metadata.labels),
+            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
         }
     }
 

@@ -13,8 +13,7 @@ fn key(name: &str) -> ObjectKey {
 
 fn set(queue: &SchedulingQueue, name: &str, pod: Value) {
     let pod: Pod = serde_json::from_value(pod).unwrap();
-    let info = Arc::new(PodInfo::of(&pod));
-    queue.set(key(name), Arc::new(pod), info);
+    queue.set(key(name), Arc::new(pod));
 }
 
 fn add(queue: &SchedulingQueue, name: &str, priority: i32) {
@@ -72,6 +71,31 @@ async fn a_change_during_the_attempt_counts() {
     let waiting = pop(&queue).await;
     queue.wake(came("n1"));
     queue.retry(&key("a"), &waiting, rejected("NodeName"));
+    assert!(!is_silent(&queue, 60).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_been_tried_backs_off_while_others_wait() {
+    let queue = queue();
+    for name in ["a", "b", "c"] {
+        add(&queue, name, 0);
+    }
+    let waiting = pop(&queue).await;
+    queue.wake(came("n1"));
+    queue.retry(&key("a"), &waiting, rejected("NodeName"));
+    let start = Instant::now();
+    for expected in ["b", "c", "a"] {
+        assert_eq!(pop(&queue).await.pod.uid(), expected);
+    }
+    assert_eq!(start.elapsed().as_secs(), 0, "there was nothing else to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_failed_waits_in_any_case() {
+    let queue = queue();
+    add(&queue, "a", 0);
+    let waiting = pop(&queue).await;
+    queue.retry(&key("a"), &waiting, Retry::Failed);
     let start = Instant::now();
     assert_eq!(pop(&queue).await.pod.uid(), "a");
     assert_eq!(start.elapsed().as_secs(), 1);

@@ -7,7 +7,7 @@ use api_types::core::Pod;
 use component::recorder::Recorder;
 use kube::client::Body;
 use scheduler::{
-    binder::{BindError, Binder},
+    binder::{BindError, Binder, Nomination},
     model,
 };
 use serde_json::json;
@@ -50,11 +50,11 @@ async fn a_pod_that_is_gone_or_another_is_not_bound() {
     let gone = read(&cluster.pod("p", json!({})).await);
     cluster.delete("p").await;
     assert!(moot(binder.bind(&gone, "n1").await).contains("not found"));
-    binder.reject(&gone, "no").await.unwrap();
+    assert!(!binder.reject(&gone, ("Unschedulable", "no"), &Nomination::For("n1".into())).await.unwrap());
     let other = cluster.pod("p", json!({})).await;
     let why = moot(binder.bind(&gone, "n1").await);
     assert!(why.contains("UID"), "{why}");
-    binder.reject(&gone, "no").await.unwrap();
+    assert!(!binder.reject(&gone, ("Unschedulable", "no"), &Nomination::For("n1".into())).await.unwrap());
     let now = cluster.pods().get("p").await.unwrap();
     assert_eq!((now.spec, now.status), (other.spec, other.status), "it is not this pod's business");
 }
@@ -70,13 +70,16 @@ async fn a_rejection_says_why_and_since_when() {
     };
     let mut seen = Vec::new();
     for message in ["first", "second"] {
-        binder.reject(&read(&cluster.pods().get("p").await.unwrap()), message).await.unwrap();
+        binder
+            .reject(&read(&cluster.pods().get("p").await.unwrap()), ("Unschedulable", message), &Nomination::Kept)
+            .await
+            .unwrap();
         cluster.until_rejected("p", message).await;
         seen.push(condition(&cluster.pods().get("p").await.unwrap()).last_transition_time);
     }
     assert_eq!(seen[0], seen[1], "it was not schedulable all the time");
     let before = cluster.pods().get("p").await.unwrap();
-    binder.reject(&read(&before), "second").await.unwrap();
+    assert!(binder.reject(&read(&before), ("Unschedulable", "second"), &Nomination::Withdrawn).await.unwrap());
     let after = cluster.pods().get("p").await.unwrap();
     assert_eq!(before.metadata.resource_version, after.metadata.resource_version, "what is known is not written");
     cluster.until_event("FailedScheduling", "p").await;

@@ -63,7 +63,7 @@ impl Cluster {
         let flags = std::iter::once(&"test").chain(flags).map(Into::into);
         let flags: app::Flags = component::flags::parse(flags, app::RETIRED).unwrap();
         let config = app::Config::new(&flags).unwrap();
-        app::run(config, client, Metrics::new(&Health::new()), &self.daemon).await;
+        app::run(config, client, Metrics::new(&Health::new()), &self.daemon).await.unwrap();
     }
 
     pub fn pods(&self) -> Api<Pod> {
@@ -118,7 +118,13 @@ impl Cluster {
         node(self.informers.of::<Pod>().store()).unwrap()
     }
 
-    /// Waits until a pod says why it is on no node.
+    /// Waits until a pod is as it shall be.
+    pub async fn until_pod(&self, name: &str, what: &str, is: impl Fn(&Pod) -> bool) {
+        let key = ObjectKey::new("default", name);
+        self.until::<Pod>(&format!("{name}: {what}"), |pods| pods.get(&key).is_some_and(|pod| is(&pod))).await;
+    }
+
+    /// Waits until a pod says why it is on no node: in words that begin so.
     pub async fn until_rejected(&self, name: &str, message: &str) {
         self.until::<Pod>(&format!("{name}'s rejection with {message:?}"), |pods| {
             let pod = pods.get(&ObjectKey::new("default", name));
@@ -127,7 +133,7 @@ impl Cluster {
                 condition.type_ == "PodScheduled"
                     && condition.status == "False"
                     && condition.reason.as_deref() == Some("Unschedulable")
-                    && condition.message.as_deref() == Some(message)
+                    && condition.message.as_ref().is_some_and(|said| said.starts_with(message))
             })
         })
         .await;

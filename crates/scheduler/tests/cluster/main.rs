@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod binder;
+mod extenders;
 mod harness;
 mod placement;
+mod preemption;
+mod volumes;

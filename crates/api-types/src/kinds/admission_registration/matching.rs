@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     admissionregistration::{MatchCondition, MatchResources, NamedRuleWithOperations, RuleWithOperations},
+    expressions::{self, Admission},
     field::{FieldError, Path},
     pod_spec::defaults::default_text,
     validation::{names, selector},
@@ -178,7 +179,7 @@ pub(super) fn match_resources(path: &Path, own: &MatchResources) -> Vec<FieldErr
 }
 
 /// Conditions in CEL, each under a name.
-pub(super) fn conditions(path: &Path, conditions: &[MatchCondition]) -> Vec<FieldError> {
+pub(super) fn conditions(path: &Path, conditions: &[MatchCondition], admission: &Admission) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if conditions.len() > MAX_CONDITIONS {
         errors.push(FieldError::too_many(path, conditions.len(), MAX_CONDITIONS));
@@ -186,8 +187,11 @@ pub(super) fn conditions(path: &Path, conditions: &[MatchCondition]) -> Vec<Fiel
     let mut seen = BTreeSet::new();
     for (i, own) in conditions.iter().enumerate() {
         let path = path.index(i);
-        if own.expression.trim().is_empty() {
-            errors.push(FieldError::required(&path.child("expression"), ""));
+        let (expression, expression_path) = (own.expression.trim(), path.child("expression"));
+        if expression.is_empty() {
+            errors.push(FieldError::required(&expression_path, ""));
+        } else {
+            errors.extend(expressions::check(&expression_path, expression, admission.condition(expression)));
         }
         errors.extend(names::required_name(names::qualified_name, &path.child("name"), &own.name));
         if !own.name.is_empty() && !seen.insert(own.name.as_str()) {

@@ -10,6 +10,7 @@ use crate::{
         AuditAnnotation, MatchCondition, MatchResources, MutatingAdmissionPolicy, Mutation, ParamKind,
         ValidatingAdmissionPolicy, Validation, Variable,
     },
+    expressions::{self, Admission, Optional},
     field::{FieldError, Path},
     object::{Column, Kind},
     pod_spec::defaults::default_text,
@@ -161,7 +162,10 @@ macro_rules! policy {
     };
 }
 
-fn shared(path: &Path, own: &Policy<'_>, old: Option<&Policy<'_>>) -> Vec<FieldError> {
+/// What is wrong with what both have, and what expressions may speak of.
+fn shared(path: &Path, own: &Policy<'_>, old: Option<&Policy<'_>>, also: &[Optional]) -> (Vec<FieldError>, Admission) {
+    let mut optional = vec![Optional::Authorizer];
+    optional.extend(own.params.map(|_| Optional::Params));
     let failure_path = path.child("failurePolicy");
     let mut errors: Vec<FieldError> =
         names::one_of(&failure_path, own.failure_policy, &matching::FAILURE_POLICIES).into_iter().collect();
@@ -177,11 +181,15 @@ fn shared(path: &Path, own: &Policy<'_>, old: Option<&Policy<'_>>) -> Vec<FieldE
         }
     }
     if old.is_none_or(|old| old.params != own.params || old.conditions != own.conditions) {
-        errors.extend(matching::conditions(&path.child("matchConditions"), own.conditions));
+        let admission = Admission::new(&optional);
+        errors.extend(matching::conditions(&path.child("matchConditions"), own.conditions, &admission));
     }
-    let variables = own.variables.iter().enumerate();
-    errors.extend(variables.flat_map(|(i, own)| variable(&path.child("variables").index(i), own)));
-    errors
+    optional.extend(also);
+    let mut admission = Admission::new(&optional);
+    for (i, own) in own.variables.iter().enumerate() {
+        errors.extend(variable(&path.child("variables").index(i), own, &mut admission));
+    }
+    (errors, admission)
 }
 
 fn param_kind(path: &Path, own: &ParamKind) -> Vec<FieldError> {
@@ -219,7 +227,7 @@ fn param_kind(path: &Path, own: &ParamKind) -> Vec<FieldError> {
     errors
 }
 
-fn variable(path: &Path, own: &Variable) -> Vec<FieldError> {
+fn variable(path: &Path, own: &Variable, admission: &mut Admission) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (name, name_path) = (own.name.as_str(), path.child("name"));
     if name.trim().is_empty() {
@@ -227,8 +235,12 @@ fn variable(path: &Path, own: &Variable) -> Vec<FieldError> {
     } else if !is_identifier(name) {
         errors.push(FieldError::invalid(&name_path, name, "name is not a valid CEL identifier"));
     }
+    let expression_path = path.child("expression");
     if own.expression.trim().is_empty() {
-        errors.push(FieldError::required(&path.child("expression"), "expression is not specified"));
+        errors.push(FieldError::required(&expression_path, "expression is not specified"));
+    } else {
+        let declared = admission.declare(name, &own.expression);
+        errors.extend(expressions::check(&expression_path, &own.expression, declared));
     }
     errors
 }
@@ -243,7 +255,7 @@ fn validating(own: &ValidatingAdmissionPolicy, old: Option<&ValidatingAdmissionP
     let spec = own.spec.clone().unwrap_or_default();
     let before = old.map(|old| old.spec.clone().unwrap_or_default());
     let before = before.as_ref().map(|spec| policy!(spec));
-    let mut errors = shared(&path, &policy!(spec), before.as_ref());
+    let (mut errors, admission) = shared(&path, &policy!(spec), before.as_ref(), &[]);
     let (validations, annotations) = (spec.validations.unwrap_or_default(), spec.audit_annotations.unwrap_or_default());
     if validations.is_empty() && annotations.is_empty() {
         let detail = "validations or auditAnnotations must contain at least one item";
@@ -252,21 +264,27 @@ fn validating(own: &ValidatingAdmissionPolicy, old: Option<&ValidatingAdmissionP
         return errors;
     }
     let indexed = validations.iter().enumerate();
-    errors.extend(indexed.flat_map(|(i, own)| validation(&path.child("validations").index(i), own)));
+    errors.extend(indexed.flat_map(|(i, own)| validation(&path.child("validations").index(i), own, &admission)));
     let name = own.metadata.name.as_deref().unwrap_or_default();
-    errors.extend(all_annotations(&path.child("auditAnnotations"), &annotations, name));
+    errors.extend(all_annotations(&path.child("auditAnnotations"), &annotations, name, &admission));
     errors
 }
 
-fn validation(path: &Path, own: &Validation) -> Vec<FieldError> {
+fn validation(path: &Path, own: &Validation, admission: &Admission) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    let expression_path = path.child("expression");
     if own.expression.trim().is_empty() {
-        errors.push(FieldError::required(&path.child("expression"), "expression is not specified"));
+        errors.push(FieldError::required(&expression_path, "expression is not specified"));
+    } else {
+        errors.extend(expressions::check(&expression_path, &own.expression, admission.condition(&own.expression)));
     }
     let computed = own.message_expression.as_deref().unwrap_or_default();
     if !computed.is_empty() && computed.trim().is_empty() {
         let detail = "must be non-empty if specified";
         errors.push(FieldError::invalid(&path.child("messageExpression"), computed, detail));
+    } else if !computed.is_empty() {
+        let compiled = admission.without_authorizer().message(computed);
+        errors.extend(expressions::check(&path.child("messageExpression"), computed, compiled));
     }
     let message = own.message.as_deref().unwrap_or_default();
     let wrong = match message.trim() {
@@ -281,7 +299,12 @@ fn validation(path: &Path, own: &Validation) -> Vec<FieldError> {
     errors
 }
 
-fn all_annotations(path: &Path, annotations: &[AuditAnnotation], policy: &str) -> Vec<FieldError> {
+fn all_annotations(
+    path: &Path,
+    annotations: &[AuditAnnotation],
+    policy: &str,
+    admission: &Admission,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if annotations.len() > MAX_ANNOTATIONS {
         let value = serde_json::to_value(annotations).unwrap_or_default();
@@ -304,6 +327,9 @@ fn all_annotations(path: &Path, annotations: &[AuditAnnotation], policy: &str) -
         } else if expression.len() > MAX_ANNOTATION_EXPRESSION {
             let detail = format!("must not exceed {MAX_ANNOTATION_EXPRESSION} bytes in length");
             errors.push(FieldError::required(&path.child("valueExpression"), detail));
+        } else {
+            let compiled = admission.annotation(expression);
+            errors.extend(expressions::check(&path.child("valueExpression"), &own.value_expression, compiled));
         }
         if !seen.insert(own.key.as_str()) {
             errors.push(FieldError::duplicate(&key_path, own.key.as_str()));
@@ -317,20 +343,21 @@ fn mutating(own: &MutatingAdmissionPolicy, old: Option<&MutatingAdmissionPolicy>
     let spec = own.spec.clone().unwrap_or_default();
     let before = old.map(|old| old.spec.clone().unwrap_or_default());
     let before = before.as_ref().map(|spec| policy!(spec));
-    let mut errors = shared(&path, &policy!(spec), before.as_ref());
+    let (mut errors, admission) = shared(&path, &policy!(spec), before.as_ref(), &[Optional::Patches]);
     let mutations = spec.mutations.as_deref().unwrap_or_default();
     let mutations_path = path.child("mutations");
     if mutations.is_empty() {
         let detail = "mutations must contain at least one item";
         errors.push(FieldError::required(&mutations_path, detail));
     }
-    errors.extend(mutations.iter().enumerate().flat_map(|(i, own)| mutation(&mutations_path.index(i), own)));
+    errors
+        .extend(mutations.iter().enumerate().flat_map(|(i, own)| mutation(&mutations_path.index(i), own, &admission)));
     let policy = spec.reinvocation_policy.as_deref();
     errors.extend(names::one_of(&path.child("reinvocationPolicy"), policy, &matching::REINVOCATION_POLICIES));
     errors
 }
 
-fn mutation(path: &Path, own: &Mutation) -> Vec<FieldError> {
+fn mutation(path: &Path, own: &Mutation, admission: &Admission) -> Vec<FieldError> {
     let kind = own.patch_type.as_str();
     if !PATCH_TYPES.contains(&kind) {
         return names::one_of(&path.child("patchType"), Some(kind), &PATCH_TYPES).into_iter().collect();
@@ -346,8 +373,16 @@ fn mutation(path: &Path, own: &Mutation) -> Vec<FieldError> {
             (true, None) => {
                 errors.push(FieldError::required(&path, format!("must be specified when patchType is {kind}")));
             }
-            (true, Some(expression)) if expression.as_deref().unwrap_or_default().trim().is_empty() => {
-                errors.push(FieldError::required(&path.child("expression"), ""));
+            (true, Some(expression)) => {
+                let (path, text) = (path.child("expression"), expression.as_deref().unwrap_or_default());
+                if text.trim().is_empty() {
+                    errors.push(FieldError::required(&path, ""));
+                } else {
+                    let json_patch = form == "JSONPatch";
+                    let compiled =
+                        if json_patch { admission.json_patch(text) } else { admission.apply_configuration(text) };
+                    errors.extend(expressions::check(&path, text, compiled));
+                }
             }
             (false, Some(_)) => {
                 let detail = format!("must not be specified when patchType is {kind}");
@@ -407,6 +442,25 @@ mod tests {
                 ],
             ),
             (
+                json!({
+                    "matchConditions": [{"name": "a", "expression": "object.spec"}],
+                    "variables": [{"name": "v", "expression": "object.a + 1"}, {"name": "w", "expression": "variables.x"}],
+                    "validations": [
+                        {"expression": "variables.v > 1", "messageExpression": "authorizer.path('/a')"},
+                        {"expression": "params.a == 1", "messageExpression": "1"},
+                    ],
+                    "auditAnnotations": [{"key": "a", "valueExpression": "1"}],
+                }),
+                vec![
+                    r#"spec.matchConditions[0].expression: Invalid value: "object.spec": must evaluate to bool but got dyn"#,
+                    "spec.variables[1].expression: Invalid value: \"variables.x\": compilation failed: ERROR: <input>:1:10: undefined field 'x'\n | variables.x\n | .........^",
+                    "spec.validations[0].messageExpression: Invalid value: \"authorizer.path('/a')\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')\n | authorizer.path('/a')\n | ^",
+                    "spec.validations[1].expression: Invalid value: \"params.a == 1\": compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')\n | params.a == 1\n | ^",
+                    r#"spec.validations[1].messageExpression: Invalid value: "1": must evaluate to string but got int"#,
+                    r#"spec.auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null_type] but got int"#,
+                ],
+            ),
+            (
                 json!({"auditAnnotations": [{"key": "a", "valueExpression": "'x'"}, {"key": "a", "valueExpression": ""}]}),
                 vec![
                     "spec.auditAnnotations[1].valueExpression: Required value: valueExpression is not specified",
@@ -424,7 +478,7 @@ mod tests {
 
     #[test]
     fn mutating_policies_are_checked() {
-        let patch = json!([{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]);
+        let patch = json!([{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/spec/a'}]"}}]);
         let cases = [
             (json!({}), vec![]),
             (

@@ -10,6 +10,7 @@ use crate::{
         MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ValidatingWebhook,
         ValidatingWebhookConfiguration, WebhookClientConfig,
     },
+    expressions::{Admission, Optional},
     field::{FieldError, Path},
     meta::LabelSelector,
     object::{Column, Kind},
@@ -181,7 +182,8 @@ fn one(path: &Path, hook: &Hook<'_>, kept: Kept) -> Vec<FieldError> {
     errors.extend(known(&path.child("reinvocationPolicy"), reinvocation, &matching::REINVOCATION_POLICIES));
     errors.extend(client(&path.child("clientConfig"), hook.client));
     if !kept.conditions {
-        errors.extend(matching::conditions(&path.child("matchConditions"), hook.conditions));
+        let admission = Admission::new(&[Optional::Authorizer]);
+        errors.extend(matching::conditions(&path.child("matchConditions"), hook.conditions, &admission));
     }
     errors
 }

@@ -62,6 +62,10 @@ impl Kind for CustomResourceDefinition {
     }
 
     fn revalidate(&self, old: &Self) -> Vec<FieldError> {
+        // Rules become stricter; who takes a finalizer off an old definition changes nothing of that.
+        if self.spec == old.spec && self.status == old.status && annotation(self) == annotation(old) {
+            return Vec::new();
+        }
         whole(self, Some(old))
     }
 
@@ -211,16 +215,45 @@ fn stored_versions(own: &CustomResourceDefinition) -> Vec<FieldError> {
 }
 
 /// What an annotation says of a definition in a protected group.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Approval {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nothing.
     Missing,
+    /// That there is none, and why.
     Bypassed,
+    /// Where it is.
     Given,
+    /// Something else.
     Malformed,
 }
 
+/// Where people read about it.
+const SEE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
+
 impl Approval {
-    fn of(text: &str) -> Self {
+    /// What a definition says; `None` where its group is not protected.
+    #[must_use]
+    pub fn of(own: &CustomResourceDefinition) -> Option<Self> {
+        let group = own.spec.group.as_str();
+        let within =
+            |domain: &&str| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let protected = ["k8s.io", "kubernetes.io"].iter().any(within);
+        protected.then(|| Self::read(&annotation(own)))
+    }
+
+    /// The same in words, for people.
+    #[must_use]
+    pub fn explained(self, own: &CustomResourceDefinition) -> String {
+        let start = format!("protected groups must have approval annotation {APPROVAL:?}");
+        match self {
+            Self::Missing => format!("{start}, {SEE}"),
+            Self::Malformed => format!("{start} with either a URL or a reason starting with \"unapproved\", {SEE}"),
+            Self::Bypassed => format!("not approved: {:?}", annotation(own)),
+            Self::Given => format!("approved in {}", annotation(own)),
+        }
+    }
+
+    fn read(text: &str) -> Self {
         match text {
             "" => Self::Missing,
             text if text.starts_with("unapproved") => Self::Bypassed,
@@ -232,31 +265,20 @@ impl Approval {
     }
 }
 
+fn annotation(own: &CustomResourceDefinition) -> String {
+    let annotations = own.metadata.annotations.as_ref();
+    annotations.and_then(|annotations| annotations.get(APPROVAL)).cloned().unwrap_or_default()
+}
+
 fn approval(own: &CustomResourceDefinition, old: Option<&CustomResourceDefinition>) -> Option<FieldError> {
-    let group = own.spec.group.as_str();
-    let protected = ["k8s.io", "kubernetes.io"]
-        .iter()
-        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    if !protected {
-        return None;
-    }
-    let text = |own: &CustomResourceDefinition| {
-        let annotations = own.metadata.annotations.as_ref();
-        annotations.and_then(|annotations| annotations.get(APPROVAL)).cloned().unwrap_or_default()
-    };
-    let now = Approval::of(&text(own));
-    if old.is_some_and(|old| Approval::of(&text(old)) == now) {
+    let now = Approval::of(own)?;
+    if old.is_some_and(|old| Approval::of(old) == Some(now)) {
         return None;
     }
     let path = Path::new("metadata").child("annotations").key(APPROVAL);
-    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
-    let start = format!("protected groups must have approval annotation {APPROVAL:?}");
     match now {
-        Approval::Missing => Some(FieldError::required(&path, format!("{start}, {see}"))),
-        Approval::Malformed => {
-            let detail = format!("{start} with either a URL or a reason starting with \"unapproved\", {see}");
-            Some(FieldError::invalid(&path, text(own), detail))
-        }
+        Approval::Missing => Some(FieldError::required(&path, now.explained(own))),
+        Approval::Malformed => Some(FieldError::invalid(&path, annotation(own), now.explained(own))),
         Approval::Given | Approval::Bypassed => None,
     }
 }

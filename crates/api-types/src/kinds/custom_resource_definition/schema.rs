@@ -1,7 +1,7 @@
 //! The schema of a custom resource: a *structural* one, whose types all stand outside of `allOf`, `anyOf`, `oneOf` and
 //! `not`, so that what is not in it can be told and dropped.
 //!
-//! Regular expressions, CEL rules and the values of defaults are not looked into here.
+//! Rules and the values of defaults are looked into where they are evaluated ([`check`]).
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use crate::{
         CustomResourceValidation, JSONSchemaProps as Schema, JSONSchemaPropsOrArray as Items,
         JSONSchemaPropsOrBool as OrBool, ValidationRule,
     },
+    custom::rules::check,
     field::{FieldError, Path},
 };
 
@@ -38,6 +39,10 @@ pub(super) fn validate(path: &Path, own: &CustomResourceValidation, status: bool
     structure.sort_by_key(ToString::to_string);
     errors.extend(structure);
     errors.extend(plain(&path, root, Place { root: true, metadata: false }));
+    // Of a schema that is wrong rules could only be told what is wrong with it.
+    if errors.is_empty() {
+        errors.extend(check(&path, root));
+    }
     errors
 }
 
@@ -402,6 +407,12 @@ fn unsupported(path: &Path, schema: &Schema, place: Place) -> Vec<FieldError> {
     if !kind.is_empty() && !TYPES.contains(&kind) {
         errors.push(FieldError::not_supported(&path.child("type"), kind, &TYPES));
     }
+    if let Some(pattern) = schema.pattern.as_deref().filter(|pattern| !pattern.is_empty())
+        && let Err(why) = cel::Regexp::new(pattern)
+    {
+        let detail = format!("must be a valid regular expression, but isn't: {why}");
+        errors.push(FieldError::invalid(&path.child("pattern"), pattern, detail));
+    }
     let tuple = matches!(schema.items, Some(Items::Schemas(_)));
     let embedded = place.metadata && is(schema.x_kubernetes_embedded_resource);
     let forbidden = [
@@ -558,9 +569,9 @@ fn rule(path: &Path, rule: &ValidationRule) -> Vec<FieldError> {
     if expression.is_empty() {
         errors.push(FieldError::required(&path.child("rule"), "rule is not specified"));
     } else if !message.is_empty() && message.trim().is_empty() {
-        errors.push(FieldError::invalid(&message_path, message, "must be non-empty if specified"));
+        errors.push(FieldError::invalid(&message_path, message, "message must be non-empty if specified"));
     } else if breaks(message.trim()) {
-        errors.push(FieldError::invalid(&message_path, message, "must not contain line breaks"));
+        errors.push(FieldError::invalid(&message_path, message, "message must not contain line breaks"));
     } else if breaks(expression) && message.trim().is_empty() {
         let detail = "message must be specified if rule contains line breaks";
         errors.push(FieldError::required(&message_path, detail));

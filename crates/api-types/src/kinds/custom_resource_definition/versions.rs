@@ -16,6 +16,8 @@ const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 /// The most fields that a version may let selectors name.
 const MAX_SELECTABLE: usize = 8;
+/// So many versions nobody has; who serves them compares each with each.
+const MAX_VERSIONS: usize = 500;
 /// The longest warning about a deprecated version, in bytes.
 const MAX_WARNING: usize = 256;
 
@@ -51,6 +53,9 @@ fn has_status(subresources: Option<&CustomResourceSubresources>) -> bool {
 /// What is wrong with the versions, apart from what they have in common.
 pub(super) fn all(path: &Path, spec: &CustomResourceDefinitionSpec) -> Vec<FieldError> {
     let list = path.child("versions");
+    if spec.versions.len() > MAX_VERSIONS {
+        return vec![FieldError::too_many(&list, spec.versions.len(), MAX_VERSIONS)];
+    }
     let mut errors = Vec::new();
     for (i, version) in spec.versions.iter().enumerate() {
         if version.schema.as_ref().is_none_or(|schema| schema.open_api_v3_schema.is_none()) {

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     devices::{DeviceSelector, DeviceToleration, OpaqueDeviceConfiguration},
+    expressions,
     field::{FieldError, Path},
     k8s_openapi::apimachinery::pkg::runtime::RawExtension,
     validation::{names, volume},
@@ -114,7 +115,16 @@ fn selectors(path: &Path, selectors: Option<&Vec<DeviceSelector>>) -> Vec<FieldE
         Some(cel) if cel.expression.len() > MAX_EXPRESSION => {
             vec![FieldError::too_long(&path.child("cel").child("expression"), MAX_EXPRESSION)]
         }
-        Some(_) => Vec::new(),
+        Some(cel) => {
+            let path = path.child("cel").child("expression");
+            match expressions::device(&cel.expression) {
+                Err(why) => vec![FieldError::invalid(&path, cel.expression.as_str(), why)],
+                Ok((_, cost)) if !expressions::is_affordable(cost) => {
+                    vec![FieldError::forbidden(&path, "too complex, exceeds cost limit")]
+                }
+                Ok(_) => Vec::new(),
+            }
+        }
     })
 }
 

@@ -34,7 +34,7 @@ fn one_device_is_asked_for() {
 
 #[test]
 fn mistakes_in_claims_are_told() {
-    let cases: [(Value, Vec<&str>); 8] = [
+    let cases: [(Value, Vec<&str>); 9] = [
         (
             claim_of(json!({"name": "a"})),
             vec!["spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required"],
@@ -77,6 +77,15 @@ fn mistakes_in_claims_are_told() {
                 r#"spec.devices.constraints[0].requests[1]: Invalid value: "a/y": must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"#,
                 r#"spec.devices.constraints[0].matchAttribute: Invalid value: "name": a fully qualified name must be a domain and a name separated by a slash"#,
                 r#"spec.devices.constraints[1]: Required value: exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set"#,
+            ],
+        ),
+        (
+            json!({"devices": {"requests": [{"name": "a", "exactly": {
+                "deviceClassName": "c", "selectors": [{"cel": {"expression": "device.driver"}}, {"cel": {"expression": ""}}],
+            }}]}}),
+            vec![
+                r#"spec.devices.requests[0].exactly.selectors[0].cel.expression: Invalid value: "device.driver": must evaluate to bool or the unknown type, not string"#,
+                "spec.devices.requests[0].exactly.selectors[1].cel.expression: Invalid value: \"\": compilation failed: ERROR: <input>:1:1: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | \n | ^",
             ],
         ),
         (

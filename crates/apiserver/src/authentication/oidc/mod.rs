@@ -1,11 +1,12 @@
 //! Tokens of OpenID Connect providers.
 
 mod keys;
+mod rules;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
-use api_types::jiff::Timestamp;
+use api_types::{expressions::Program, jiff::Timestamp};
 use component::{
     auth::{Found, TokenAuthenticator, User, user::CREDENTIAL_ID},
     files::FromFiles,
@@ -16,6 +17,7 @@ use http::Uri;
 use serde_json::{Map, Value};
 
 use self::keys::ProviderKeys;
+pub use self::rules::Rule;
 
 /// How far the clocks of provider and server may be apart when a token begins, in seconds.
 const EARLY: i64 = 5 * 60;
@@ -27,6 +29,15 @@ pub struct Mapping {
     pub claim: String,
     /// Keeps the provider's names apart from others.
     pub prefix: String,
+}
+
+/// Where a name comes from.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// A claim says it.
+    Claim(Mapping),
+    /// An expression makes it of all claims.
+    Computed(Arc<Program>),
 }
 
 /// What is to be known of a provider.
@@ -44,12 +55,18 @@ pub struct Settings {
     pub algorithms: Vec<Algorithm>,
     /// What a token has to claim besides.
     pub required: Vec<(String, String)>,
+    /// What has to be so of the claims.
+    pub claim_rules: Vec<Rule>,
     /// The user's name.
-    pub username: Mapping,
+    pub username: Named,
     /// The user's groups.
-    pub groups: Option<Mapping>,
-    /// The claim with the user's uid.
-    pub uid: Option<String>,
+    pub groups: Option<Named>,
+    /// The user's uid.
+    pub uid: Option<Named>,
+    /// What else is known of the user: a key, and what makes its values of the claims.
+    pub extra: Vec<(String, Arc<Program>)>,
+    /// What has to be so of the user.
+    pub user_rules: Vec<Rule>,
 }
 
 /// Recognises the tokens of a provider.
@@ -100,28 +117,67 @@ impl Settings {
                 "oidc: required claim {claim} value does not match. Got = {said:?}, want = {value}"
             );
         }
+        rules::check_claims(&self.claim_rules, claims)?;
         let name = self.name(claims)?;
-        let uid = self.uid.as_ref().and_then(|claim| claims.get(claim)).and_then(Value::as_str).unwrap_or_default();
-        let mut user = User::authenticated(name, uid, self.groups(claims)?);
+        let groups = self.groups(claims)?;
+        let mut user = User::authenticated(name, self.uid(claims)?, groups.clone());
+        user.extra = self.extra(claims)?;
         if !public.id.is_empty() {
-            user.extra = BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", public.id)])]);
+            user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", public.id)]);
         }
+        rules::check_user(&self.user_rules, &user, &groups)?;
         Ok(user)
     }
 
+    fn uid(&self, claims: &Map<String, Value>) -> anyhow::Result<String> {
+        match &self.uid {
+            None => Ok(String::new()),
+            Some(Named::Claim(Mapping { claim, .. })) => {
+                Ok(claims.get(claim).and_then(Value::as_str).unwrap_or_default().to_owned())
+            }
+            Some(Named::Computed(program)) => {
+                rules::text(program, claims).context("oidc: error evaluating uid claim expression")
+            }
+        }
+    }
+
+    fn extra(&self, claims: &Map<String, Value>) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+        let mut extra = BTreeMap::new();
+        for (key, program) in &self.extra {
+            let values = rules::texts(program, claims).context("oidc: error evaluating extra claim expression")?;
+            if !values.is_empty() {
+                extra.insert(key.clone(), values);
+            }
+        }
+        Ok(extra)
+    }
+
     fn name(&self, claims: &Map<String, Value>) -> anyhow::Result<String> {
-        let claim = &self.username.claim;
+        let Mapping { claim, prefix } = match &self.username {
+            Named::Claim(mapping) => mapping,
+            Named::Computed(program) => {
+                let name = rules::text(program, claims).context("oidc: error evaluating username claim expression")?;
+                ensure!(!name.is_empty(), "oidc: empty username via CEL expression is not allowed");
+                return Ok(name);
+            }
+        };
         let Some(name) = claims.get(claim).and_then(Value::as_str).filter(|name| !name.is_empty()) else {
             bail!("oidc: parse username claims {claim:?}: claim not present");
         };
         // An address that nobody has proved to be theirs names nobody.
         let unproved = claims.get("email_verified").is_some_and(|verified| *verified != Value::Bool(true));
         ensure!(claim != "email" || !unproved, "oidc: email not verified");
-        Ok(format!("{}{name}", self.username.prefix))
+        Ok(format!("{prefix}{name}"))
     }
 
     fn groups(&self, claims: &Map<String, Value>) -> anyhow::Result<Vec<String>> {
-        let Some(mapping) = &self.groups else { return Ok(Vec::new()) };
+        let mapping = match &self.groups {
+            None => return Ok(Vec::new()),
+            Some(Named::Claim(mapping)) => mapping,
+            Some(Named::Computed(program)) => {
+                return rules::texts(program, claims).context("oidc: error evaluating group claim expression");
+            }
+        };
         let named = match claims.get(&mapping.claim) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::String(one)) => vec![one.clone()],
@@ -150,12 +206,13 @@ impl TokenAuthenticator for Oidc {
 
 #[cfg(test)]
 mod tests {
+    use api_types::expressions;
     use serde_json::json;
 
     use super::*;
 
     fn settings() -> Settings {
-        let mapping = |claim: &str, prefix: &str| Mapping { claim: claim.into(), prefix: prefix.into() };
+        let mapping = |claim: &str, prefix: &str| Named::Claim(Mapping { claim: claim.into(), prefix: prefix.into() });
         Settings {
             issuer: "https://i".into(),
             discovery: Uri::from_static("https://i/d"),
@@ -163,9 +220,54 @@ mod tests {
             audiences: vec!["me".into()],
             algorithms: vec![Algorithm::Rs256],
             required: vec![("hd".into(), "example.com".into())],
+            claim_rules: Vec::new(),
             username: mapping("email", "oidc:"),
             groups: Some(mapping("roles", "oidc:")),
-            uid: Some("sub".into()),
+            uid: Some(mapping("sub", "")),
+            extra: Vec::new(),
+            user_rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn expressions_make_users_of_claims() {
+        let computed = |text: &str| Arc::new(expressions::claims(text, &[]).unwrap());
+        let rule =
+            |text: &str, program: Program| Rule { text: text.into(), message: "no".into(), program: program.into() };
+        let (dated, short) =
+            ("claims.exp - claims.nbf <= 86400", "!user.username.startsWith('system:') && size(user.groups) < 3");
+        let settings = Settings {
+            required: Vec::new(),
+            claim_rules: vec![rule(dated, expressions::claims(dated, &[]).unwrap())],
+            username: Named::Computed(computed("'x:' + claims.user.name")),
+            groups: Some(Named::Computed(computed("claims.?roles.orValue([])"))),
+            uid: Some(Named::Computed(computed("claims.sub"))),
+            extra: vec![
+                ("example.org/a".into(), computed("claims.user.name")),
+                ("example.org/b".into(), computed("claims.?none.orValue('')")),
+            ],
+            user_rules: vec![rule(short, expressions::user(short).unwrap())],
+            ..settings()
+        };
+        let check = |changes: Value| {
+            let mut claims =
+                json!({"aud": "me", "exp": 100, "nbf": 50, "user": {"name": "ann"}, "roles": ["a"], "sub": "7"});
+            claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            settings.user(claims.as_object().unwrap(), 99).map_err(|error| format!("{error:#}"))
+        };
+        let user = check(json!({})).unwrap();
+        assert_eq!((user.name.as_str(), user.uid.as_str()), ("x:ann", "7"));
+        assert_eq!(user.groups, ["a", "system:authenticated"]);
+        assert_eq!(user.extra, BTreeMap::from([("example.org/a".to_owned(), vec!["ann".to_owned()])]));
+        assert_eq!(check(json!({"roles": "b"})).unwrap().groups, ["b", "system:authenticated"]);
+        for (changes, words) in [
+            (json!({"exp": 1e6}), "validation expression 'claims.exp - claims.nbf <= 86400' failed: no"),
+            (json!({"user": 1}), "error evaluating username claim expression: no such overload"),
+            (json!({"roles": [1]}), "expression must return a string or a list of strings"),
+            (json!({"roles": ["a", "b", "c"]}), "error evaluating user info validation rule"),
+        ] {
+            let error = check(changes.clone()).unwrap_err();
+            assert!(error.contains(words), "{changes}: {error}");
         }
     }
 

@@ -15,10 +15,8 @@ use futures::future::BoxFuture;
 use parking_lot::RwLock;
 
 use self::graph::{Graph, Thing};
-use super::{
-    feed::{Mirror, Mirrored},
-    rbac::{allows, policy},
-};
+use super::rbac::{allows, policy};
+use crate::registry::following::{Mirror, Mirrored};
 
 /// Decides about kubelets.
 #[derive(Default)]

@@ -22,7 +22,7 @@ use parking_lot::RwLock;
 pub use rule::allows;
 use serde::de::Error;
 
-use super::feed::{Mirror, Mirrored};
+use crate::registry::following::{Mirror, Mirrored};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use component::Daemon;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -217,6 +217,23 @@ impl KubeletClient {
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         if code.is_success() { Ok(text) } else { Err(text) }
+    }
+
+    /// What a node's kubelet says of the resources that are used there; at most so many bytes are read.
+    ///
+    /// # Errors
+    /// What stands in the way, in words for people.
+    pub async fn resource_metrics(&self, node: &Node, most: usize) -> Result<String, String> {
+        let backend = Backend { address: self.address(node)?, peer: Peer::Kubelet, reach: Reach::Anywhere };
+        let request =
+            Request::get("/metrics/resource").body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+        let response = self.send(&backend, request).await.map_err(|error| error.to_string())?;
+        let code = response.status();
+        let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| error.to_string())?;
+        if !code.is_success() {
+            return Err(code.to_string());
+        }
+        String::from_utf8(body.to_bytes().into()).map_err(|error| error.to_string())
     }
 
     /// Sends a request over a connection that is made for it, and that can be upgraded.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     catalogue::{Answer, Request},
+    metrics::Lasting,
     serving::Body,
 };
 
@@ -74,8 +75,11 @@ pub(super) async fn open(
     let client = hyper::upgrade::on(&mut request.http);
     let daemon = kubelet.daemon();
     let shutdown = daemon.shutdown.clone();
+    // The request lasts as long as the tunnel.
+    let lasting = request.http.extensions_mut().remove::<Lasting>();
     daemon.spawn(async move {
         shutdown.run_until_cancelled(copy(client, server)).await;
+        drop(lasting);
     });
     let (head, _) = response.into_parts();
     let mut answer = Response::new(Body::Empty);

@@ -1,31 +1,37 @@
-//! Fields that Go leaves out because they are empty (`omitempty`), found in a text and cut out of it.
+//! What Go leaves out because it is empty (`omitempty`), and what it always writes, put right in a text: what is decoded
+//! is then as Go has it, and two objects that are the same to Go are the same here.
 
 use std::ops::Range;
 
-use api_types::schema::{Field, Kind, Label};
+use api_types::schema::Always;
 
-/// The places of such fields in a text.
+/// What is to be changed in a text, in the order of the text.
 #[derive(Debug, Default)]
-pub struct Empty(Vec<Range<usize>>);
+pub struct Edits(Vec<(Range<usize>, String)>);
 
-impl Empty {
-    /// Whether there are none.
+impl Edits {
+    /// Whether there is nothing to change.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text without them.
+    /// The text as it is to be.
     #[must_use]
-    pub fn cut(&self, json: &[u8]) -> Vec<u8> {
-        let mut left = Vec::with_capacity(json.len());
+    pub fn made_in(&self, json: &[u8]) -> Vec<u8> {
+        let mut left = Vec::with_capacity(json.len() + self.0.iter().map(|(_, text)| text.len()).sum::<usize>());
         let mut position = 0;
-        for range in &self.0 {
+        for (range, text) in &self.0 {
             left.extend_from_slice(json.get(position..range.start).unwrap_or_default());
+            left.extend_from_slice(text.as_bytes());
             position = range.end;
         }
         left.extend_from_slice(json.get(position..).unwrap_or_default());
         left
+    }
+
+    fn cut(&mut self, range: Range<usize>) {
+        self.0.push((range, String::new()));
     }
 }
 
@@ -39,12 +45,16 @@ pub struct Members {
     leading: Option<usize>,
     /// Where the member before ends.
     end: usize,
+    /// Which of the fields that are always written are there: a bit each, in their order.
+    written: u64,
 }
 
 impl Members {
     /// The member that begins here stays.
-    pub fn keep(&mut self, begins: usize, empty: &mut Empty) {
-        empty.0.extend(self.leading.take().map(|start| start..begins));
+    pub fn keep(&mut self, begins: usize, edits: &mut Edits) {
+        if let Some(start) = self.leading.take() {
+            edits.cut(start..begins);
+        }
         self.kept = true;
     }
 
@@ -54,47 +64,41 @@ impl Members {
     }
 
     /// The member between these places goes.
-    pub fn leave_out(&mut self, place: Range<usize>, empty: &mut Empty) {
+    pub fn leave_out(&mut self, place: Range<usize>, edits: &mut Edits) {
         if self.kept {
-            empty.0.push(self.end..place.end);
+            edits.cut(self.end..place.end);
         } else {
             self.leading.get_or_insert(place.start);
         }
         self.end = place.end;
     }
 
-    /// No member follows.
-    pub fn close(self, empty: &mut Empty) {
-        empty.0.extend(self.leading.map(|start| start..self.end));
-    }
-}
-
-/// Whether Go leaves this field out when it has the value with which `rest` begins.
-#[must_use]
-pub fn is_left_out(field: &Field, rest: &[u8]) -> bool {
-    field.omitted_when_empty
-        && match field.label {
-            Label::List => brackets(rest, *b"[]"),
-            Label::Map => brackets(rest, *b"{}"),
-            Label::One if field.pointer => false,
-            Label::One => is_zero(field.kind, rest),
+    /// A member of this name is there.
+    pub fn note(&mut self, name: &str, always: &[Always]) {
+        if let Some(place) = always.iter().position(|field| field.name == name) {
+            self.written |= 1 << place;
         }
-}
-
-fn is_zero(kind: Kind, rest: &[u8]) -> bool {
-    match kind {
-        Kind::String | Kind::Bytes => rest.starts_with(b"\"\""),
-        Kind::Bool => rest.starts_with(b"false"),
-        Kind::Int32 | Kind::Int64 | Kind::Double => {
-            matches!(rest, [b'0', b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t', ..])
-        }
-        Kind::Strings => brackets(rest, *b"[]"),
-        _ => false,
     }
-}
 
-/// Whether these brackets are first, with nothing between them.
-fn brackets(rest: &[u8], [open, close]: [u8; 2]) -> bool {
-    let inside = rest.strip_prefix(&[open]);
-    inside.is_some_and(|inside| inside.trim_ascii_start().first() == Some(&close))
+    /// No member follows before the brace at `end`. What is always written and is not there is added.
+    pub fn close(self, end: usize, always: &[Always], edits: &mut Edits) {
+        if let Some(start) = self.leading {
+            edits.cut(start..self.end);
+        }
+        let mut kept = self.kept;
+        let mut added = String::new();
+        for (place, field) in always.iter().enumerate() {
+            // What is null is read as absent.
+            if self.written & (1 << place) == 0 && field.readable && &*field.zero != "null" {
+                added.push_str(if kept { ",\"" } else { "\"" });
+                added.push_str(&field.name);
+                added.push_str("\":");
+                added.push_str(&field.zero);
+                kept = true;
+            }
+        }
+        if !added.is_empty() {
+            edits.0.push((end..end, added));
+        }
+    }
 }

@@ -38,7 +38,33 @@ pub struct Decoded<T = Box<dyn Object>> {
 /// the kind does not have, or has one twice.
 pub fn decode(row: &Resource, sent: &Sent, validation: FieldValidation) -> Result<Decoded, StatusError> {
     let wanted = Wanted::of(row);
-    wanted.read(sent, validation, |json| row.ops.decode(json)).map_err(|fault| fault.refusal(&wanted, &sent.json))
+    wanted.read(sent, validation, |json| of_row(row, json)).map_err(|fault| fault.refusal(&wanted, &sent.json))
+}
+
+/// An object of a row's kind without what the kind does not have, and the paths of what it was sent of that. What is none
+/// of a Rust type is found beforehand.
+///
+/// # Errors
+/// When it is no object of that kind.
+pub fn of_row(row: &Resource, json: &[u8]) -> Result<Read<Box<dyn Object>>, serde_json::Error> {
+    let mut object = row.ops.decode(json)?;
+    let dropped = row.ops.prune(&mut *object).map_err(serde::de::Error::custom)?;
+    Ok(Read { object, dropped })
+}
+
+/// Something that was read, and the paths of what was left out.
+pub struct Read<T> {
+    /// What was read.
+    pub object: T,
+    /// Paths, such as `spec.size`.
+    pub dropped: Vec<String>,
+}
+
+impl<T> Read<T> {
+    /// Of which nothing was left out that is not known already.
+    pub fn whole(object: T) -> Self {
+        Self { object, dropped: Vec::new() }
+    }
 }
 
 /// Decodes a body as another kind than that of a resource, such as `Scale`.
@@ -50,7 +76,8 @@ pub fn decode_kind<T: DeserializeOwned>(
     sent: &Sent,
     validation: FieldValidation,
 ) -> Result<Decoded<T>, StatusError> {
-    wanted.read(sent, validation, by_serde).map_err(|fault| fault.refusal(wanted, &sent.json))
+    let read = |json: &[u8]| by_serde(json).map(Read::whole);
+    wanted.read(sent, validation, read).map_err(|fault| fault.refusal(wanted, &sent.json))
 }
 
 /// Decodes options, which are of every version.
@@ -144,7 +171,7 @@ impl<'a> Wanted<'a> {
         &self,
         sent: &Sent,
         validation: FieldValidation,
-        decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+        decode: impl Fn(&[u8]) -> Result<Read<T>, serde_json::Error>,
     ) -> Result<Decoded<T>, Undecodable> {
         if let Some(fault) = &sent.fault {
             return Err(Undecodable::Unrecognized(fault.clone()));
@@ -156,8 +183,8 @@ impl<'a> Wanted<'a> {
         let refuse = |why| self.unhandled(&header, why);
         let plain = !found.odd && !found.again;
         let shortly = plain.then(|| shortly(json, &found, &decode)).flatten();
-        let object = match shortly {
-            Some(object) => object,
+        let Read { object, dropped } = match shortly {
+            Some(read) => read,
             None => {
                 header::check_syntax(json).map_err(Undecodable::Unrecognized)?;
                 self.leniently(json, &decode).map_err(refuse)?
@@ -166,7 +193,8 @@ impl<'a> Wanted<'a> {
         if validation == FieldValidation::Ignore {
             return Ok(Decoded { object, warnings: Vec::new() });
         }
-        let warnings: Vec<_> = sent.objections.iter().cloned().chain(found.words).collect();
+        let dropped = dropped.into_iter().map(|path| format!("unknown field {path:?}"));
+        let warnings: Vec<_> = sent.objections.iter().cloned().chain(found.words).chain(dropped).collect();
         if validation == FieldValidation::Strict && !warnings.is_empty() {
             return Err(refuse(format!("strict decoding error: {}", warnings.join(", "))));
         }
@@ -174,8 +202,9 @@ impl<'a> Wanted<'a> {
     }
 
     fn leniently<T>(&self, json: &[u8], decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Result<T, String> {
-        let tree = lax::read(json, self.schema)?;
-        decode(tree.to_string().as_bytes()).map_err(|error| error.to_string())
+        let read = lax::read(json, self.schema)?.to_string();
+        let found = strict::find(read.as_bytes(), self.schema);
+        decode(&as_go_has_it(read.as_bytes(), &found)).map_err(|error| error.to_string())
     }
 
     fn api_version(&self) -> String {
@@ -214,10 +243,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Decodes what the types' decoders take as Go's does, but for fields that Go leaves out.
+/// Decodes what the types' decoders take as Go's does, but for fields that Go leaves out or always has.
 fn shortly<T>(json: &[u8], found: &strict::Found, decode: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Option<T> {
-    let json = if found.empty.is_none() { Cow::Borrowed(json) } else { found.empty.cut(json).into() };
-    decode(&json).ok()
+    decode(&as_go_has_it(json, found)).ok()
+}
+
+fn as_go_has_it<'j>(json: &'j [u8], found: &strict::Found) -> Cow<'j, [u8]> {
+    if found.edits.is_none() { Cow::Borrowed(json) } else { found.edits.made_in(json).into() }
 }
 
 /// Where upstream's API server keeps the kinds that it knows.

@@ -1,6 +1,7 @@
 //! One walk over a JSON text beside the kind's schema, before it is decoded. It finds what a strict reader objects to and a
 //! decoder passes over: fields that the kind does not have, and fields that are there twice. And it finds what our decoders
-//! take otherwise than Go's: fields that Go leaves out because they are empty, and times and quantities that are none.
+//! take otherwise than Go's: fields that Go leaves out because they are empty, structures that are always there to Go, and
+//! times and quantities that are none.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -10,7 +11,7 @@ use api_types::{
 };
 
 use super::{
-    empty::{Empty, Members, is_left_out},
+    empty::{Edits, Members},
     times::{self, Precision},
 };
 use crate::json::{Cursor, MAX_DEPTH, Malformed, Scalar};
@@ -24,8 +25,8 @@ pub struct Found {
     pub again: bool,
     /// Whether a time or a quantity is not written as Go writes it.
     pub odd: bool,
-    /// Fields that Go leaves out.
-    pub empty: Empty,
+    /// What makes the text one that Go would write.
+    pub edits: Edits,
 }
 
 impl Found {
@@ -201,6 +202,7 @@ impl Search<'_> {
         let mut many = HashSet::new();
         let mut first = true;
         let mut members = Members::default();
+        let always = shape.object().map(Type::always).unwrap_or_default();
         while let Some(name) = self.cursor.member(&mut first)? {
             let begins = name.start - 1;
             let name = name.to_str();
@@ -219,17 +221,18 @@ impl Search<'_> {
                 self.found.object("duplicate", &here);
             }
             match member {
-                Member::Known(Shape::Field(field)) if is_left_out(field, self.rest()) => {
+                Member::Known(Shape::Field(field)) if is_dropped(field, self.rest()) => {
                     self.cursor.skip_value()?;
-                    members.leave_out(begins..self.cursor.position(), &mut self.found.empty);
+                    members.leave_out(begins..self.cursor.position(), &mut self.found.edits);
                 }
                 Member::Known(shape) => {
-                    members.keep(begins, &mut self.found.empty);
+                    members.note(&name, always);
+                    members.keep(begins, &mut self.found.edits);
                     self.value(&here, shape, depth)?;
                 }
                 Member::Unknown => {
                     self.found.object("unknown", &here);
-                    members.keep(begins, &mut self.found.empty);
+                    members.keep(begins, &mut self.found.edits);
                     self.cursor.skip_value()?;
                 }
             }
@@ -238,7 +241,7 @@ impl Search<'_> {
                 self.names.push(name);
             }
         }
-        members.close(&mut self.found.empty);
+        members.close(self.cursor.position() - 1, always, &mut self.found.edits);
         self.names.truncate(outer);
         Ok(())
     }
@@ -255,6 +258,11 @@ impl Search<'_> {
     }
 }
 
+/// Whether a field with the value with which `rest` begins is as good as absent. (`null` is the zero value.)
+fn is_dropped(field: &Field, rest: &[u8]) -> bool {
+    field.leaves_out(rest) || (field.present() && rest.first() == Some(&b'n'))
+}
+
 /// Whether Go reads this otherwise than our decoders, which know more ways to write a time and do not look into quantities.
 fn is_odd(kind: Kind, scalar: Scalar<'_>) -> bool {
     let text = scalar.to_str();
@@ -268,7 +276,6 @@ fn is_odd(kind: Kind, scalar: Scalar<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use api_types::{Resource, rows, schema::Schema};
-    use serde_json::json;
 
     use super::*;
 
@@ -302,28 +309,50 @@ mod tests {
     #[test]
     fn empty_fields_are_cut_out() {
         let cases = [
-            (r#"{"spec":{"hostNetwork":false}}"#, r#"{"spec":{}}"#),
-            (r#"{"spec":{"hostNetwork":false, "nodeName" : "" ,"priority":0}}"#, r#"{"spec":{"priority":0}}"#),
-            (r#"{"spec":{"priority":0,"hostNetwork":false,"hostPID":false}}"#, r#"{"spec":{"priority":0}}"#),
+            (r#"{"containers":[],"hostNetwork":false}"#, r#"{"containers":[]}"#),
             (
-                r#"{"spec":{"priority":0,"hostIPC":false,"x":"","hostPID":true}}"#,
-                r#"{"spec":{"priority":0,"x":"","hostPID":true}}"#,
+                r#"{"containers":[],"hostNetwork":false, "nodeName" : "" ,"priority":0}"#,
+                r#"{"containers":[] ,"priority":0}"#,
             ),
             (
-                r#"{"metadata":{"labels":{ },"finalizers":[],"annotations":{"a":""},"ownerReferences":[ ]}}"#,
-                r#"{"metadata":{"annotations":{"a":""}}}"#,
+                r#"{"hostPID":false, "priority":0,"hostNetwork":false,"containers":[]}"#,
+                r#"{"priority":0,"containers":[]}"#,
             ),
             (
-                r#"{"spec":{"containers":[{"tty":false,"name":""},{"stdin":false}],"terminationGracePeriodSeconds":0}}"#,
-                r#"{"spec":{"containers":[{"name":""},{}],"terminationGracePeriodSeconds":0}}"#,
+                r#"{"containers":[{"name":"","resources":{ },"tty":false},{"stdin":false,"name":"a","resources":{}}]}"#,
+                r#"{"containers":[{"name":"","resources":{ }},{"name":"a","resources":{}}]}"#,
             ),
-            (r#"{"spec":{"containers":[{"ports":[{"hostPort":0}]}]}}"#, r#"{"spec":{"containers":[{"ports":[{}]}]}}"#),
+            (
+                r#"{"nodeSelector":{ },"tolerations":[ ],"overhead":{"cpu":"0"},"containers":[]}"#,
+                r#"{"overhead":{"cpu":"0"},"containers":[]}"#,
+            ),
         ];
+        let spec = rows::PODS.schema().field("spec").and_then(Field::of).unwrap();
         for (json, left) in cases {
-            let found = find(json.as_bytes(), rows::PODS.schema());
-            assert_eq!(String::from_utf8(found.empty.cut(json.as_bytes())).unwrap(), left);
+            let found = find(json.as_bytes(), spec);
+            assert_eq!(String::from_utf8(found.edits.made_in(json.as_bytes())).unwrap(), left);
         }
-        assert!(find(br#"{"spec":{"priority":0}}"#, rows::PODS.schema()).empty.is_none());
+        assert!(find(br#"{"priority":0,"containers":[]}"#, spec).edits.is_none());
+    }
+
+    #[test]
+    fn structures_are_put_in() {
+        let cases = [
+            ("{}", r#"{"metadata":{},"spec":{"containers":null},"status":{}}"#),
+            (r#"{"spec":{"hostNetwork":false} , "x":1 }"#, r#"{"spec":{} , "x":1 ,"metadata":{},"status":{}}"#),
+            (
+                r#"{"status":null,"metadata":{},"spec":null}"#,
+                r#"{"metadata":{},"spec":{"containers":null},"status":{}}"#,
+            ),
+            (
+                r#"{"metadata":{},"spec":{"containers":[{"tty":false},{"name":"a","resources":null}]},"status":{}}"#,
+                r#"{"metadata":{},"spec":{"containers":[{"name":"","resources":{}},{"name":"a","resources":{}}]},"status":{}}"#,
+            ),
+        ];
+        for (json, whole) in cases {
+            let found = find(json.as_bytes(), rows::PODS.schema());
+            assert_eq!(String::from_utf8(found.edits.made_in(json.as_bytes())).unwrap(), whole);
+        }
     }
 
     #[test]
@@ -393,7 +422,7 @@ mod tests {
 
     #[test]
     fn of_a_kind_that_came_at_run_time_the_metadata_are_known() {
-        let schema = Schema::custom(json!({"type": "object", "properties": {"spec": {"type": "object"}}}));
+        let schema = Schema::custom(br#"{"type":"object","properties":{"spec":{"type":"object"}}}"#);
         let json = br#"{"apiVersion":"a/v1","metadata":{"name":"a","foo":{"bar":1}},"spec":{"size":1,"size":2},"more":[null]}"#;
         let words = find(json, &schema).words;
         assert_eq!(words, ["unknown field \"metadata.foo\"", "duplicate field \"spec.size\""]);

@@ -12,6 +12,7 @@ use api_types::{
 };
 
 use super::{
+    addresses::{AddressError, Addresses, Owner},
     pool::{Held, Pool, PoolError, Wanted},
     prepare::{is_anybodys, is_by_name, needs_address, needs_health_check_port, needs_node_ports},
     range::{Place, Range},
@@ -25,7 +26,7 @@ use crate::registry::{
 #[derive(Clone)]
 pub struct Pools {
     /// Cluster IPs.
-    pub addresses: Pool,
+    pub addresses: Addresses,
     /// Node ports.
     pub ports: Pool,
 }
@@ -71,6 +72,20 @@ impl Taking {
         self.reservation.taken.extend(places.iter().map(|place| held(pool, *place)));
         Ok(places)
     }
+
+    async fn take_address(
+        &mut self,
+        addresses: &Addresses,
+        owner: &Owner,
+        wish: Option<IpAddr>,
+    ) -> Result<IpAddr, AddressError> {
+        if self.dry_run == DryRun::All {
+            return addresses.look(wish).await;
+        }
+        let address = addresses.take(owner, wish).await?;
+        self.reservation.taken.push(addresses.held(owner, address));
+        Ok(address)
+    }
 }
 
 /// Makes sure that a service has what it needs; what the old one had need not be taken again.
@@ -86,20 +101,21 @@ pub(super) async fn reserve(
     let had_ports: HashSet<i32> = old_spec.map(node_ports_of).unwrap_or_default().into_iter().collect();
     let (mut addresses, mut ports) = (Vec::new(), HashSet::new());
     if let Some(new) = new {
-        let name = new.metadata.name.clone().unwrap_or_default();
+        let owner = Owner::of(new);
         if let Some(spec) = &mut new.spec
-            && let Err(error) = fill(pools, spec, &had_addresses, &had_ports, &mut taking).await
+            && let Err(error) = fill(pools, &owner, spec, (&had_addresses, &had_ports), &mut taking).await
         {
             taking.reservation.cancel().await;
-            return Err(error.into_status(&name));
+            return Err(error.into_status(&owner.name));
         }
         addresses = new.spec.as_ref().map(addresses_of).unwrap_or_default();
         ports = new.spec.as_ref().map(node_ports_of).unwrap_or_default().into_iter().collect();
     }
     let mut reservation = taking.reservation;
     let gone = had_addresses.iter().filter(|address| !addresses.contains(address));
-    let gone = gone.filter_map(|address| pools.addresses.range.place_of_address(*address));
-    reservation.superseded.extend(gone.map(|place| held(&pools.addresses, place)));
+    let owner = old.map(Owner::of);
+    let gone = gone.zip(owner.iter().cycle()).map(|(address, owner)| pools.addresses.held(owner, *address));
+    reservation.superseded.extend(gone);
     let gone = had_ports.iter().filter(|port| !ports.contains(port));
     let gone = gone.filter_map(|port| pools.ports.range.place_of_port(*port));
     reservation.superseded.extend(gone.map(|place| held(&pools.ports, place)));
@@ -112,14 +128,14 @@ fn held(pool: &Pool, place: Place) -> Box<dyn Release> {
 
 async fn fill(
     pools: &Pools,
+    owner: &Owner,
     spec: &mut ServiceSpec,
-    had_addresses: &[IpAddr],
-    had_ports: &HashSet<i32>,
+    (had_addresses, had_ports): (&[IpAddr], &HashSet<i32>),
     taking: &mut Taking,
 ) -> Result<(), Refusal> {
     check_families(&pools.addresses.range, spec)?;
     if needs_address(spec) {
-        fill_address(&pools.addresses, spec, had_addresses, taking).await?;
+        fill_address(&pools.addresses, owner, spec, had_addresses, taking).await?;
     }
     let mut wishes = PortWishes::of(&pools.ports.range, spec, had_ports)?;
     let places =
@@ -149,31 +165,28 @@ fn check_families(addresses: &Range, spec: &ServiceSpec) -> Result<(), Refusal> 
     if errors.is_empty() { Ok(()) } else { Err(Refusal::Invalid(errors)) }
 }
 
-async fn fill_address(pool: &Pool, spec: &mut ServiceSpec, had: &[IpAddr], taking: &mut Taking) -> Result<(), Refusal> {
-    let refuse = |ips: Option<Vec<String>>, why: String| {
-        Refusal::Invalid(vec![FieldError::invalid(&Path::new("spec").child("clusterIPs"), ips, why)])
-    };
+async fn fill_address(
+    addresses: &Addresses,
+    owner: &Owner,
+    spec: &mut ServiceSpec,
+    had: &[IpAddr],
+    taking: &mut Taking,
+) -> Result<(), Refusal> {
     let asked = addresses_of(spec).first().copied();
-    let wish = match asked {
-        Some(address) if had.contains(&address) => return Ok(()),
-        Some(address) => Wanted::Exactly(pool.range.place_of_address(address).ok_or_else(|| {
-            let range = pool.range.spec();
-            let why =
-                format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}");
-            refuse(spec.cluster_ips.clone(), format!("failed to allocate IP {address}: {why}"))
-        })?),
-        None => Wanted::Any,
-    };
-    let places = taking.take(pool, &[wish]).await.map_err(|error| match (error, asked) {
-        (PoolError::Taken(_), Some(address)) => {
-            let why = format!("failed to allocate IP {address}: provided IP is already allocated");
-            refuse(spec.cluster_ips.clone(), why)
+    if asked.is_some_and(|address| had.contains(&address)) {
+        return Ok(());
+    }
+    let address = taking.take_address(addresses, owner, asked).await.map_err(|error| match (error, asked) {
+        (AddressError::Failed(error), _) => Refusal::Other(error),
+        (error, Some(address)) => {
+            let why = format!("failed to allocate IP {address}: {error}");
+            let path = Path::new("spec").child("clusterIPs");
+            Refusal::Invalid(vec![FieldError::invalid(&path, spec.cluster_ips.clone(), why)])
         }
-        (error, _) => Refusal::Failed("failed to allocate a serviceIP", error),
+        (error, None) => Refusal::Other(StatusError::internal(format!("failed to allocate a serviceIP: {error}"))),
     })?;
-    let address = places.first().and_then(|place| pool.range.address(*place)).map(|address| address.to_string());
-    spec.cluster_ips = address.clone().map(|address| vec![address]);
-    spec.cluster_ip = address;
+    spec.cluster_ips = Some(vec![address.to_string()]);
+    spec.cluster_ip = Some(address.to_string());
     Ok(())
 }
 
@@ -181,6 +194,7 @@ async fn fill_address(pool: &Pool, spec: &mut ServiceSpec, had: &[IpAddr], takin
 enum Refusal {
     Invalid(Vec<FieldError>),
     Failed(&'static str, PoolError),
+    Other(StatusError),
 }
 
 impl Refusal {
@@ -190,6 +204,7 @@ impl Refusal {
             Self::Failed(_, PoolError::Store(error)) => {
                 crate::registry::errors::status(GroupResource::new("", "services"), name, &error)
             }
+            Self::Other(error) => error,
             Self::Failed(what, error) => StatusError::internal(format!("{what}: {error}")),
         }
     }

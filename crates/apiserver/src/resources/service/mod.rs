@@ -1,5 +1,6 @@
 //! Services: their addresses and node ports come from pools that all API servers share.
 
+pub mod addresses;
 mod allocate;
 mod network;
 pub mod pool;

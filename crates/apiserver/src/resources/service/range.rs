@@ -45,6 +45,15 @@ impl Range {
         }
     }
 
+    /// The network, where addresses are handed out.
+    #[must_use]
+    pub fn network(&self) -> Option<IpNet> {
+        match self {
+            Self::Addresses(network) => Some(*network),
+            Self::Ports(_) => None,
+        }
+    }
+
     /// The address at a place.
     #[must_use]
     pub fn address(&self, place: Place) -> Option<IpAddr> {
@@ -104,6 +113,13 @@ impl Range {
             Self::Ports(_) => (16, 128, size / 32),
         };
         if size <= least { 0 } else { share.clamp(least, most) }
+    }
+
+    /// A place at random, of those that are handed out to who does not care.
+    #[must_use]
+    pub fn guess(&self) -> Option<Place> {
+        let (size, dynamic) = (self.size(), self.first_dynamic());
+        (dynamic < size).then(|| Place(rand::random_range(dynamic..size)))
     }
 
     /// A free place, at random so that one that was just given back is seldom the next.

@@ -1,18 +1,23 @@
 //! Makes the pools agree with the services, after a server died between taking an address and storing the service, or
 //! after the range was changed.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-use api_types::{StatusError, core::Service};
+use api_types::{StatusError, core::Service, jiff::Timestamp};
 
 use super::{
+    addresses::Owner,
     allocate::{Pools, addresses_of, node_ports_of},
     pool::{Pool, PoolError},
     range::Place,
 };
 use crate::{
-    registry::Registry,
-    storage::cache::{At, Freshness, ListRequest},
+    registry::{Registry, strategy::now},
+    storage::cache::{Freshness, ListRequest},
 };
 
 /// How often the pools are compared with the services: upstream's interval. A place that no service holds is given back
@@ -21,48 +26,43 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(180);
 
 /// What services hold.
+#[derive(Default)]
 struct InUse {
-    addresses: HashSet<Place>,
+    /// Of two services with one address, the one that was there first.
+    addresses: BTreeMap<IpAddr, Owner>,
     ports: HashSet<Place>,
 }
 
 impl InUse {
     async fn read(registry: &Registry, pools: &Pools) -> Result<Self, StatusError> {
         let rest = registry.core("services")?;
-        let all = ListRequest {
-            scope: rest.scope(""),
-            selector: None,
-            start_after: None,
-            limit: None,
-            at: At::Newest(Freshness::Consistent),
-        };
+        let all = ListRequest::all(rest.scope(""), Freshness::Consistent);
         let listing = rest.cache().list(&all).await.map_err(|error| rest.store_error("", &error))?;
-        let mut used = Self { addresses: HashSet::new(), ports: HashSet::new() };
+        let mut services = Vec::with_capacity(listing.entries.len());
         for entry in listing.entries {
-            let object = rest.decode(entry.item()).await?;
-            let Some(spec) = object.downcast_ref::<Service>().and_then(|service| service.spec.as_ref()) else {
-                continue;
-            };
-            let places = addresses_of(spec).into_iter().filter_map(|ip| pools.addresses.range.place_of_address(ip));
-            used.addresses.extend(places);
+            services.extend(rest.decode(entry.item()).await?.downcast_ref::<Service>().cloned());
+        }
+        services.sort_by(|a, b| a.metadata.creation_timestamp.cmp(&b.metadata.creation_timestamp));
+        let mut used = Self::default();
+        for (service, spec) in services.iter().filter_map(|service| Some((service, service.spec.as_ref()?))) {
+            for address in addresses_of(spec) {
+                used.addresses.entry(address).or_insert_with(|| Owner::of(service));
+            }
             used.ports.extend(node_ports_of(spec).into_iter().filter_map(|port| pools.ports.range.place_of_port(port)));
         }
         Ok(used)
     }
 }
 
-/// Places that are taken although no service holds them.
+/// Ports that are taken although no service holds them.
 #[derive(Default)]
-pub struct Suspects {
-    addresses: HashSet<Place>,
-    ports: HashSet<Place>,
-}
+pub struct Suspects(HashSet<Place>);
 
 /// Keeps the pools right, until it is dropped.
 pub async fn keep(registry: &Registry, pools: &Pools) {
     let mut suspects = Suspects::default();
     loop {
-        match round(registry, pools, &suspects).await {
+        match round(registry, pools, &suspects, now()).await {
             Ok(found) => suspects = found,
             Err(error) => tracing::warn!("repairing the allocations of services: {error}"),
         }
@@ -74,12 +74,24 @@ pub async fn keep(registry: &Registry, pools: &Pools) {
 ///
 /// # Errors
 /// The store's.
-pub async fn round(registry: &Registry, pools: &Pools, before: &Suspects) -> Result<Suspects, StatusError> {
+pub async fn round(
+    registry: &Registry,
+    pools: &Pools,
+    before: &Suspects,
+    at: Timestamp,
+) -> Result<Suspects, StatusError> {
     let used = InUse::read(registry, pools).await?;
-    Ok(Suspects {
-        addresses: repair(&pools.addresses, &used.addresses, &before.addresses).await?,
-        ports: repair(&pools.ports, &used.ports, &before.ports).await?,
-    })
+    pools.addresses.repair(&used.addresses, at).await?;
+    repair(&pools.ports, &used.ports, &before.0).await.map(Suspects)
+}
+
+/// Makes sure that the addresses of all services are taken.
+///
+/// # Errors
+/// The store's.
+pub async fn addresses(registry: &Registry, pools: &Pools) -> Result<(), StatusError> {
+    let used = InUse::read(registry, pools).await?;
+    pools.addresses.repair(&used.addresses, now()).await
 }
 
 async fn repair(pool: &Pool, used: &HashSet<Place>, suspected: &HashSet<Place>) -> Result<HashSet<Place>, StatusError> {

@@ -44,6 +44,8 @@ async fn follow(shared: &Shared) -> StoreError {
 async fn fill_and_follow(shared: &Shared) -> Result<()> {
     let (objects, revision) = load(shared).await?;
     debug!(prefix = shared.prefix.as_str(), %revision, objects = objects.entries().len(), "watch cache filled");
+    shared.counts.fills.add(1);
+    shared.counts.filled.add(objects.entries().len());
     let sleepers = {
         let mut state = shared.state.write();
         let before = state.revision();
@@ -80,6 +82,7 @@ async fn load(shared: &Shared) -> Result<(Objects, Revision)> {
 
 /// Takes over what a watch told.
 fn apply(shared: &Shared, batch: WatchBatch) {
+    shared.counts.received.add(batch.events.len());
     let prepared: Vec<_> = batch.events.into_iter().map(|event| prepare(shared, event)).collect();
     let sleepers = {
         let mut state = shared.state.write();

@@ -1,7 +1,7 @@
 //! Finds labels, selectable fields and the place of `metadata.resourceVersion` in the bytes of an object, in one pass
 //! and without decoding it.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use super::entry::{Entry, Header, Separator, Splice, Text};
 use crate::{
@@ -41,10 +41,17 @@ impl SelectableField {
     }
 }
 
+/// Makes of what is stored what is to be read: the schema of a kind may have changed since it was written.
+pub trait Settle: Debug + Send + Sync + 'static {
+    /// The value as it is to be read, where that is something else.
+    fn settle(&self, value: &[u8]) -> Option<Vec<u8>>;
+}
+
 /// Makes headers of objects of one resource.
 #[derive(Clone, Debug, Default)]
 pub struct Extractor {
     fields: Arc<[SelectableField]>,
+    settle: Option<Arc<dyn Settle>>,
 }
 
 /// The set of fields whose paths agree with the place at which the reader is, one bit each.
@@ -57,14 +64,23 @@ impl Extractor {
     /// An extractor of these fields; [`Entry::field`] counts in their order. Fields beyond [`Self::MAX_FIELDS`] are
     /// taken for absent in every object.
     pub fn new(fields: Vec<SelectableField>) -> Self {
-        Self { fields: fields.into() }
+        Self { fields: fields.into(), settle: None }
+    }
+
+    /// The same, of objects that become something else when they are read.
+    #[must_use]
+    pub fn settling(self, settle: Option<Arc<dyn Settle>>) -> Self {
+        Self { settle, ..self }
     }
 
     /// The cached form of a stored value.
     ///
     /// # Errors
     /// [`StoreError::Unreadable`] when the value is not a JSON object with `metadata`.
-    pub fn entry(&self, item: Item) -> Result<Entry, StoreError> {
+    pub fn entry(&self, mut item: Item) -> Result<Entry, StoreError> {
+        if let Some(settled) = self.settle.as_ref().and_then(|settle| settle.settle(&item.value)) {
+            item.value = settled.into();
+        }
         match self.header(&item.value) {
             Ok(header) => Ok(Entry::new(item, header)),
             Err(cause) => Err(StoreError::unreadable(item.key.as_str(), cause)),

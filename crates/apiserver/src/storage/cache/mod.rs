@@ -7,6 +7,7 @@
 mod audience;
 mod body;
 mod change;
+mod counts;
 mod decorator;
 mod driver;
 mod entry;
@@ -20,7 +21,7 @@ mod watcher;
 use std::{
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -29,8 +30,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use body::ListBody;
 pub use change::{Bookmark, Change, ChangeKind, Mark};
+pub use counts::{Count, Counts};
 pub use entry::{Entry, Header, Separator, Splice, Text, write_number, write_spliced};
-pub use extract::{Extractor, SelectableField, find_splice};
+pub use extract::{Extractor, SelectableField, Settle, find_splice};
 pub use select::{Requirement, Selector};
 pub use state::{Limits, Listing};
 pub use watcher::{Bookmarks, Delivery, Watcher};
@@ -76,6 +78,14 @@ pub struct ListRequest {
     pub limit: Option<NonZeroUsize>,
     /// As of when.
     pub at: At,
+}
+
+impl ListRequest {
+    /// Everything in a scope, as fresh as this.
+    #[must_use]
+    pub fn all(scope: Prefix, freshness: Freshness) -> Self {
+        Self { scope, selector: None, start_after: None, limit: None, at: At::Newest(freshness) }
+    }
 }
 
 /// Where a watch begins.
@@ -127,6 +137,18 @@ struct Shared {
     request: Mutex<ProgressRequest>,
     /// Who reads from the store what came before the cache's history, and from where on that is in vain.
     recall: tokio::sync::Mutex<Revision>,
+    counts: Counts,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Holding {
+    /// Objects.
+    pub objects: usize,
+    /// As of which revision.
+    pub revision: Revision,
+    /// The greatest number of changes that are remembered.
+    pub changes: usize,
 }
 
 /// How far the cache is.
@@ -151,6 +173,7 @@ impl Cache {
             progress: watch::Sender::new(Progress::default()),
             request: Mutex::default(),
             recall: tokio::sync::Mutex::default(),
+            counts: Counts::default(),
         };
         Self { shared: Arc::new(shared), driver: OnceLock::new() }
     }
@@ -158,6 +181,18 @@ impl Cache {
     /// The store below, for writes.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.shared.store
+    }
+
+    /// What is counted of it.
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// What it holds; `None` until it has filled, which is when somebody has asked for something.
+    pub fn holding(&self) -> Option<Holding> {
+        let state = self.shared.state.read();
+        let (objects, revision, changes) = (state.objects().entries().len(), state.revision(), state.limits().changes);
+        (revision > Revision::ZERO).then_some(Holding { objects, revision, changes })
     }
 
     /// The folder that is cached.
@@ -228,7 +263,8 @@ impl Cache {
             At::Exactly(revision) => self.list_exactly(&span, revision).await,
             At::Newest(freshness) => {
                 self.fresh(freshness).await?;
-                Ok(self.shared.state.read().list(&span))
+                let listing = self.shared.state.read().list(&span);
+                Ok(self.listed(listing))
             }
         }
     }
@@ -237,9 +273,18 @@ impl Cache {
         self.caught_up(revision).await?;
         let known = self.shared.state.read().list_at(span, revision);
         match known {
-            Some(listing) => Ok(listing),
+            Some(listing) => Ok(self.listed(listing)),
             None => self.list_from_store(span, revision).await,
         }
+    }
+
+    /// Counts a list that the cache answers.
+    fn listed(&self, listing: Listing) -> Listing {
+        let counts = self.counts();
+        counts.lists.add(1);
+        counts.examined.add(listing.examined);
+        counts.returned.add(listing.entries.len());
+        listing
     }
 
     /// A list as of a revision before the cache's history.
@@ -252,8 +297,11 @@ impl Cache {
             revision: Some(revision),
         };
         let mut entries = Vec::new();
+        let mut examined = 0;
+        self.counts().stored_lists.add(1);
         loop {
             let page = self.shared.store.list(&query).await?;
+            examined += page.items.len();
             query.start_after = page.items.last().map(|item| item.key.clone());
             let mut remaining = page.remaining;
             let mut items = page.items.into_iter();
@@ -270,7 +318,8 @@ impl Cache {
             if remaining == 0 || entries.len() == wanted {
                 let next = entries.last().filter(|_| remaining > 0).map(|entry| entry.key().clone());
                 let remaining = (remaining == 0 || span.selector.is_none()).then_some(remaining);
-                return Ok(Listing { entries, revision, next, remaining });
+                self.counts().stored_returned.add(entries.len());
+                return Ok(Listing { entries, revision, next, remaining, examined });
             }
         }
     }
@@ -316,12 +365,23 @@ impl Cache {
 
     /// Waits until the cache is this fresh.
     async fn fresh(&self, freshness: Freshness) -> Result<()> {
-        let revision = match freshness {
-            Freshness::Any => Revision::ZERO,
-            Freshness::AtLeast(revision) => revision,
-            Freshness::Consistent => self.shared.store.current_revision().await?,
-        };
-        self.caught_up(revision).await
+        let (counts, begun) = (self.counts(), Instant::now());
+        match freshness {
+            Freshness::Any => return self.caught_up(Revision::ZERO).await,
+            Freshness::AtLeast(revision) => self.caught_up(revision).await?,
+            Freshness::Consistent => {
+                let revision = self.shared.store.current_revision().await?;
+                let caught_up = self.caught_up(revision).await;
+                if caught_up.is_ok() {
+                    counts.consistent.add(1);
+                } else {
+                    counts.stale.add(1);
+                }
+                caught_up?;
+            }
+        }
+        counts.waits.observe(begun.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// Waits until the cache has filled and has seen this revision.

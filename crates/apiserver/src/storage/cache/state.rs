@@ -1,6 +1,7 @@
 //! What the cache holds: the objects as of one revision, and the last changes that led there. Nothing here waits.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap, VecDeque},
     num::NonZeroUsize,
     ops::Bound,
@@ -77,6 +78,8 @@ pub struct Listing {
     pub next: Option<Key>,
     /// How many objects follow; `None` when that is not known because a selector has not seen them.
     pub remaining: Option<u64>,
+    /// How many objects were looked at.
+    pub examined: usize,
 }
 
 /// What part of the objects to list.
@@ -297,9 +300,13 @@ impl Span<'_> {
 
 /// Takes what fits from entries in order.
 fn page<'a>(span: &Span<'_>, entries: impl Iterator<Item = &'a Arc<Entry>>, revision: Revision) -> Listing {
+    let examined = Cell::new(0);
+    let entries = entries.inspect(|_| examined.set(examined.get() + 1));
     let mut selected = entries.filter(|entry| span.selector.is_none_or(|selector| selector.matches(entry)));
     let limit = span.limit.map_or(usize::MAX, NonZeroUsize::get);
     let entries: Vec<_> = selected.by_ref().take(limit).cloned().collect();
+    // What only counts the rest looks at nothing.
+    let looked_at = examined.get();
     let more = span.limit.is_some() && entries.len() == limit;
     let (more, remaining) = match (more, span.selector) {
         (false, _) => (false, Some(0)),
@@ -310,5 +317,5 @@ fn page<'a>(span: &Span<'_>, entries: impl Iterator<Item = &'a Arc<Entry>>, revi
         (true, Some(_)) => (selected.next().is_some(), None),
     };
     let next = entries.last().filter(|_| more).map(|entry| entry.key().clone());
-    Listing { entries, revision, next, remaining: if more { remaining } else { Some(0) } }
+    Listing { entries, revision, next, remaining: if more { remaining } else { Some(0) }, examined: looked_at }
 }

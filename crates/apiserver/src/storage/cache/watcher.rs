@@ -143,6 +143,7 @@ impl Watcher {
                 Ok(deliveries) if deliveries.is_empty() => {}
                 Ok(deliveries) => return Some(Ok(deliveries)),
                 Err(error) => {
+                    self.shared.counts.too_slow.add(1);
                     self.ended = Ended::Yes;
                     return Some(Err(error));
                 }

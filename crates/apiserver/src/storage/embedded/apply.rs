@@ -49,6 +49,8 @@ pub enum Command {
     Compact(Revision),
     /// Remove some of what is compacted. Answers up to where everything is removed.
     Sweep,
+    /// Nothing here: the writer makes its file anew.
+    Defragment,
 }
 
 impl Command {
@@ -107,6 +109,11 @@ impl<'t> Tables<'t> {
         })
     }
 
+    /// Writes what is there already.
+    pub fn touch(mut self) -> Result<()> {
+        self.set_meta(META_REVISION, self.revision)
+    }
+
     /// What happened, once nothing more will.
     pub fn finish(mut self) -> Result<Changes> {
         if !self.events.is_empty() {
@@ -141,6 +148,7 @@ impl<'t> Tables<'t> {
             Command::Expire => self.expire(),
             Command::Compact(revision) => self.compact(*revision),
             Command::Sweep => self.sweep(),
+            Command::Defragment => Ok(Revision(self.revision)),
         }
     }
 

@@ -2,9 +2,12 @@
 //! minutes in the same file.
 
 mod apply;
+pub mod maintenance;
+pub mod offline;
 mod read;
 mod room;
 mod schema;
+pub mod snapshot;
 mod upkeep;
 mod writer;
 
@@ -30,6 +33,7 @@ use super::{
     feed::Feed,
 };
 use apply::Command;
+use maintenance::Maintenance;
 use read::{Reads, blocking};
 use room::Room;
 use schema::{DEADLINES, FIRST_REVISION, FORMAT, INDEX, META, META_FORMAT, META_REVISION, RECORDS, read_meta, storage};
@@ -106,6 +110,12 @@ impl EmbeddedStore {
         let upkeep = [expire, compact].map(AbortOnDropHandle::new);
         let path = options.path.clone();
         Ok(Self { reads, feed, path, requests, writer: Some((stop, writer)), _upkeep: upkeep })
+    }
+
+    /// The store as operators see it.
+    #[must_use]
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance { reads: self.reads.clone(), requests: self.requests.clone(), path: self.path.clone() }
     }
 
     async fn write(&self, command: Command) -> Result<Revision> {

@@ -99,7 +99,8 @@ impl Reads {
         }
     }
 
-    fn begin_read(&self) -> Result<ReadTransaction> {
+    /// One committed state, as long as it is held.
+    pub fn begin_read(&self) -> Result<ReadTransaction> {
         match &*self.database.read() {
             Some(database) => database.begin_read().map_err(|error| storage("begin read", error)),
             None => Err(closed()),
@@ -118,7 +119,8 @@ impl Reads {
         }
     }
 
-    /// Closes the database and opens it again. Whoever is reading goes on with what was.
+    /// Closes the database and opens it again. Whoever is reading goes on with what was. When it cannot be opened, it is
+    /// tried again with the next write.
     pub fn reopen(&self, open: impl FnOnce() -> Result<Database>) -> Result<()> {
         let mut database = self.database.write();
         *database = None;

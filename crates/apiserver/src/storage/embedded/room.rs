@@ -27,10 +27,11 @@ pub struct Room {
     used: Option<u64>,
     /// When it may be counted again.
     next: Option<Instant>,
-    /// What comes of a removal is known after another commit: the next one is let through.
+    /// What has been removed since it was counted.
     removal: Removal,
 }
 
+/// What comes of a removal is known after another commit.
 #[derive(PartialEq, Eq)]
 enum Removal {
     Fresh,
@@ -50,12 +51,18 @@ impl Room {
         self.removal = Removal::Fresh;
     }
 
+    /// Whether something has to be committed before there is a point in counting. Told once after each removal.
+    pub fn wants_settling(&mut self) -> bool {
+        self.may_be_full() && mem::replace(&mut self.removal, Removal::Settled) == Removal::Fresh
+    }
+
+    fn may_be_full(&self) -> bool {
+        fs::metadata(&self.path).map_or(true, |file| file.len() >= self.quota)
+    }
+
     /// Why so many bytes more may not be added, if that is so.
     pub fn check(&mut self, transaction: &WriteTransaction, more: u64) -> Result<Option<StoreError>> {
-        if fs::metadata(&self.path).is_ok_and(|file| file.len() < self.quota) {
-            return Ok(None);
-        }
-        if mem::replace(&mut self.removal, Removal::Settled) == Removal::Fresh {
+        if !self.may_be_full() {
             return Ok(None);
         }
         let more = more.saturating_mul(OVERHEAD);

@@ -21,6 +21,7 @@ use super::{
     read::Reads,
     room::Room,
     schema::storage,
+    snapshot,
 };
 use crate::storage::{Result, Revision, StoreError, feed::Feed};
 
@@ -74,6 +75,22 @@ impl Writer {
     }
 
     fn commit(&mut self, group: &mut Vec<Request>) {
+        let defragment = group.extract_if(.., |request| matches!(request.command, Command::Defragment));
+        let defragment: Vec<_> = defragment.collect();
+        if !group.is_empty() {
+            self.commit_writes(group);
+        }
+        for request in defragment {
+            let outcome = self.defragment();
+            if let Err(error) = &outcome {
+                tracing::error!(%error, "store cannot be defragmented");
+            }
+            // As below.
+            let _ = request.reply.send(outcome);
+        }
+    }
+
+    fn commit_writes(&mut self, group: &mut Vec<Request>) {
         match self.try_commit(group) {
             Ok((outcomes, changes)) => {
                 if !changes.events.is_empty() {
@@ -97,8 +114,11 @@ impl Writer {
 
     /// The outcomes of all commands, once they are durable.
     fn try_commit(&mut self, group: &[Request]) -> Result<(Vec<Result<Revision>>, Changes)> {
-        let transaction = self.begin()?;
         let more = group.iter().map(|request| request.command.adds()).sum();
+        if more > 0 && self.room.wants_settling() {
+            self.settle()?;
+        }
+        let transaction = self.begin()?;
         let full = if more > 0 { self.room.check(&transaction, more)? } else { None };
         let (outcomes, changes) = apply_all(&transaction, group, full.as_ref())?;
         if group.iter().any(|request| matches!(request.command, Command::Sweep)) {
@@ -114,6 +134,27 @@ impl Writer {
 }
 
 impl Writer {
+    /// Commits nothing: what the commit before gave back is free afterwards, so that it can be counted.
+    fn settle(&mut self) -> Result<()> {
+        let transaction = self.begin()?;
+        Tables::open(&transaction, now())?.touch()?;
+        transaction.commit().map_err(|error| StoreError::undetermined("commit", error))
+    }
+
+    /// Copies everything into a new file, which takes the place of the old one in one step. Nobody writes meanwhile;
+    /// whoever reads goes on with what was. When that fails, or the process is killed, there is either the old file or
+    /// the new one, whole.
+    fn defragment(&mut self) -> Result<Revision> {
+        let failed = |error: anyhow::Error| StoreError::unavailable("defragment", format!("{error:#}"));
+        let begun = Instant::now();
+        snapshot::remake(&self.reads.begin_read()?, &self.options).map_err(failed)?;
+        self.opened = Instant::now();
+        self.reads.reopen(|| open_database(&self.options).map_err(|cause| StoreError::unavailable("open", cause)))?;
+        self.room.changed();
+        tracing::info!(took = ?begun.elapsed(), "the store's file was made anew");
+        self.reads.current_revision()
+    }
+
     /// A transaction. A database that could not read or write its file refuses everything from then on, so it is opened
     /// anew, as a restart would do: what was not acknowledged may have happened or not.
     fn begin(&mut self) -> Result<WriteTransaction> {

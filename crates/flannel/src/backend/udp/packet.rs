@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use super::checksum::Sum;
+
 /// The shortest header.
 const HEADER: usize = 20;
 const ICMP: u8 = 1;
@@ -55,8 +57,8 @@ pub(super) fn decrement_ttl(packet: &mut [u8]) -> bool {
     }
     packet[8] -= 1;
     packet[10..12].fill(0);
-    let sum = checksum(&packet[..length]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    let checksum = Sum::default().add(&packet[..length]).checksum();
+    packet[10..12].copy_from_slice(&checksum);
     true
 }
 
@@ -78,23 +80,13 @@ pub(super) fn refuse(packet: &[u8], refusal: Refusal, from: Ipv4Addr) -> Option<
     answer[9] = ICMP;
     answer[12..16].copy_from_slice(&from.octets());
     answer[16..20].copy_from_slice(&to.octets());
-    let sum = checksum(&answer[..HEADER]);
-    answer[10..12].copy_from_slice(&sum.to_be_bytes());
+    let checksum = Sum::default().add(&answer[..HEADER]).checksum();
+    answer[10..12].copy_from_slice(&checksum);
     (answer[HEADER], answer[HEADER + 1]) = refusal.codes();
     answer[HEADER + 8..].copy_from_slice(quoted);
-    let sum = checksum(&answer[HEADER..]);
-    answer[HEADER + 2..HEADER + 4].copy_from_slice(&sum.to_be_bytes());
+    let checksum = Sum::default().add(&answer[HEADER..]).checksum();
+    answer[HEADER + 2..HEADER + 4].copy_from_slice(&checksum);
     Some(answer)
-}
-
-/// The Internet's checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
-    let mut sum: u32 = bytes.chunks(2).map(word).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -106,8 +98,8 @@ mod tests {
     /// A UDP packet from 10.5.1.2 to 10.5.2.3.
     fn packet(ttl: u8) -> Vec<u8> {
         let mut packet = vec![0x45, 0, 0, 32, 0, 0, 0, 0, ttl, 17, 0, 0, 10, 5, 1, 2, 10, 5, 2, 3];
-        let sum = checksum(&packet);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        let checksum = Sum::default().add(&packet).checksum();
+        packet[10..12].copy_from_slice(&checksum);
         packet.extend([1, 2, 3, 4, 0, 12, 0, 0, 5, 6, 7, 8]);
         packet
     }
@@ -127,7 +119,8 @@ mod tests {
         assert_eq!((source(&answer), destination(&answer)), (Some(from), Some(Ipv4Addr::new(10, 5, 1, 2))));
         assert_eq!(answer[20..22], [11, 0]);
         assert_eq!(answer[28..], packet(1)[..28]);
-        assert_eq!((checksum(&answer[..20]), checksum(&answer[20..])), (0, 0), "checksums add up");
+        let is_right = |bytes: &[u8]| Sum::default().add(bytes).is_right();
+        assert!(is_right(&answer[..20]) && is_right(&answer[20..]), "checksums add up");
         assert_eq!(refuse(&answer, Refusal::NetworkUnreachable, from), None, "no error about an error");
     }
 

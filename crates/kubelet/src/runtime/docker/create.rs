@@ -33,6 +33,7 @@ pub(super) fn sandbox(config: &SandboxConfig, limits: &HostLimits, docker: &Dock
             ipc_mode: Some(if config.namespaces.ipc == NamespaceMode::Node { HOST } else { "shareable" }.to_owned()),
             pid_mode: (config.namespaces.pid == NamespaceMode::Node).then(|| HOST.to_owned()),
             cgroup_parent: config.cgroup_parent.clone(),
+            runtime: config.runtime.clone(),
             cpu_shares: Some(SANDBOX_CPU_SHARES),
             oom_score_adj: Some(limits.oom_score_adj(SANDBOX_OOM_SCORE_ADJ)),
             sysctls: Some(config.sysctls.clone().into_iter().collect()),
@@ -55,12 +56,16 @@ pub(super) fn container(
 ) -> Result<ContainerCreateBody> {
     let mut host = HostConfig {
         cgroup_parent: sandbox.cgroup_parent.clone(),
+        runtime: sandbox.runtime.clone(),
         log_config: Some(log_config(docker)),
         mounts: Some(config.mounts.iter().map(mount).collect()),
         devices: Some(config.devices.iter().map(device).collect()),
         ..HostConfig::default()
     };
     join_namespaces(id, sandbox, &mut host);
+    if let Some(target) = config.target.as_ref().filter(|_| sandbox.namespaces.pid == NamespaceMode::Container) {
+        host.pid_mode = Some(format!("container:{target}"));
+    }
     limit(&config.resources, limits, &mut host);
     security::apply(&config.security, &mut host)?;
     Ok(ContainerCreateBody {

@@ -1,11 +1,17 @@
 //! Pure: Docker's details of a container in the kubelet's words.
 
-use bollard::models::{ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status, HostConfig,
+};
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
 use super::client::lacking;
 use super::labels::{self, Labels};
-use super::{ContainerState, ContainerStatus, Exit, ImageId, Mounted, Result, SandboxState, SandboxStatus};
+use super::{
+    ContainerState, ContainerStatus, Exit, ImageId, LinuxResources, Mounted, Result, SandboxState, SandboxStatus,
+};
 use crate::pod::sound::is_sound;
 
 /// Exit codes with which Docker says that it could not start the process.
@@ -30,7 +36,9 @@ pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerS
         tty: config.and_then(|config| config.tty).unwrap_or(false),
         termination_message_path: labels.get(labels::MESSAGE_PATH).to_owned(),
         termination_message_policy: labels.get(labels::MESSAGE_POLICY).to_owned(),
+        resources: details.host_config.as_ref().map(resources),
         mounts: mounts(details),
+        log_path: details.log_path.as_deref().filter(|path| path.starts_with('/')).map(PathBuf::from),
         labels: labels.given(),
         annotations: labels.annotations(),
     })
@@ -73,6 +81,19 @@ fn mounts(details: &ContainerInspectResponse) -> Vec<Mounted> {
         container_path: mount.destination.clone().unwrap_or_default(),
     };
     details.mounts.iter().flatten().map(mounted).collect()
+}
+
+/// What was asked for when the container was made, or last updated. Less than nothing is no limit.
+fn resources(host: &HostConfig) -> LinuxResources {
+    let limit = |value: Option<i64>| value.unwrap_or(0).max(0);
+    let cpu_quota = limit(host.cpu_quota);
+    LinuxResources {
+        cpu_shares: limit(host.cpu_shares),
+        cpu_quota,
+        cpu_period: if cpu_quota > 0 { limit(host.cpu_period) } else { 0 },
+        memory_limit: limit(host.memory),
+        oom_score_adj: 0,
+    }
 }
 
 fn container_state(state: &DockerState) -> ContainerState {

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use super::client::translate;
 use super::labels::{self, Labels};
 use super::{
-    ContainerStatus, DockerRuntime, PodIdentity, PodUid, Result, RuntimeError, RuntimePod, SandboxStatus, inspect,
+    ContainerState, ContainerStatus, DockerRuntime, PodIdentity, PodUid, Result, RuntimeError, RuntimePod,
+    SandboxStatus, inspect,
 };
 
 /// How many containers are looked at at the same time.
@@ -33,6 +34,17 @@ impl InspectCache {
     /// Something happened to this container.
     pub(super) fn forget(&self, id: &str) {
         self.0.lock().remove(id);
+    }
+
+    /// The main process of a container that ran when it was last read.
+    pub(super) fn pid(&self, id: &str) -> Option<u32> {
+        match self.0.lock().get(id)?.1.as_ref() {
+            Item::Container(container) => match container.state {
+                ContainerState::Running { pid, .. } if pid != 0 => Some(pid),
+                _ => None,
+            },
+            Item::Sandbox(sandbox) => sandbox.pid,
+        }
     }
 
     fn get(&self, id: &str, state: State) -> Option<Arc<Item>> {

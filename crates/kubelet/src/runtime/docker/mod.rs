@@ -3,6 +3,7 @@
 //! A sandbox is a container that runs [`super::pause`] and owns the namespaces; the pod's containers join them. What
 //! must survive a restart of the kubelet is in labels ([`labels`]), spelt as the dockershim spelt it.
 
+mod cgroup;
 mod client;
 mod create;
 mod events;
@@ -17,6 +18,7 @@ mod list;
 mod logs;
 mod security;
 mod stats;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,6 +146,10 @@ impl Runtime for DockerRuntime {
 
     async fn start_container(&self, id: &ContainerId) -> Result<()> {
         self.start(id.as_str()).await
+    }
+
+    async fn update_container(&self, id: &ContainerId, resources: &LinuxResources) -> Result<()> {
+        self.update(id.as_str(), resources).await
     }
 
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<()> {

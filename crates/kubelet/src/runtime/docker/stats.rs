@@ -6,13 +6,26 @@ use futures::StreamExt;
 use jiff::Timestamp;
 
 use super::client::{lacking, translate};
-use super::{ContainerId, ContainerStats, DockerRuntime, Result};
+use super::{ContainerId, ContainerStats, DockerRuntime, Result, cgroup};
 
 /// Reclaimable page cache, as cgroup v1 and v2 name it.
 const INACTIVE_FILE: [&str; 2] = ["total_inactive_file", "inactive_file"];
 
 impl DockerRuntime {
+    /// What the kernel says, or what Docker says where the kernel cannot be asked: on another machine, or from within a
+    /// container.
     pub(super) async fn container_stats(&self, id: &ContainerId) -> Result<ContainerStats> {
+        if let Some(pid) = self.cache.pid(id.as_str()) {
+            let own = id.clone();
+            let read = tokio::task::spawn_blocking(move || cgroup::read(pid, own.as_str())).await;
+            if let Ok(Some(stats)) = read {
+                return Ok(stats);
+            }
+        }
+        self.docker_stats(id).await
+    }
+
+    async fn docker_stats(&self, id: &ContainerId) -> Result<ContainerStats> {
         let options = StatsOptions { stream: false, one_shot: true };
         let mut answers = std::pin::pin!(self.client.docker()?.stats(id.as_str(), Some(options)));
         let answer = answers.next().await.ok_or_else(|| lacking("stats", "contents"))?;

@@ -183,6 +183,10 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn update_container(&self, id: &ContainerId, resources: &LinuxResources) -> Result<()> {
+        self.enter("update_container")?.update(id, resources)
+    }
+
     async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<()> {
         let stubborn = self.enter("stop_container")?.running(id).is_ok_and(|program| program.stubborn);
         if stubborn {

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::program::Program;
 use super::{Reachability, Result};
 use crate::runtime::{
-    ContainerConfig, ContainerId, ContainerState, ContainerStatus, EventKind, Exit, ImageInfo, LogOptions, Mounted,
-    NamespaceMode, OutputChunk, PodIdentity, PodUid, RuntimeError, RuntimeEvent, RuntimePod, SandboxConfig, SandboxId,
-    SandboxState, SandboxStatus,
+    ContainerConfig, ContainerId, ContainerState, ContainerStatus, EventKind, Exit, ImageInfo, LinuxResources,
+    LogOptions, Mounted, NamespaceMode, OutputChunk, PodIdentity, PodUid, RuntimeError, RuntimeEvent, RuntimePod,
+    SandboxConfig, SandboxId, SandboxState, SandboxStatus,
 };
 
 /// Exit code of what was killed.
@@ -171,6 +171,13 @@ impl State {
         Ok(events)
     }
 
+    pub(super) fn update(&mut self, id: &ContainerId, resources: &LinuxResources) -> Result<()> {
+        let container = self.containers.get_mut(id.as_str()).ok_or_else(|| RuntimeError::NotFound(id.0.clone()))?;
+        self.calls.push(format!("update_container {}", container.status.name));
+        container.status.resources = Some(LinuxResources { oom_score_adj: 0, ..resources.clone() });
+        Ok(())
+    }
+
     /// The container's process ends by itself.
     pub(super) fn end(&mut self, id: &str, code: i32) -> Option<RuntimeEvent> {
         let container = self.containers.get_mut(id)?;
@@ -308,7 +315,9 @@ fn created(config: &ContainerConfig) -> ContainerStatus {
         tty: config.tty,
         termination_message_path: config.termination_message_path.clone(),
         termination_message_policy: config.termination_message_policy.clone(),
+        resources: Some(LinuxResources { oom_score_adj: 0, ..config.resources.clone() }),
         mounts: config.mounts.iter().map(mounted).collect(),
+        log_path: None,
         labels: config.labels.clone(),
         annotations: config.annotations.clone(),
     }

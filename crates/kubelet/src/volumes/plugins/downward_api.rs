@@ -30,7 +30,7 @@ pub(super) fn downward(
             let name = resource.container_name.as_deref().unwrap_or_default();
             let container = sources.pod.container(name).map(|(_, container)| container);
             let container = container.ok_or_else(|| EnvError::Resource(format!("container {name:?} not found")))?;
-            fields::resource(container, resource, sources.allocatable)?
+            fields::resource(&container, resource, sources.allocatable)?
         } else {
             continue;
         };

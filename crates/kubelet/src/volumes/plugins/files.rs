@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use crate::env::Allocatable;
     use crate::objects::testing::FixedObjects;
+    use crate::volumes::Claimed;
     use crate::volumes::payload::{File, TokenKey, Tokens};
 
     fn render(volume: serde_json::Value) -> Result<Vec<(String, String, u32)>, String> {
@@ -118,6 +119,7 @@ mod tests {
             ips: &[],
             node_ips: &[],
             allocatable: &allocatable,
+            claimed: &Claimed::default(),
             objects: &objects,
             tokens: &tokens,
         };
@@ -201,6 +203,7 @@ mod tests {
                 ips: &[],
                 node_ips: &[],
                 allocatable: &Allocatable::new(),
+                claimed: &Claimed::default(),
                 objects: &objects,
                 tokens: &Tokens::from([(token.clone(), answer)]),
             };

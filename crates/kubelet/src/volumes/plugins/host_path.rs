@@ -43,7 +43,7 @@ impl VolumePlugin for HostPath {
 }
 
 /// Checks that the path is what `kind` says, or makes it.
-fn check(path: &Path, kind: &str) -> Result<(), VolumeError> {
+pub(super) fn check(path: &Path, kind: &str) -> Result<(), VolumeError> {
     let refused = |why: String| Err(VolumeError::HostPath(why));
     if path.components().any(|component| component == Component::ParentDir) {
         return refused(format!("invalid HostPath `{}`: must not contain '..'", path.display()));

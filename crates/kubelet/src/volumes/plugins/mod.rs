@@ -1,5 +1,6 @@
 //! The kinds of volumes. Adding one is a file and a row.
 
+mod claim;
 mod config_map;
 mod downward_api;
 mod empty_dir;
@@ -17,7 +18,8 @@ use super::payload::PayloadSources;
 use super::{Ownership, PodDirectory, VolumeError};
 
 /// All of them.
-static PLUGINS: [&dyn VolumePlugin; 6] = [
+static PLUGINS: [&dyn VolumePlugin; 7] = [
+    &claim::Claim,
     &config_map::PLUGIN,
     &downward_api::PLUGIN,
     &empty_dir::EmptyDir,
@@ -136,9 +138,9 @@ mod tests {
             (json!({"projected": {"sources": []}}), Ok("projected")),
             (json!({}), Err("no volume plugin matched")),
             (json!({"nfs": {"server": "s", "path": "/"}}), Err("no volume plugin matched")),
-            (json!({"persistentVolumeClaim": {"claimName": "c"}}), Err("no volume plugin matched")),
+            (json!({"persistentVolumeClaim": {"claimName": "c"}}), Ok("local-volume")),
             (json!({"csi": {"driver": "d"}}), Err("no volume plugin matched")),
-            (json!({"ephemeral": {}}), Err("no volume plugin matched")),
+            (json!({"ephemeral": {}}), Ok("local-volume")),
             (json!({"image": {"reference": "r"}}), Err("no volume plugin matched")),
             (json!({"photonPersistentDisk": {"pdID": "p"}}), Err("no volume plugin matched")),
             (
@@ -161,6 +163,8 @@ mod tests {
             (json!({"emptyDir": {}}), (Directory, false, true)),
             (json!({"emptyDir": {"medium": "Memory"}}), (Memory, false, true)),
             (json!({"hostPath": {"path": "/x"}}), (Node, false, false)),
+            (json!({"persistentVolumeClaim": {"claimName": "c"}}), (Node, false, true)),
+            (json!({"persistentVolumeClaim": {"claimName": "c", "readOnly": true}}), (Node, true, true)),
             (json!({"configMap": {"name": "c"}}), (Directory, true, true)),
             (json!({"secret": {"secretName": "s"}}), (Memory, true, true)),
             (json!({"downwardAPI": {}}), (Memory, true, true)),

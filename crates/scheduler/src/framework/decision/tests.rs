@@ -2,7 +2,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    cache::PodInfo,
     framework::{Change, Hint},
     model::Pod,
     testing::{Cluster, hint, node, profile, shared},
@@ -101,8 +100,7 @@ fn sampling_goes_round() {
     let mut cluster = Cluster::of(&nodes);
     cluster.cache.refresh(&mut cluster.snapshot);
     let pod = Pod::default();
-    let info = PodInfo::of(&pod);
-    let candidate = Candidate { pod: &pod, info: &info };
+    let candidate = Candidate { pod: &pod, info: &pod.info };
     let decide = |profile: &Profile, start: usize| {
         let decision = schedule(profile, &cluster.snapshot, candidate, Sampling { start }, &mut |_| 0).unwrap();
         (decision.node.to_string(), decision.next_start)

@@ -5,7 +5,6 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    cache::PodInfo,
     framework::plugin::Waiting,
     model::{Node, Pod},
 };
@@ -45,7 +44,7 @@ impl Plugin for Setter {
         Hint::Skip
     }
 
-    fn reserve(&self, _: Candidate<'_>, _: &NodeInfo) -> Result<Option<Box<dyn Reservation>>, Rejection> {
+    fn reserve(&self, _: Candidate<'_>, _: &NodeInfo, _: &Snapshot) -> Result<Option<Box<dyn Reservation>>, Rejection> {
         let held = Held { name: self.name, log: self.log.clone(), refuses: self.refuses, gate: self.gate.clone() };
         held.step("reserve")?;
         Ok(Some(Box::new(held)))
@@ -80,8 +79,8 @@ fn profile(log: &Log, refuses: Option<&'static str>, gate: Option<Arc<Notify>>) 
 
 fn reserve(profile: &Profile) -> Result<Reserved, (&'static str, Rejection)> {
     let pod = Pod::default();
-    let info = PodInfo::of(&pod);
-    profile.reserve(Candidate { pod: &pod, info: &info }, &NodeInfo::of(&Node::default()))
+    let node = NodeInfo::of(&Arc::new(Node::default()));
+    profile.reserve(Candidate { pod: &pod, info: &pod.info }, &node, &Snapshot::default())
 }
 
 fn steps(log: &Log) -> Vec<String> {

@@ -156,7 +156,7 @@ mod tests {
             serde_json::from_value(json!({"metadata": {}, "status": {"allocatable": allocatable}})).unwrap();
         let spec = json!({"containers": [{"resources": {"requests": requests}}]});
         let pod: Pod = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
-        strategy.score(&NodeInfo::of(&node), &PodInfo::of(&pod))
+        strategy.score(&NodeInfo::of(&std::sync::Arc::new(node)), &pod.info)
     }
 
     #[test]

@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
@@ -139,5 +142,59 @@ fn hints() {
     ];
     for (at, (change, expected)) in cases.iter().enumerate() {
         assert_eq!(hint("PodTopologySpread", &own, change), *expected, "{at}");
+    }
+}
+
+/// A cluster that nobody thought of.
+#[derive(Clone, Debug)]
+struct Case {
+    /// The zone of each node.
+    nodes: Vec<usize>,
+    /// Pods that are there: on which node, and whether they are spread, too.
+    placed: Vec<(usize, bool)>,
+    max_skew: i32,
+    min_domains: Option<i32>,
+    by_host: bool,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let placed = prop::collection::vec((0..9usize, any::<bool>()), 0..20);
+    let nodes = prop::collection::vec(0..4usize, 1..9);
+    (nodes, placed, 1..4i32, prop::option::of(1..6i32), any::<bool>()).prop_map(
+        |(nodes, placed, max_skew, min_domains, by_host)| Case { nodes, placed, max_skew, min_domains, by_host },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_decision_exceeds_the_skew(case in cases()) {
+        let name = |at: usize| format!("n{at}");
+        let zone = |at: usize| format!("z{}", case.nodes[at]);
+        let nodes: Vec<Value> = (0..case.nodes.len()).map(|at| in_zone(&name(at), &zone(at))).collect();
+        let mut cluster = Cluster::of(&nodes);
+        let domain = |at: usize| if case.by_host { name(at) } else { zone(at) };
+        let mut counts: BTreeMap<String, i32> = (0..case.nodes.len()).map(|at| (domain(at), 0)).collect();
+        for (uid, (at, spread)) in case.placed.iter().enumerate() {
+            let at = at % case.nodes.len();
+            let app = if *spread { "web" } else { "db" };
+            cluster.place(&labelled(&format!("there-{uid}"), json!({"app": app}), json!({})), &name(at));
+            *counts.get_mut(&domain(at)).unwrap() += i32::from(*spread);
+        }
+        let key = if case.by_host { "kubernetes.io/hostname" } else { "zone" };
+        let constraint = with(hard(key, case.max_skew), "minDomains", json!(case.min_domains));
+        for round in 0..12 {
+            let mut pod = spread(json!([constraint]));
+            pod["metadata"]["uid"] = format!("new-{round}").into();
+            let Ok(node) = cluster.decide(&pod) else { break };
+            let at: usize = node[1..].parse().unwrap();
+            let too_few = case.min_domains.is_some_and(|least| i32::try_from(counts.len()).unwrap() < least);
+            let least = if too_few { 0 } else { *counts.values().min().unwrap() };
+            let count = counts.get_mut(&domain(at)).unwrap();
+            *count += 1;
+            prop_assert!(*count - least <= case.max_skew, "{node}: {counts:?}");
+            cluster.place(&pod, &node);
+        }
     }
 }
