@@ -13,5 +13,5 @@ runs() {
   local pid started
   [ -e "$1" ] || return 1
   read -r pid started <"$1"
-  [ "$(start_time "$pid")" = "$started" ]
+  [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ]
 }
