@@ -2,7 +2,7 @@
 
 mod plan;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api_types::jiff::Timestamp;
 use component::{
@@ -36,8 +36,9 @@ struct Controller {
     nodes: Informer<Node>,
     pods: Informer<Pod>,
     recorder: Recorder,
-    /// Uids of pods that were told to leave later, so that a change of mind is told, too.
-    waiting: Mutex<HashSet<String>>,
+    /// Uids of pods that are to leave later, each with when that was found: where a taint does not say since when it is
+    /// there, time runs from then. A change of mind is told, too.
+    waiting: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// The controller of evictions by taint.
@@ -108,16 +109,17 @@ impl Controller {
         let Some(pod) = self.pods.store().get(key).filter(|pod| is_active(pod)) else { return Ok(Outcome::Done) };
         let Some(node) = self.node_of(&pod) else { return Ok(Outcome::Done) };
         let now = Timestamp::now();
-        match plan::fate(&node.spec.taints, &pod.spec.tolerations, now) {
+        let found = self.waiting.lock().get(pod.uid()).copied().unwrap_or(now);
+        match plan::fate(&node.spec.taints, &pod.spec.tolerations, found) {
             Fate::Stay => {
-                if self.waiting.lock().remove(pod.uid()) {
+                if self.waiting.lock().remove(pod.uid()).is_some() {
                     let message = format!("Cancelling deletion of Pod {key}");
                     self.recorder.record(&object_reference(&*pod), EventType::Normal, "TaintManagerEviction", message);
                 }
                 Ok(Outcome::Done)
             }
             Fate::LeaveAt(at) if at > now => {
-                self.waiting.lock().insert(pod.uid().to_owned());
+                self.waiting.lock().insert(pod.uid().to_owned(), found);
                 Ok(Outcome::RequeueAfter(Duration::try_from(at.duration_since(now)).unwrap_or_default()))
             }
             Fate::LeaveAt(_) => self.evict(&pod).await.map(|()| Outcome::Done),

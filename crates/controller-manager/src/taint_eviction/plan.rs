@@ -16,15 +16,15 @@ pub(super) enum Fate {
 }
 
 /// The pod leaves when the first toleration that it needs runs out; at once when a taint is not
-/// tolerated at all. Time runs from when the taint was added.
-pub(super) fn fate(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Fate {
+/// tolerated at all. Time runs from when the taint was added, or from when it was `found` if it does not say.
+pub(super) fn fate(taints: &[Taint], tolerations: &[Toleration], found: Timestamp) -> Fate {
     let leave = taints.iter().filter(|taint| taint.effect == NO_EXECUTE).filter_map(|taint| {
         let matching: Vec<&Toleration> = tolerations.iter().filter(|toleration| tolerates(toleration, taint)).collect();
         if matching.is_empty() {
-            return Some(now);
+            return Some(found);
         }
         let seconds = matching.iter().filter_map(|toleration| toleration.toleration_seconds).min()?;
-        let since = taint.time_added.as_ref().map_or(now, |time| time.0);
+        let since = taint.time_added.as_ref().map_or(found, |time| time.0);
         Some(since.checked_add(SignedDuration::from_secs(seconds.max(0))).unwrap_or(Timestamp::MAX))
     });
     leave.min().map_or(Fate::Stay, Fate::LeaveAt)
@@ -49,6 +49,11 @@ mod tests {
             (json!([unreachable]), json!([]), Fate::LeaveAt(at(100))),
             (json!([unreachable]), json!([tolerate("unreachable", Some(300))]), Fate::LeaveAt(at(360))),
             (json!([unreachable]), json!([{"operator": "Exists"}]), Fate::Stay),
+            (
+                json!([{"key": "by-hand", "effect": "NoExecute"}]),
+                json!([tolerate("by-hand", Some(5))]),
+                Fate::LeaveAt(at(105)),
+            ),
             (
                 json!([unreachable, taint("b", "NoExecute")]),
                 json!([tolerate("unreachable", Some(300)), tolerate("b", Some(30))]),

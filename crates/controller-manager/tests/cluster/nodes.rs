@@ -47,6 +47,31 @@ async fn nodes_get_pod_cidrs_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_toleration_of_a_taint_without_a_time_runs_out() {
+    let cluster = Cluster::start("--controllers=taint-eviction-controller --leader-elect=false").await;
+    cluster.create::<Node>(json!({"metadata": {"name": "n"}})).await;
+    for (name, seconds) in [("short", Some(1)), ("long", Some(600)), ("ever", None)] {
+        let mut pod = template("v1");
+        pod["metadata"] = json!({"name": name, "namespace": "default"});
+        pod["spec"]["nodeName"] = "n".into();
+        pod["spec"]["tolerations"] =
+            json!([{"key": "by-hand", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]);
+        cluster.create::<Pod>(pod).await;
+    }
+    let taint = Patch::Merge(json!({"spec": {"taints": [{"key": "by-hand", "effect": "NoExecute"}]}}));
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    nodes.patch("n", &PatchParams::default(), &taint).await.unwrap();
+    cluster
+        .until::<Pod>("the pod whose time is over to leave", |pods| {
+            pods.get(&key("short")).is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+        })
+        .await;
+    nodes.patch("n", &PatchParams::default(), &Patch::Merge(json!({"spec": {"taints": null}}))).await.unwrap();
+    let kept = |message: &str| message == "Cancelling deletion of Pod default/long";
+    cluster.until_event("TaintManagerEviction", kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_node_is_tainted_and_its_pods_leave() {
     let cluster = Cluster::start("--node-monitor-grace-period=3s --leader-elect=false").await;
     join(&cluster, "silent").await;
