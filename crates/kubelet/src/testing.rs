@@ -80,7 +80,7 @@ fn container(pod: &Pod, id: &str, state: &str, newest: &str, created_at: Timesta
 fn state_of(state: &str) -> ContainerState {
     match state {
         "running" | "outdated" => ContainerState::Running { started_at: at(50), pid: 2 },
-        "created" => ContainerState::Created { error: None },
+        "created" => ContainerState::Created,
         _ => {
             let code = state.strip_prefix("exit").and_then(|code| code.parse().ok()).unwrap();
             ContainerState::Exited(Exit {

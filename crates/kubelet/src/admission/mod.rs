@@ -17,6 +17,10 @@ use crate::eviction::{EVICTED, Pressure, Pressures};
 use crate::pod::{PodExt, qos};
 use crate::status::Reason;
 
+/// What nodes of this kubelet run.
+const OS: &str = "linux";
+const OS_LABEL: &str = "kubernetes.io/os";
+
 /// Refuses the pod if it does not fit beside `others`; `node` is what the API says, if it has said it.
 ///
 /// # Errors
@@ -26,6 +30,9 @@ pub fn admit(pod: &Pod, others: &[&Pod], allocatable: &Allocatable, node: Option
         && !selects(pod, node)
     {
         return Err(predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"));
+    }
+    if node.is_some_and(|node| !pod.is_static() && repels(node, pod)) {
+        return Err(predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate"));
     }
     fits(pod, others, allocatable, node)?;
     if conflicts(pod, others) {
@@ -52,6 +59,13 @@ pub fn welcome(pod: &Pod, pressures: &Pressures) -> Result<(), Reason> {
     Err(Reason::new(EVICTED, message))
 }
 
+/// Whether the pod would have to leave the node at once.
+fn repels(node: &Node, pod: &Pod) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let own = pod.pod_spec().tolerations.as_deref().unwrap_or_default();
+    tolerations::untolerated(taints, own, &[tolerations::NO_EXECUTE]).is_some()
+}
+
 fn tolerates_memory_pressure(pod: &Pod) -> bool {
     let taint = Taint {
         key: "node.kubernetes.io/memory-pressure".to_owned(),
@@ -61,12 +75,21 @@ fn tolerates_memory_pressure(pod: &Pod) -> bool {
     tolerations::tolerated(pod.pod_spec().tolerations.as_deref().unwrap_or_default(), &taint)
 }
 
-/// Refuses what containers on Docker cannot have.
+/// Refuses what is for another operating system, and what containers on Docker cannot have.
 ///
 /// # Errors
 /// Upstream's reason and message.
 pub fn supported(pod: &Pod) -> Result<(), Reason> {
-    let security = pod.pod_spec().security_context.as_ref();
+    let spec = pod.pod_spec();
+    if spec.node_selector.as_ref().and_then(|labels| labels.get(OS_LABEL)).is_some_and(|name| name != OS) {
+        let message = "Pod was rejected: Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+        return Err(Reason::new("PodOSSelectorNodeLabelDoesNotMatch", message));
+    }
+    if spec.os.as_ref().is_some_and(|os| os.name != OS) {
+        let message = "Pod was rejected: Failed to admit pod as the OS field doesn't match node OS";
+        return Err(Reason::new("PodOSNotSupported", message));
+    }
+    let security = spec.security_context.as_ref();
     // Docker looks up the groups of a user in the image, always.
     if security.and_then(|context| context.supplemental_groups_policy.as_deref()) == Some("Strict") {
         let message = "Pod was rejected: SupplementalGroupsPolicy=Strict is not supported in this node";
@@ -192,6 +215,10 @@ mod tests {
     use super::*;
 
     fn pod(spec: serde_json::Value) -> Pod {
+        let mut spec = spec;
+        if spec["tolerations"].is_null() {
+            spec["tolerations"] = json!([{"key": "b", "operator": "Exists", "tolerationSeconds": 0}]);
+        }
         serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
     }
 
@@ -206,6 +233,7 @@ mod tests {
             ("pods".to_owned(), Quantity::new(2, api_types::quantity::Format::DecimalSi)),
         ]);
         let node = json!({"metadata": {"name": "n", "labels": {"disk": "ssd"}},
+            "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "b", "effect": "NoExecute"}]},
             "status": {"allocatable": {"example.com/gpu": "2"}}});
         let node: Node = serde_json::from_value(node).unwrap();
         let device = |name: &str, amount: &str| json!({"containers": [{"name": "c", "resources": {"requests": {name: amount}}}]});
@@ -215,6 +243,8 @@ mod tests {
         on_ssd["nodeSelector"] = json!({"disk": "ssd"});
         let mut on_hdd = asking("1");
         on_hdd["nodeSelector"] = json!({"disk": "hdd"});
+        let mut intolerant = asking("1");
+        intolerant["tolerations"] = json!([{"key": "b", "operator": "Exists", "effect": "NoSchedule"}]);
         let cases = [
             (asking("1"), vec![], None),
             (
@@ -250,6 +280,13 @@ mod tests {
             ),
             (on_ssd, vec![], None),
             (
+                intolerant,
+                vec![],
+                Some(
+                    "TaintToleration: Pod was rejected: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
+                ),
+            ),
+            (
                 on_hdd,
                 vec![],
                 Some(
@@ -263,6 +300,24 @@ mod tests {
             let got = admit(&pod(spec.clone()), &others, &allocatable, Some(&node));
             let got = got.err().map(|why| format!("{}: {}", why.reason, why.message));
             assert_eq!(got.as_deref(), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn pods_for_other_systems_are_refused() {
+        for (spec, expected) in [
+            (json!({"os": {"name": "linux"}, "nodeSelector": {"kubernetes.io/os": "linux"}}), None),
+            (json!({"os": {"name": "windows"}}), Some("PodOSNotSupported")),
+            (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), Some("PodOSSelectorNodeLabelDoesNotMatch")),
+            (
+                json!({"securityContext": {"supplementalGroupsPolicy": "Strict"}}),
+                Some("SupplementalGroupsPolicyNotSupported"),
+            ),
+        ] {
+            let mut spec = spec;
+            spec["containers"] = json!([]);
+            let refusal = supported(&pod(spec.clone())).err().map(|why| why.reason);
+            assert_eq!(refusal.as_deref(), expected, "{spec}");
         }
     }
 }

@@ -58,27 +58,31 @@ impl Heartbeat {
             json!({"spec": {"holderIdentity": self.node, "leaseDurationSeconds": DURATION_SECONDS, "renewTime": now}});
         match leases.patch(&self.node, &PatchParams::default(), &Patch::Merge(patch)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                leases.create(&PostParams::default(), &self.lease(now).await).await.map(drop)
+                let lease = self.lease(now, self.owner().await?);
+                leases.create(&PostParams::default(), &lease).await.map(drop)
             }
             renewed => renewed.map(drop),
         }
     }
 
-    /// The lease goes when the node does.
-    async fn lease(&self, now: MicroTime) -> Lease {
-        let node = Api::<Node>::all(self.client.clone()).get(&self.node).await.ok();
-        let owner = node.and_then(|node| node.uid()).map(|uid| OwnerReference {
+    /// The node, with which the lease goes. Without it there is no lease yet: it could never be told whose it is.
+    async fn owner(&self) -> Result<OwnerReference, kube::Error> {
+        let node = Api::<Node>::all(self.client.clone()).get(&self.node).await?;
+        Ok(OwnerReference {
             api_version: "v1".to_owned(),
             kind: "Node".to_owned(),
             name: self.node.clone(),
-            uid,
+            uid: node.uid().unwrap_or_default(),
             ..OwnerReference::default()
-        });
+        })
+    }
+
+    fn lease(&self, now: MicroTime, owner: OwnerReference) -> Lease {
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.node.clone()),
                 namespace: Some(NAMESPACE.to_owned()),
-                owner_references: owner.map(|owner| vec![owner]),
+                owner_references: Some(vec![owner]),
                 ..ObjectMeta::default()
             },
             spec: Some(LeaseSpec {

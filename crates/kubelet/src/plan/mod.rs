@@ -205,7 +205,7 @@ fn decide(seen: Observed<'_>, role: Role, container: &Container, now: Timestamp,
             decide_running(seen, role, container, latest, plan);
             true
         }
-        ContainerState::Created { .. } | ContainerState::Unknown => {
+        ContainerState::Created | ContainerState::Unknown => {
             start_when_allowed(seen, container, latest, now, plan);
             true
         }

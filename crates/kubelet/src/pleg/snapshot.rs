@@ -11,7 +11,6 @@ type Seen = BTreeMap<String, Doing>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     Created,
-    FailedToStart,
     Running { pid: u32 },
     Ended { code: i32 },
     Unknown,
@@ -53,8 +52,7 @@ fn seen(pod: &RuntimePod) -> Seen {
 
 fn doing(state: &ContainerState) -> Doing {
     match state {
-        ContainerState::Created { error: None } => Doing::Created,
-        ContainerState::Created { error: Some(_) } => Doing::FailedToStart,
+        ContainerState::Created => Doing::Created,
         ContainerState::Running { pid, .. } => Doing::Running { pid: *pid },
         ContainerState::Exited(exit) => Doing::Ended { code: exit.code },
         ContainerState::Unknown => Doing::Unknown,

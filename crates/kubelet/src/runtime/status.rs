@@ -182,11 +182,8 @@ pub struct Mounted {
 /// A container's life; it only moves forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerState {
-    /// Created, never started. `error` is what the start said, if one failed.
-    Created {
-        /// Why it did not start.
-        error: Option<String>,
-    },
+    /// Created, never started. One whose start failed has exited with `ContainerCannotRun`.
+    Created,
     /// Running.
     Running {
         /// When it started.
@@ -212,7 +209,7 @@ impl ContainerState {
 pub struct Exit {
     /// Exit code; 128 + n for signal n.
     pub code: i32,
-    /// When it started; `None` if the start itself failed.
+    /// When it started, if the runtime says; when it was created if the start itself failed.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,

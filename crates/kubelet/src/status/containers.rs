@@ -9,7 +9,7 @@ use api_types::quantity::{Quantity, Wire};
 use std::collections::BTreeMap;
 
 use super::{Facts, Reason, Stage, seconds};
-use crate::pod::{PodExt, Role, qos};
+use crate::pod::{PodExt, Role, qos, restart};
 use crate::probes::{ProbeKind, Verdict};
 use crate::runtime::{self, Exit};
 
@@ -53,8 +53,8 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
     let mut state = state(facts, latest);
     let mut last_state =
         before(facts, latest).or_else(|| previous.and_then(|status| status.last_state.clone())).unwrap_or_default();
-    let over = facts.stage != Stage::Running;
-    if let Some(reason) = facts.reasons.get(&container.name).filter(|_| !latest.state.is_running() && !over) {
+    let waits = facts.stage == Stage::Running && starts_again(facts, role, container, latest);
+    if let Some(reason) = facts.reasons.get(&container.name).filter(|_| waits) {
         if state.terminated.is_some() {
             last_state = std::mem::take(&mut state);
         }
@@ -74,6 +74,15 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
         resources: resources(container, latest),
         ..ContainerStatus::default()
+    }
+}
+
+/// Whether a container that does not run is to: it was not started yet, or its end is not the last.
+fn starts_again(facts: &Facts<'_>, role: Role, container: &Container, status: &runtime::ContainerStatus) -> bool {
+    match &status.state {
+        runtime::ContainerState::Running { .. } => false,
+        runtime::ContainerState::Exited(exit) => restart::restarts(facts.pod, role, container, exit.code),
+        runtime::ContainerState::Created | runtime::ContainerState::Unknown => true,
     }
 }
 

@@ -207,6 +207,8 @@ impl Worker {
         if let Ok(status) = self.context.runtime.container_status(id).await {
             self.link_log(&pod.identity(), &status).await;
             self.runtime.containers.insert(0, status);
+            // It may have ended already, and its end is not told without its message.
+            self.read_messages().await;
         }
         started.map_err(|error| Failure::new("RunContainerError", error))?;
         self.reasons.remove(&container.name);

@@ -157,6 +157,8 @@ async fn pods_end_as_their_containers_do() {
         ("good", once("exit 0"), "Succeeded", "Completed"),
         ("bad", once("exit 3"), "Failed", "Error"),
         ("again", running("exit 1"), "Running", "CrashLoopBackOff"),
+        ("impossible", once("/no/such/program"), "Failed", "ContainerCannotRun"),
+        ("impossible-again", running("/no/such/program"), "Running", "CrashLoopBackOff"),
         (
             "nowhere",
             json!({"containers": [{"name": "c", "image": "no/such:v1", "imagePullPolicy": "Never"}]}),
@@ -175,6 +177,22 @@ async fn pods_end_as_their_containers_do() {
             pod.is_some_and(|pod| (phase(pod), reason(pod).as_str()) == (wanted_phase, wanted_reason))
         };
         cluster.pods.until(&key, &format!("{name} to be {wanted_phase}, {wanted_reason}"), wanted).await;
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_end_is_told_with_its_message() {
+    let cluster = Cluster::start().await;
+    for number in 0..20 {
+        let mut spec = running("echo why; exit 1");
+        spec["restartPolicy"] = json!("Never");
+        spec["containers"][0]["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
+        let key = cluster.create(&format!("p{number}"), spec).await;
+        let ended = |pod: Option<&Pod>| pod.is_some_and(|pod| reason(pod) == "Error");
+        let pod = cluster.pods.until(&key, "the container to end", ended).await.unwrap();
+        let status = pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].clone();
+        assert_eq!(status.state.unwrap().terminated.unwrap().message.as_deref(), Some("why\n"), "p{number}");
     }
     cluster.stop().await;
 }
@@ -344,7 +362,10 @@ async fn the_node_is_described() {
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     namespaces.get("kube-node-lease").await.unwrap();
     let leases: Watcher<api_types::coordination::Lease> = Watcher::new(&cluster.client, &cluster.daemon);
-    leases.until(&ObjectKey::new("kube-node-lease", NODE), "the lease", |lease| lease.is_some()).await;
+    let key = ObjectKey::new("kube-node-lease", NODE);
+    let lease = leases.until(&key, "the lease", |lease| lease.is_some()).await.unwrap();
+    let owners = lease.metadata.owner_references.as_deref().unwrap();
+    assert_eq!((owners[0].kind.as_str(), Some(&owners[0].uid)), ("Node", node.metadata.uid.as_ref()));
     cluster.stop().await;
 }
 

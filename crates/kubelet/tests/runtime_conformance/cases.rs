@@ -154,8 +154,9 @@ pub fn a_failed_start_is_told_and_remembered(h: &Harness) -> Case<'_> {
         let error = h.runtime.start_container(&id).await.unwrap_err();
         assert!(error.to_string().contains("no such"), "{error}");
         let status = h.runtime.container_status(&id).await.unwrap();
-        let ContainerState::Created { error: Some(error) } = status.state else { panic!("{:?}", status.state) };
-        assert!(error.contains("no such"), "{error}");
+        let ContainerState::Exited(exit) = status.state else { panic!("{:?}", status.state) };
+        assert_eq!((exit.code, exit.reason), (127, "ContainerCannotRun"));
+        assert!(exit.message.contains("no such"), "{}", exit.message);
     }
     .boxed()
 }

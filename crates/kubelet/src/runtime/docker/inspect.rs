@@ -16,6 +16,8 @@ use crate::pod::sound::is_sound;
 
 /// Exit codes with which Docker says that it could not start the process.
 const CANNOT_RUN: [i64; 3] = [126, 127, 128];
+/// The reason for it.
+const CONTAINER_CANNOT_RUN: &str = "ContainerCannotRun";
 
 /// A container's status from its details.
 pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerStatus> {
@@ -23,13 +25,14 @@ pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerS
     let no_labels = Default::default();
     let labels = Labels(config.and_then(|config| config.labels.as_ref()).unwrap_or(&no_labels));
     let state = details.state.as_ref().ok_or_else(|| lacking("inspect container", "State"))?;
+    let created_at = time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH);
     Ok(ContainerStatus {
         id: id(details).ok_or_else(|| lacking("inspect container", "usable Id"))?.into(),
         sandbox_id: labels.get(labels::SANDBOX_ID).into(),
         name: labels.get(labels::CONTAINER_NAME).to_owned(),
         attempt: labels.attempt(),
-        state: container_state(state),
-        created_at: time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
+        state: container_state(state, created_at),
+        created_at,
         image: labels.get(labels::IMAGE_NAME).to_owned(),
         image_id: ImageId(details.image.clone().unwrap_or_default()),
         hash: labels.get(labels::HASH).to_owned(),
@@ -96,22 +99,30 @@ fn resources(host: &HostConfig) -> LinuxResources {
     }
 }
 
-fn container_state(state: &DockerState) -> ContainerState {
+fn container_state(state: &DockerState, created_at: Timestamp) -> ContainerState {
     match state.status {
         Some(Status::RUNNING | Status::PAUSED) => ContainerState::Running {
             started_at: time(state.started_at.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
             pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
         },
-        Some(Status::CREATED) => created(state),
+        Some(Status::CREATED) => created(state, created_at),
         Some(Status::EXITED) => ContainerState::Exited(exit(state)),
         _ => ContainerState::Unknown,
     }
 }
 
-/// A container whose start failed stays `created`, with an error.
-fn created(state: &DockerState) -> ContainerState {
-    let error = state.error.as_deref().filter(|error| !error.is_empty());
-    ContainerState::Created { error: error.map(str::to_owned) }
+/// To Docker a container whose start failed is still `created`, with an error and an exit code.
+fn created(state: &DockerState, created_at: Timestamp) -> ContainerState {
+    match state.error.as_deref().filter(|error| !error.is_empty()) {
+        None => ContainerState::Created,
+        Some(error) => ContainerState::Exited(Exit {
+            code: state.exit_code.and_then(|code| i32::try_from(code).ok()).filter(|code| *code != 0).unwrap_or(128),
+            started_at: Some(created_at),
+            finished_at: created_at,
+            reason: CONTAINER_CANNOT_RUN,
+            message: error.to_owned(),
+        }),
+    }
 }
 
 fn exit(state: &DockerState) -> Exit {
@@ -120,7 +131,7 @@ fn exit(state: &DockerState) -> Exit {
     let reason = match code {
         _ if state.oom_killed == Some(true) => "OOMKilled",
         0 => "Completed",
-        code if CANNOT_RUN.contains(&code) && !message.is_empty() => "ContainerCannotRun",
+        code if CANNOT_RUN.contains(&code) && !message.is_empty() => CONTAINER_CANNOT_RUN,
         _ => "Error",
     };
     let started_at = time(state.started_at.as_deref());
@@ -145,7 +156,7 @@ mod tests {
     use super::*;
 
     fn state(json: &str) -> ContainerState {
-        container_state(&serde_json::from_str(json).unwrap())
+        container_state(&serde_json::from_str(json).unwrap(), Timestamp::from_second(7).unwrap())
     }
 
     fn exited(code: i32, reason: &'static str, message: &str) -> ContainerState {
@@ -155,6 +166,17 @@ mod tests {
             started_at: Some(at(1)),
             finished_at: at(2),
             reason,
+            message: message.into(),
+        })
+    }
+
+    fn cannot_run(code: i32, message: &str) -> ContainerState {
+        let created_at = Timestamp::from_second(7).unwrap();
+        ContainerState::Exited(Exit {
+            code,
+            started_at: Some(created_at),
+            finished_at: created_at,
+            reason: "ContainerCannotRun",
             message: message.into(),
         })
     }
@@ -189,11 +211,9 @@ mod tests {
                 format!(r#"{{"Status":"exited","ExitCode":127,"Error":"no such file",{times}}}"#),
                 exited(127, "ContainerCannotRun", "no such file"),
             ),
-            (format!(r#"{{"Status":"created","Error":"",{never}}}"#), ContainerState::Created { error: None }),
-            (
-                format!(r#"{{"Status":"created","Error":"boom",{never}}}"#),
-                ContainerState::Created { error: Some("boom".into()) },
-            ),
+            (format!(r#"{{"Status":"created","Error":"",{never}}}"#), ContainerState::Created),
+            (format!(r#"{{"Status":"created","ExitCode":127,"Error":"boom",{never}}}"#), cannot_run(127, "boom")),
+            (format!(r#"{{"Status":"created","ExitCode":0,"Error":"boom",{never}}}"#), cannot_run(128, "boom")),
             (r#"{"Status":"dead"}"#.into(), ContainerState::Unknown),
         ];
         for (json, expected) in cases {

@@ -157,7 +157,14 @@ impl State {
             Some(program) => program,
             None => {
                 let message = format!("no such program: {:?}", container.command);
-                container.status.state = ContainerState::Created { error: Some(message.clone()) };
+                let created_at = container.status.created_at;
+                container.status.state = ContainerState::Exited(Exit {
+                    code: 127,
+                    started_at: Some(created_at),
+                    finished_at: created_at,
+                    reason: "ContainerCannotRun",
+                    message: message.clone(),
+                });
                 return Err(RuntimeError::Refused { operation: "start container", message });
             }
         };
@@ -307,7 +314,7 @@ fn created(config: &ContainerConfig) -> ContainerStatus {
         sandbox_id: SandboxId::default(),
         name: config.name.clone(),
         attempt: config.attempt,
-        state: ContainerState::Created { error: None },
+        state: ContainerState::Created,
         created_at: Timestamp::now(),
         image: config.image_name.clone(),
         image_id: "".into(),
