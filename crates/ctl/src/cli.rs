@@ -83,6 +83,8 @@ pub enum Command {
     /// Print the logs of a container
     #[command(visible_alias = "log")]
     Logs(commands::logs::Flags),
+    /// Attach to a running container
+    Attach(commands::attach::Flags),
     /// Run a command in a container
     Exec(commands::exec::Flags),
     /// Set a new size for a workload

@@ -52,6 +52,12 @@ impl DryRun {
         }
     }
 
+    /// As [`Self::ask`], but a client's dry run asks for nothing: it may look at the server's objects.
+    #[must_use]
+    pub fn ask_server(self, path: &str) -> String {
+        if self == Self::Server { self.ask(path) } else { path.to_owned() }
+    }
+
     /// What was done, as kubectl says it: `created`, `created (dry run)`, `created (server dry run)`.
     #[must_use]
     pub fn say(self, done: &str) -> String {

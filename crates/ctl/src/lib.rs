@@ -15,7 +15,10 @@ pub mod dry_run;
 pub mod error;
 pub mod manifests;
 pub mod output;
+pub mod program;
 pub mod resources;
+pub mod strategic;
+pub mod typed;
 
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.

@@ -19,13 +19,19 @@ use super::pods;
 use crate::{
     api::Api,
     error::{Error, Result},
+    manifests::FileFlags,
+    program::misused,
 };
 
 /// What to run where.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
     /// POD or TYPE/NAME
-    pod: String,
+    #[arg(value_name = "POD")]
+    names: Vec<String>,
+    /// A file with the object whose pod is meant
+    #[command(flatten)]
+    files: FileFlags,
     /// Container
     #[arg(short, long)]
     container: Option<String>,
@@ -35,8 +41,14 @@ pub struct Flags {
     /// Standard input is a terminal
     #[arg(short = 't', long)]
     tty: bool,
+    /// Only what the process says
+    #[arg(short, long)]
+    quiet: bool,
+    /// How long to wait for a pod
+    #[arg(long, default_value = "1m", value_parser = component::flags::duration)]
+    pod_running_timeout: Duration,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    #[arg(last = true)]
     command: Vec<String>,
 }
 
@@ -45,15 +57,47 @@ pub struct Flags {
 /// # Errors
 /// When there is no such pod, or the remote command fails: [`Error::RemoteExit`].
 pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
-    let pod = pods::find(api, &flags.pod).await?;
+    let (name, command) = flags.split()?;
+    let pod = pods::find_within(api, &name, flags.pod_running_timeout).await?;
+    if let Some(phase @ ("Succeeded" | "Failed")) = pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
+        let words = format!("cannot exec into a container in a completed pod; current phase is {phase}");
+        return Err(Error::usage(words));
+    }
     let container = pods::container(&pod, flags.container.as_deref())?;
-    let streams = Streams { stdin: flags.stdin, tty: flags.tty };
+    let streams = Streams { stdin: flags.stdin, tty: flags.tty }.settle(flags.quiet);
     let parameters = streams.parameters(&container);
     let process = pods_api(api)
-        .exec(pod.metadata.name.as_deref().unwrap_or_default(), &flags.command, &parameters)
+        .exec(pod.metadata.name.as_deref().unwrap_or_default(), command, &parameters)
         .await
         .map_err(|error| api.explain(error))?;
     streams.join(process).await
+}
+
+impl Flags {
+    /// The pod's name, and the command. Without `--` between them, as people typed it before 1.18, it is still understood.
+    fn split(&self) -> Result<(String, &[String])> {
+        let from_file = !self.files.filenames.is_empty();
+        let (name, rest) = match (from_file, self.names.split_first()) {
+            (true, _) => (pods::named_in(&self.files)?, self.names.as_slice()),
+            (false, Some((name, rest))) => (name.clone(), rest),
+            (false, None) => return Err(misused("pod, type/name or --filename must be specified", "exec")),
+        };
+        match (rest, self.command.as_slice()) {
+            ([], []) => Err(misused("you must specify at least one command for the container", "exec")),
+            ([], command) => Ok((name, command)),
+            (command, []) => {
+                let program = crate::program::name();
+                eprintln!(
+                    "{program} exec [POD] [COMMAND] is DEPRECATED. Use {program} exec [POD] -- [COMMAND] instead."
+                );
+                Ok((name, command))
+            }
+            _ => Err(misused(
+                "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead",
+                "exec",
+            )),
+        }
+    }
 }
 
 /// The typed API of pods in the command's namespace.
@@ -72,6 +116,19 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// What can be had of these: there is no terminal without standard input, nor where that is none.
+    #[must_use]
+    pub fn settle(mut self, quiet: bool) -> Self {
+        self.tty &= self.stdin;
+        if self.tty && !std::io::stdin().is_terminal() {
+            self.tty = false;
+            if !quiet {
+                eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+            }
+        }
+        self
+    }
+
     /// The request's parameters.
     #[must_use]
     pub fn parameters(self, container: &str) -> AttachParams {
@@ -165,10 +222,6 @@ struct RawTerminal {
 impl RawTerminal {
     fn enter() -> Option<Self> {
         let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
-            eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
-            return None;
-        }
         let before = termios::tcgetattr(&stdin).ok()?;
         let mut raw = before.clone();
         termios::cfmakeraw(&mut raw);
@@ -183,6 +236,3 @@ impl Drop for RawTerminal {
         let _ = termios::tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.before);
     }
 }
-
-/// How long `run -it` waits for its pod.
-pub const POD_START: Duration = Duration::from_secs(60);

@@ -2,24 +2,31 @@
 
 pub mod api_resources;
 pub mod apply;
+pub mod attach;
 pub mod cluster_info;
 pub mod config;
 pub mod create;
 pub mod delete;
 pub mod describe;
+pub mod editor;
 pub mod exec;
 pub mod expose;
 pub mod get;
 pub mod logs;
 pub mod metadata;
+pub mod objects;
+pub mod overrides;
 pub mod patch;
 pub mod pods;
 pub mod rollout;
 pub mod run;
 pub mod scale;
+pub mod select;
 pub mod set;
 pub mod version;
 pub mod watch;
+pub mod watching;
+pub mod writing;
 
 use crate::{
     api::Api,
@@ -47,12 +54,13 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Label(flags) => metadata::run(&api, metadata::Map::Labels, &flags).await,
         Command::Annotate(flags) => metadata::run(&api, metadata::Map::Annotations, &flags).await,
         Command::Logs(flags) => logs::run(&api, &flags).await,
+        Command::Attach(flags) => attach::run(&api, &flags).await,
         Command::Exec(flags) => exec::run(&api, &flags).await,
         Command::Scale(flags) => scale::run(&api, &flags).await,
         Command::Set(flags) => set::run(&api, &flags).await,
         Command::Rollout(flags) => rollout::run(&api, &flags).await,
-        Command::Expose(flags) => expose::run(&api, &flags).await,
-        Command::Run(flags) => run::run(&api, &flags).await,
+        Command::Expose(flags) => expose::run(&api, &global, &flags).await,
+        Command::Run(flags) => run::run(&api, &global, &flags).await,
         Command::Config(_) => Ok(()),
         Command::ClusterInfo => cluster_info::run(&api).await,
         Command::Version(flags) => version::run(&api, &flags).await,

@@ -1,11 +1,15 @@
 //! Finding the pod that logs and exec mean: `NAME`, `pod/NAME`, `deployment/NAME`…
 
+use std::time::Duration;
+
 use api_types::{codec::FromJson, core::Pod, meta::LabelSelector};
+use futures::{AsyncBufReadExt, TryStreamExt};
 use serde_json::Value;
 
 use crate::{
     api::Api,
     error::{Error, Result},
+    manifests::FileFlags,
     resources::{Catalog, Target},
 };
 
@@ -30,6 +34,54 @@ pub async fn find(api: &Api, argument: &str) -> Result<Pod> {
         .into_iter()
         .next()
         .ok_or_else(|| Error::usage(format!("no pods found for {}: selector {selector}", target.display())))
+}
+
+/// As [`find`], of a workload that has no pod yet waits for one.
+///
+/// # Errors
+/// When there is none in time.
+pub async fn find_within(api: &Api, argument: &str, timeout: Duration) -> Result<Pod> {
+    let waiting = async {
+        loop {
+            match find(api, argument).await {
+                Err(Error::Usage(words)) if words.starts_with("no pods found") => first_pod(api).await?,
+                result => return result,
+            }
+        }
+    };
+    match tokio::time::timeout(timeout, waiting).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::usage("timed out waiting for the condition")),
+    }
+}
+
+/// Returns when something happened to a pod of the namespace.
+async fn first_pod(api: &Api) -> Result<()> {
+    let url = format!("/api/v1/namespaces/{}/pods?watch=true", api.namespace);
+    let mut lines = api.stream(&url, "application/json").await?.lines();
+    lines.try_next().await.map_err(|error| Error::Unreachable(error.to_string()))?;
+    Ok(())
+}
+
+/// `TYPE/NAME` of the one object in a file.
+///
+/// # Errors
+/// When the file has another number of objects.
+pub fn named_in(files: &FileFlags) -> Result<String> {
+    let objects = files.objects()?;
+    let [object] = objects.as_slice() else { return Err(Error::usage("expected one object in the file")) };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"])))
+}
+
+/// Whether a container has a terminal.
+#[must_use]
+pub fn has_terminal(pod: &Pod, container: &str) -> bool {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let plain = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let plain = plain.map(|known| (known.name.as_str(), known.tty));
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|known| (known.name.as_str(), known.tty));
+    plain.chain(ephemeral).any(|(name, tty)| name == container && tty == Some(true))
 }
 
 async fn get(api: &Api, name: &str) -> Result<Pod> {
@@ -81,7 +133,9 @@ pub fn container(pod: &Pod, named: Option<&str>) -> Result<String> {
     let spec = pod.spec.clone().unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
     let init = spec.init_containers.iter().flatten();
-    let known: Vec<&str> = spec.containers.iter().chain(init).map(|container| container.name.as_str()).collect();
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
+    let known = spec.containers.iter().chain(init).map(|container| container.name.as_str());
+    let known: Vec<&str> = known.chain(ephemeral).collect();
     if let Some(named) = named {
         return match known.contains(&named) {
             true => Ok(named.to_owned()),
@@ -94,8 +148,16 @@ pub fn container(pod: &Pod, named: Option<&str>) -> Result<String> {
         return Ok(default);
     }
     let first = spec.containers.first().ok_or_else(|| Error::usage(format!("pod {name} has no containers")))?;
-    if spec.containers.len() > 1 {
-        eprintln!("Defaulted container {:?} out of: {}", first.name, known.join(", "));
+    if known.len() > 1 {
+        eprintln!("Defaulted container {:?} out of: {}", first.name, described(&spec).join(", "));
     }
     Ok(first.name.clone())
+}
+
+/// The containers' names, with what they are when that is something else.
+fn described(spec: &api_types::core::PodSpec) -> Vec<String> {
+    let plain = spec.containers.iter().map(|container| container.name.clone());
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| format!("{} (ephem)", container.name));
+    let init = spec.init_containers.iter().flatten().map(|container| format!("{} (init)", container.name));
+    plain.chain(ephemeral).chain(init).collect()
 }
