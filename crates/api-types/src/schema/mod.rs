@@ -106,7 +106,7 @@ pub struct Type {
     pub unions: Option<&'static str>,
     /// By their numbers.
     fields: Box<[Field]>,
-    /// Places in `fields`, by name; without inlined ones.
+    /// Places in `fields`, in the order of [`by_length`]; without inlined ones.
     by_name: Box<[u16]>,
     /// What members are that no field names: the values of a map.
     others: Option<Box<Field>>,
@@ -132,11 +132,16 @@ pub enum StandsFor {
     AnyKind,
 }
 
+/// The order in which names are looked up: most are told apart by their length, which takes less than to compare texts.
+fn by_length(name: &str) -> (usize, &str) {
+    (name.len(), name)
+}
+
 impl Type {
     fn new(fields: Vec<Field>) -> Self {
         let mut by_name: Vec<u16> = (0..u16::try_from(fields.len()).unwrap_or(u16::MAX)).collect();
         by_name.retain(|index| !fields[usize::from(*index)].is_inlined());
-        by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
+        by_name.sort_by_key(|index| by_length(&fields[usize::from(*index)].name));
         Self { fields: fields.into(), by_name: by_name.into(), ..Self::default() }
     }
 
@@ -166,9 +171,9 @@ impl Type {
     /// The place of an own field among [`Self::fields`].
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
-        let field = |index: &u16| &self.fields[usize::from(*index)];
-        let found = self.by_name.binary_search_by(|index| (*field(index).name).cmp(name)).ok()?;
-        Some(usize::from(self.by_name[found]))
+        let wanted = by_length(name);
+        let found = self.by_name.binary_search_by(|index| by_length(&self.fields[usize::from(*index)].name).cmp(&wanted));
+        Some(usize::from(self.by_name[found.ok()?]))
     }
 
     /// The field with a number.

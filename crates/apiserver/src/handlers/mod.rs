@@ -190,24 +190,25 @@ fn check_names(place: &ResourcePath) -> Result<(), StatusError> {
     Ok(())
 }
 
-/// Requests about objects and collections.
+/// Requests about objects and collections. What becomes of each is on the heap: a request is moved about as it is, and would
+/// else take the room of the largest of them.
 async fn object(call: Call<'_>, request: Request) -> Answer {
     let collection = call.place.name.is_empty();
     // The request info has no verb `get` for a collection and no `list` for an object; the others have to be told apart.
     match (request.info.verb, collection) {
-        (Verb::Get, _) => get::answer(&call, &request).await,
-        (Verb::List, _) => list::answer(&call, &request).await,
-        (Verb::Watch, _) => watch::answer(&call, &request).await,
+        (Verb::Get, _) => Box::pin(get::answer(&call, &request)).await,
+        (Verb::List, _) => Box::pin(list::answer(&call, &request)).await,
+        (Verb::Watch, _) => Box::pin(watch::answer(&call, &request)).await,
         (Verb::Create, true) if supports(&call, "create") && has_place(&call.rest.row, &call.place) => {
-            create::answer(&call, request).await
+            Box::pin(create::answer(&call, request)).await
         }
-        (Verb::Update, false) => update::answer(&call, request, Part::Main).await,
-        (Verb::Patch, false) => patch::answer(&call, request, Part::Main).await,
-        (Verb::Delete, _) => delete::one(&call, request).await,
+        (Verb::Update, false) => Box::pin(update::answer(&call, request, Part::Main)).await,
+        (Verb::Patch, false) => Box::pin(patch::answer(&call, request, Part::Main)).await,
+        (Verb::Delete, _) => Box::pin(delete::one(&call, request)).await,
         (Verb::DeleteCollection, _)
             if supports(&call, "deletecollection") && has_place(&call.rest.row, &call.place) =>
         {
-            delete::collection(&call, request).await
+            Box::pin(delete::collection(&call, request)).await
         }
         _ => Err(StatusError::method_not_allowed()),
     }

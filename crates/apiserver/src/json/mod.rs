@@ -9,7 +9,7 @@ mod unquote;
 
 pub use cursor::{Cursor, Malformed, Scalar};
 pub use indent::Indenter;
-pub use raw::Raw;
+pub use raw::{Outline, Raw};
 pub use syntax::fault;
 
 /// How deep `serde_json` reads. Nothing deeper is built either: trees are walked and dropped by recursion, and the stack

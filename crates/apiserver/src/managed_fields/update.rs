@@ -7,7 +7,7 @@ use super::{
     compare::{Before, Difference, compare},
     entries::{self, Manager},
 };
-use crate::json::Raw;
+use crate::json::Outline;
 
 /// An object after a write, without managed fields.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +34,14 @@ pub fn on_update(
     if old.is_some() && managers.is_empty() {
         return ManagedFields::default();
     }
-    let before = || old.map_or(Before::Zero, |old| Before::Value(Raw::new(old.json)));
-    let mut difference = compare(before(), Some(Raw::new(new.wanted)), writer.shape());
+    let old = old.map(|old| Outline::of(old.json));
+    let since = |new: &[u8]| {
+        let before = old.as_ref().map_or(Before::Zero, |old| Before::Value(old.root()));
+        compare(before, Some(Outline::of(new).root()), writer.shape())
+    };
+    let mut difference = since(new.wanted);
     if new.stored != new.wanted {
-        let stored = compare(before(), Some(Raw::new(new.stored)), writer.shape());
+        let stored = since(new.stored);
         difference.changed = difference.changed.intersection(&stored.changed);
         difference.removed = difference.removed.intersection(&stored.removed);
     }

@@ -57,7 +57,8 @@ fn json_texts() {
         let mut cursor = json::Cursor::new(bytes);
         let skipped = cursor.skip_value().and_then(|()| cursor.end());
         assert!(value.is_err() || skipped.is_ok());
-        let raw = json::Raw::new(bytes);
+        let outline = json::Outline::of(bytes);
+        let raw = outline.root();
         let _ = (raw.members(), raw.items());
     });
 }
