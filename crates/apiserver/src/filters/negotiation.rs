@@ -42,8 +42,8 @@ impl Filter for Negotiate {
 
 /// In what a resource can be written.
 fn producible(request: &Request) -> Producible {
-    let row = request.destination.row();
-    if row.is_some_and(|row| row.schema().is_message()) { Producible::TextAndProtobuf } else { Producible::Text }
+    let Some(row) = request.destination.row().filter(|row| row.schema().is_message()) else { return Producible::Text };
+    if row.verbs == ["create"] { Producible::NoTables } else { Producible::TextAndProtobuf }
 }
 
 /// Writes errors as the client wants them, those of other filters too.

@@ -89,13 +89,15 @@ pub enum Producible {
     Text,
     /// These and protobuf.
     TextAndProtobuf,
+    /// The same, but nothing as a table: there are no objects to list.
+    NoTables,
 }
 
 impl Producible {
     fn encodings(self) -> &'static [Encoding] {
         match self {
             Self::Text => &Encoding::ALL[..2],
-            Self::TextAndProtobuf => &Encoding::ALL,
+            Self::TextAndProtobuf | Self::NoTables => &Encoding::ALL,
         }
     }
 
@@ -144,6 +146,9 @@ impl Accept {
 
     fn of_clause(clause: &Clause<'_>, producible: Producible) -> Option<Self> {
         let (form, version) = clause.form()?;
+        if form == Form::Table && producible == Producible::NoTables {
+            return None;
+        }
         let mut encodings = producible.encodings().iter().copied().filter(|encoding| clause.names(*encoding));
         // A Table has no protobuf.
         let encoding = encodings.find(|encoding| form != Form::Table || *encoding != Encoding::Protobuf)?;
@@ -284,6 +289,14 @@ mod tests {
         for (header, expected) in cases {
             assert_eq!(Accept::negotiate(Some(header), Producible::TextAndProtobuf), expected, "{header}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_no_table() {
+        let negotiate = |header| Accept::negotiate(Some(header), Producible::NoTables);
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        assert_eq!(negotiate(table), Err(NotAcceptable));
+        assert_eq!(negotiate(&format!("{table},application/json")), Ok(Accept::default()));
     }
 
     #[test]

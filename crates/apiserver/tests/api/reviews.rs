@@ -6,6 +6,7 @@ use component::auth::{
     Attributes, Authorizer, Decision, ResourceAttributes, Target, TokenAuthenticator, User,
     delegated::{AccessReviews, TokenReviews},
 };
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::Api;
@@ -136,8 +137,16 @@ async fn questions_have_to_make_sense() {
 async fn clients_learn_what_they_may() {
     let api = Api::start().await;
     let asked = review("authorization", "SelfSubjectAccessReview", &json!({"resourceAttributes": {"verb": "get"}}));
-    let answer = api.post(&format!("{AUTHORIZATION}/selfsubjectaccessreviews"), &asked).await.ok();
+    let own = format!("{AUTHORIZATION}/selfsubjectaccessreviews");
+    let answer = api.post(&own, &asked).await.ok();
     assert_eq!(answer["status"], json!({"allowed": true}));
+    let as_table = async |accept: &str| {
+        let headers = [("accept", accept), ("content-type", "application/json")];
+        api.raw(Method::POST, &own, &headers, asked.to_string().into_bytes()).await.code
+    };
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    assert_eq!(as_table(table).await, 406);
+    assert_eq!(as_table(&format!("{table},application/json")).await, 201);
     let path = format!("{AUTHORIZATION}/selfsubjectrulesreviews");
     let rules =
         api.post(&path, &review("authorization", "SelfSubjectRulesReview", &json!({"namespace": "x"}))).await.ok();
