@@ -70,6 +70,7 @@ fn container(pod: &Pod, id: &str, state: &str, newest: &str, created_at: Timesta
         termination_message_path: String::new(),
         termination_message_policy: String::new(),
         resources: None,
+        user: None,
         mounts: Vec::new(),
         log_path: None,
         labels: Default::default(),

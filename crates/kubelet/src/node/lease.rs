@@ -61,6 +61,11 @@ impl Heartbeat {
                 let lease = self.lease(now, self.owner().await?);
                 leases.create(&PostParams::default(), &lease).await.map(drop)
             }
+            // As an earlier kubelet may have left it.
+            Ok(lease) if lease.owner_references().is_empty() => {
+                let patch = json!({"metadata": {"ownerReferences": [self.owner().await?]}});
+                leases.patch(&self.node, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+            }
             renewed => renewed.map(drop),
         }
     }

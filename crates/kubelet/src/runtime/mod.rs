@@ -29,8 +29,9 @@ pub use session::{
     AttachRequest, ExecOutput, ExecRequest, LogOptions, OutputChunk, Session, SessionControl, StdStream, TerminalSize,
 };
 pub use status::{
-    ContainerId, ContainerState, ContainerStats, ContainerStatus, EventKind, Exit, HostRestriction, ImageId, Mounted,
-    PodIdentity, PodUid, RuntimeEvent, RuntimeInfo, RuntimePod, RuntimeVersion, SandboxId, SandboxState, SandboxStatus,
+    ContainerId, ContainerState, ContainerStats, ContainerStatus, EventKind, Exit, HostRestriction, ImageId, LinuxUser,
+    Mounted, PodIdentity, PodUid, RuntimeEvent, RuntimeInfo, RuntimePod, RuntimeVersion, SandboxId, SandboxState,
+    SandboxStatus,
 };
 
 /// A container runtime: Docker, or the fake that tests use.

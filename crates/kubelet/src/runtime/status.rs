@@ -160,6 +160,8 @@ pub struct ContainerStatus {
     pub termination_message_policy: String,
     /// Limits and shares that are in force, without `oom_score_adj`; `None` when the runtime does not say.
     pub resources: Option<LinuxResources>,
+    /// Whose process its main process is, while it runs and the runtime can tell.
+    pub user: Option<LinuxUser>,
     /// Bind mounts.
     pub mounts: Vec<Mounted>,
     /// File that the runtime writes what it prints to, if it is a file.
@@ -168,6 +170,17 @@ pub struct ContainerStatus {
     pub labels: BTreeMap<String, String>,
     /// Annotations given at creation.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// Whose a process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinuxUser {
+    /// Its user.
+    pub uid: i64,
+    /// Its primary group.
+    pub gid: i64,
+    /// All its groups.
+    pub groups: Vec<i64>,
 }
 
 /// A bind mount as it is.

@@ -2,7 +2,7 @@
 
 use api_types::core::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ResourceRequirements,
+    ContainerUser, LinuxContainerUser, ResourceRequirements, VolumeMount, VolumeMountStatus,
 };
 use api_types::quantity::{Quantity, Wire};
 
@@ -17,7 +17,7 @@ use crate::runtime::{self, Exit};
 const LOST: &str = "ContainerStatusUnknown";
 const LOST_EXIT_CODE: i32 = 137;
 
-/// The statuses of all containers, in the order of the spec.
+/// The statuses of all containers: init containers in the order of the spec, the others by name, as upstream.
 pub(super) struct Statuses {
     /// Init containers and sidecars.
     pub(super) init: Vec<ContainerStatus>,
@@ -42,6 +42,9 @@ pub(super) fn all(facts: &Facts<'_>) -> Statuses {
         }
         list.push(status);
     }
+    for list in [&mut statuses.app, &mut statuses.ephemeral] {
+        list.sort_by(|one, other| one.name.cmp(&other.name));
+    }
     statuses
 }
 
@@ -53,12 +56,11 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
     let mut state = state(facts, latest);
     let mut last_state =
         before(facts, latest).or_else(|| previous.and_then(|status| status.last_state.clone())).unwrap_or_default();
-    let waits = facts.stage == Stage::Running && starts_again(facts, role, container, latest);
-    if let Some(reason) = facts.reasons.get(&container.name).filter(|_| waits) {
+    if let Some(reason) = why_it_waits(facts, role, container, latest) {
         if state.terminated.is_some() {
             last_state = std::mem::take(&mut state);
         }
-        state = waiting(reason);
+        state = waiting(&reason);
     }
     let started = started(facts, role, container, latest);
     ContainerStatus {
@@ -68,22 +70,61 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
         restart_count: i32::try_from(latest.attempt).unwrap_or(i32::MAX),
         image: if latest.image.is_empty() { image(container) } else { latest.image.clone() },
         image_id: facts.image_reference(latest),
-        container_id: Some(format!("docker://{}", latest.id)),
+        container_id: Some(container_id(latest)),
         state: Some(state),
         last_state: Some(last_state),
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
         resources: resources(container, latest),
+        user: user(latest, previous),
+        volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     }
 }
 
-/// Whether a container that does not run is to: it was not started yet, or its end is not the last.
-fn starts_again(facts: &Facts<'_>, role: Role, container: &Container, status: &runtime::ContainerStatus) -> bool {
-    match &status.state {
+/// Why a container that is to run does not, if that is known. An end that is the last is not hidden by it.
+fn why_it_waits(
+    facts: &Facts<'_>,
+    role: Role,
+    container: &Container,
+    status: &runtime::ContainerStatus,
+) -> Option<Reason> {
+    let replaced = facts.replaced.contains(&status.id);
+    let starts = match &status.state {
         runtime::ContainerState::Running { .. } => false,
-        runtime::ContainerState::Exited(exit) => restart::restarts(facts.pod, role, container, exit.code),
+        runtime::ContainerState::Exited(exit) => replaced || restart::restarts(facts.pod, role, container, exit.code),
         runtime::ContainerState::Created | runtime::ContainerState::Unknown => true,
-    }
+    };
+    let known = facts.reasons.contains_key(&container.name);
+    (facts.stage == Stage::Running && starts && (known || replaced)).then(|| waiting_reason(facts, &container.name))
+}
+
+/// Of a container that has ended, what was known while it ran.
+fn user(status: &runtime::ContainerStatus, previous: Option<&ContainerStatus>) -> Option<ContainerUser> {
+    let Some(user) = &status.user else {
+        let id = Some(container_id(status));
+        return previous.filter(|previous| previous.container_id == id)?.user.clone();
+    };
+    let linux = LinuxContainerUser { uid: user.uid, gid: user.gid, supplemental_groups: Some(user.groups.clone()) };
+    Some(ContainerUser { linux: Some(linux) })
+}
+
+fn container_id(status: &runtime::ContainerStatus) -> String {
+    format!("docker://{}", status.id)
+}
+
+/// What is mounted where. No mount is read-only all the way down: Docker cannot do that.
+fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let told = |mount: &VolumeMount| {
+        let read_only = mount.read_only.filter(|read_only| *read_only);
+        VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only,
+            recursive_read_only: read_only.map(|_| "Disabled".to_owned()),
+            ..VolumeMountStatus::default()
+        }
+    };
+    Some(container.volume_mounts.as_ref()?.iter().map(told).collect())
 }
 
 /// What is in force for a container that runs; for others, what they hold.
@@ -134,6 +175,7 @@ fn absent(facts: &Facts<'_>, container: &Container, previous: Option<&ContainerS
         state: Some(waiting(&waiting_reason(facts, &container.name))),
         last_state: Some(previous.and_then(|status| status.last_state.clone()).unwrap_or_default()),
         restart_count: previous.map_or(0, |status| status.restart_count),
+        volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     };
     if old_state.running.is_some() {
@@ -202,7 +244,7 @@ fn terminated(facts: &Facts<'_>, status: &runtime::ContainerStatus, exit: &Exit)
             message: Some(message).filter(|message| !message.is_empty()),
             started_at: exit.started_at.map(seconds),
             finished_at: Some(seconds(exit.finished_at)),
-            container_id: Some(format!("docker://{}", status.id)),
+            container_id: Some(container_id(status)),
             ..ContainerStateTerminated::default()
         }),
         ..ContainerState::default()

@@ -8,7 +8,7 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use api_types::core::{HostIP, Pod, PodIP, PodStatus};
@@ -78,6 +78,8 @@ pub struct Facts<'a> {
     pub reasons: &'a BTreeMap<String, Reason>,
     /// Termination messages of containers that have ended.
     pub messages: &'a HashMap<ContainerId, String>,
+    /// Containers that were stopped to be started again, whatever they ended with.
+    pub replaced: &'a HashSet<ContainerId>,
     /// Where the pod is in its life.
     pub stage: Stage,
     /// Why the kubelet itself failed the pod.

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::probes::{ProbeKind, Verdict};
+use crate::runtime::LinuxUser;
 use crate::testing::{at, pod, runtime};
 
 /// What a case adds to the pod and what runs.
@@ -10,23 +11,28 @@ struct Given {
     previous: PodStatus,
     probes: ProbeResults,
     reasons: BTreeMap<String, Reason>,
+    replaced: HashSet<ContainerId>,
     stage: Stage,
     failure: Option<Reason>,
 }
 
 fn status(spec: &Value, running: &str, given: &Given) -> PodStatus {
+    status_of(spec, &runtime(&pod(spec.clone()), running), given)
+}
+
+fn status_of(spec: &Value, runtime: &RuntimePod, given: &Given) -> PodStatus {
     let pod = pod(spec.clone());
-    let runtime = runtime(&pod, running);
     let ips: Vec<IpAddr> = runtime.ready_sandbox().map(|_| "10.1.0.2".parse().unwrap()).into_iter().collect();
     generate(&Facts {
         pod: &pod,
         previous: &given.previous,
-        runtime: &runtime,
+        runtime,
         ips: &ips,
         node_ips: &["192.168.0.5".parse().unwrap()],
         probes: &given.probes,
         reasons: &given.reasons,
         messages: &HashMap::new(),
+        replaced: &given.replaced,
         stage: given.stage,
         failure: given.failure.as_ref(),
         resizing: Resizing::default(),
@@ -130,6 +136,55 @@ fn reasons_replace_the_state_of_what_does_not_run() {
     assert_eq!(words(&got), "Running a#4=CrashLoopBackOff<1 b#0=running+ I");
     let got = status(&two("Always"), "sandbox0 a#4=running b#0=running", &given);
     assert_eq!(words(&got), "Running a#4=running+ b#0=running+ I R");
+}
+
+#[test]
+fn reasons_do_not_hide_an_end_that_is_the_last() {
+    let reasons = BTreeMap::from([("a".to_owned(), Reason::new("RunContainerError", "no such program"))]);
+    for (policy, expected) in [
+        ("Never", "Failed a#0=Error(127) b#0=Completed(0) I"),
+        ("OnFailure", "Running a#0=RunContainerError<127 b#0=Completed(0) I"),
+    ] {
+        let given = Given { reasons: reasons.clone(), ..Given::default() };
+        assert_eq!(words(&status(&two(policy), "sandbox0 a#0=exit127 b#0=exit0", &given)), expected, "{policy}");
+    }
+}
+
+#[test]
+fn what_is_replaced_has_not_ended() {
+    let spec = json!({"restartPolicy": "Never", "containers": [{"name": "a"}]});
+    let given = Given { replaced: HashSet::from(["a#0".into()]), ..Given::default() };
+    assert_eq!(words(&status(&spec, "sandbox0 a#0=exit0", &given)), "Running a#0=ContainerCreating<0 I");
+    assert_eq!(words(&status(&spec, "sandbox0 a#0=exit0 a#1=exit3", &given)), "Failed a#1=Error(3)<0 I");
+}
+
+#[test]
+fn containers_are_told_by_name_with_their_mounts() {
+    let spec = json!({"containers": [
+        {"name": "z", "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": true, "recursiveReadOnly": "IfPossible"},
+            {"name": "w", "mountPath": "/w", "readOnly": false}]},
+        {"name": "b"}]});
+    for running in ["sandbox0", "sandbox0 z#0=running b#0=running"] {
+        let statuses = status(&spec, running, &Given::default()).container_statuses.unwrap();
+        assert_eq!(statuses.iter().map(|status| status.name.as_str()).collect::<Vec<_>>(), ["b", "z"]);
+        let told = json!([{"name": "v", "mountPath": "/v", "readOnly": true, "recursiveReadOnly": "Disabled"},
+            {"name": "w", "mountPath": "/w"}]);
+        assert_eq!(serde_json::to_value(&statuses[1].volume_mounts).unwrap(), told, "{running}");
+    }
+}
+
+#[test]
+fn a_user_is_told_of_a_container_that_has_ended() {
+    let spec = json!({"restartPolicy": "Never", "containers": [{"name": "a"}]});
+    let mut running = runtime(&pod(spec.clone()), "sandbox0 a#0=running");
+    running.containers[0].user = Some(LinuxUser { uid: 7, gid: 8, groups: vec![8, 9] });
+    let first = status_of(&spec, &running, &Given::default());
+    let user = first.container_statuses.as_ref().unwrap()[0].user.clone();
+    let expected = json!({"linux": {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}});
+    assert_eq!(serde_json::to_value(&user).unwrap(), expected);
+    let given = Given { previous: first, ..Given::default() };
+    assert_eq!(status(&spec, "sandbox0 a#0=exit0", &given).container_statuses.unwrap()[0].user, user);
+    assert_eq!(status(&spec, "sandbox0 a#1=exit0", &given).container_statuses.unwrap()[0].user, None);
 }
 
 #[test]

@@ -22,6 +22,12 @@ pub enum MountError {
         /// The container's name.
         container: String,
     },
+    /// The mount is to be read-only all the way down.
+    #[error(
+        "failed to resolve recursive read-only mode: volume {0:?} requested recursive read-only mode, \
+         but it is not supported by the runtime"
+    )]
+    RecursiveReadOnly(String),
     /// `subPathExpr` names variables that are not there.
     #[error("missing value for {0}")]
     Variables(String),
@@ -76,6 +82,9 @@ impl MountSources {
             volume: mount.name.clone(),
             container: self.container.name.clone(),
         })?;
+        if mount.recursive_read_only.as_deref() == Some("Enabled") {
+            return Err(MountError::RecursiveReadOnly(mount.name.clone()));
+        }
         let sub_path = self.sub_path(mount)?;
         let host_path = match checked(&sub_path)? {
             None => volume.path.clone(),

@@ -261,6 +261,7 @@ async fn sub_paths_stay_in_the_volume() {
         (json!({"subPath": "dangling/x"}), Err(create())),
         (json!({"subPath": "file/x"}), Err(create())),
         (json!({"subPath": "../v"}), Err(MountError::Backsteps("../v".into()))),
+        (json!({"readOnly": true, "recursiveReadOnly": "Enabled"}), Err(MountError::RecursiveReadOnly("v".into()))),
         (json!({"subPath": "/etc"}), Err(MountError::Absolute("/etc".into()))),
         (json!({"subPathExpr": "$(NO)$(EMPTY)/x"}), Err(MountError::Variables("EMPTY, NO".into()))),
     ];

@@ -199,6 +199,7 @@ impl Worker {
             probes: &self.probes.results(),
             reasons: &self.reasons,
             messages: &self.messages,
+            replaced: &self.replaced,
             stage: self.stage,
             failure: self.failure.as_ref(),
             resizing: self.resize.told(),

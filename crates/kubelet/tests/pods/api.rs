@@ -5,7 +5,7 @@ use apiserver::testing::TestServer;
 use component::Daemon;
 use component::informer::ObjectKey;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use kubelet::runtime::docker::DockerRuntime;
 use kubelet::runtime::fake::FakeRuntime;
 use kubelet::runtime::{Runtime, RuntimePod};
@@ -178,6 +178,27 @@ async fn pods_end_as_their_containers_do() {
         };
         cluster.pods.until(&key, &format!("{name} to be {wanted_phase}, {wanted_reason}"), wanted).await;
     }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_never_restarts_gets_its_new_image() {
+    let cluster = Cluster::start().await;
+    cluster.machine.runtime.add_image("other:v2");
+    let mut spec = running("sleep 1000");
+    spec["restartPolicy"] = json!("Never");
+    let key = cluster.create("web", spec).await;
+    let runs = |image: &'static str| {
+        move |pod: Option<&Pod>| {
+            let status = pod.and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().cloned());
+            status.is_some_and(|status| status.ready && status.image == image)
+        }
+    };
+    cluster.pods.until(&key, "the pod to run", runs(IMAGE)).await;
+    let change = Patch::Strategic(json!({"spec": {"containers": [{"name": "c", "image": "other:v2"}]}}));
+    cluster.api().patch("web", &PatchParams::default(), &change).await.unwrap();
+    let pod = cluster.pods.until(&key, "the new image to run", runs("other:v2")).await.unwrap();
+    assert_eq!(phase(&pod), "Running");
     cluster.stop().await;
 }
 
@@ -366,6 +387,14 @@ async fn the_node_is_described() {
     let lease = leases.until(&key, "the lease", |lease| lease.is_some()).await.unwrap();
     let owners = lease.metadata.owner_references.as_deref().unwrap();
     assert_eq!((owners[0].kind.as_str(), Some(&owners[0].uid)), ("Node", node.metadata.uid.as_ref()));
+    cluster.crash().await;
+    let api: Api<api_types::coordination::Lease> = Api::namespaced(cluster.client.clone(), "kube-node-lease");
+    let orphaned = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
+    api.patch(NODE, &PatchParams::default(), &orphaned).await.unwrap();
+    let _kubelet = cluster.start_kubelet().await;
+    let owned =
+        |lease: Option<&api_types::coordination::Lease>| lease.is_some_and(|l| !l.owner_references().is_empty());
+    leases.until(&key, "the lease to be the node's again", owned).await;
     cluster.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kubelet::runtime::{
-    ContainerId, DnsConfig, ExecRequest, LinuxResources, Mount, NamespaceMode, OutputChunk, SecurityContext,
+    ContainerId, DnsConfig, ExecRequest, LinuxResources, LinuxUser, Mount, NamespaceMode, OutputChunk, SecurityContext,
     TerminalSize,
 };
 use tokio::io::AsyncWriteExt;
@@ -81,6 +81,9 @@ async fn a_configuration_reaches_its_container() {
             for (script, expected) in cases {
                 assert_eq!(output(h, &id, script).await, expected, "{script}");
             }
+            let user = LinuxUser { uid: 1234, gid: 5678, groups: vec![5678, 4242] };
+            assert_eq!(h.runtime.container_status(&id).await.unwrap().user.as_ref(), Some(&user));
+            assert_eq!(h.runtime.pod(&pod.pod.uid).await.unwrap().latest("main").unwrap().user, Some(user));
             let stats = h.runtime.stats(&id).await.unwrap();
             assert!(stats.cpu_usage_ns > 0 && stats.memory_working_set > 0, "{stats:?}");
         }

@@ -40,6 +40,7 @@ pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerS
         termination_message_path: labels.get(labels::MESSAGE_PATH).to_owned(),
         termination_message_policy: labels.get(labels::MESSAGE_POLICY).to_owned(),
         resources: details.host_config.as_ref().map(resources),
+        user: None,
         mounts: mounts(details),
         log_path: details.log_path.as_deref().filter(|path| path.starts_with('/')).map(PathBuf::from),
         labels: labels.given(),

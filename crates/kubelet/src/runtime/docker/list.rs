@@ -12,7 +12,7 @@ use super::client::translate;
 use super::labels::{self, Labels};
 use super::{
     ContainerState, ContainerStatus, DockerRuntime, PodIdentity, PodUid, Result, RuntimeError, RuntimePod,
-    SandboxStatus, inspect,
+    SandboxStatus, inspect, user,
 };
 
 /// How many containers are looked at at the same time.
@@ -123,7 +123,10 @@ fn item_of(details: &ContainerInspectResponse) -> Result<Item> {
     if kind == Some(labels::TYPE_SANDBOX) {
         inspect::sandbox(details).map(Item::Sandbox)
     } else {
-        inspect::container(details).map(|status| Item::Container(Box::new(status)))
+        inspect::container(details).map(|mut status| {
+            user::find(&mut status);
+            Item::Container(Box::new(status))
+        })
     }
 }
 

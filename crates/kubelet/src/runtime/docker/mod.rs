@@ -19,6 +19,7 @@ mod logs;
 mod security;
 mod stats;
 mod update;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,8 +162,9 @@ impl Runtime for DockerRuntime {
     }
 
     async fn container_status(&self, id: &ContainerId) -> Result<ContainerStatus> {
-        let details = self.inspect(id.as_str()).await?;
-        inspect::container(&details)
+        let mut status = inspect::container(&self.inspect(id.as_str()).await?)?;
+        user::find(&mut status);
+        Ok(status)
     }
 
     async fn list_images(&self) -> Result<Vec<ImageInfo>> {

@@ -323,6 +323,7 @@ fn created(config: &ContainerConfig) -> ContainerStatus {
         termination_message_path: config.termination_message_path.clone(),
         termination_message_policy: config.termination_message_policy.clone(),
         resources: Some(LinuxResources { oom_score_adj: 0, ..config.resources.clone() }),
+        user: None,
         mounts: config.mounts.iter().map(mounted).collect(),
         log_path: None,
         labels: config.labels.clone(),
