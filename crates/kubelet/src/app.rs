@@ -21,6 +21,7 @@ use crate::events::Events;
 use crate::eviction::{Evictions, Manager, Pressures};
 use crate::images::Images;
 use crate::network::PodNetwork;
+use crate::network::cni::Cni;
 use crate::network::docker::DockerNetwork;
 use crate::network::kubenet::{Kubenet, KubenetConfig};
 use crate::node::machine::Machine;
@@ -51,7 +52,7 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 pub struct Seams {
     /// Docker, or a fake.
     pub runtime: Arc<dyn Runtime>,
-    /// Kubenet, Docker's bridge, or a fake.
+    /// What `--network-plugin` names, or a fake.
     pub network: Arc<dyn PodNetwork>,
 }
 
@@ -64,6 +65,7 @@ impl Seams {
         let runtime = Arc::new(DockerRuntime::new(config.docker.clone()));
         let network: Arc<dyn PodNetwork> = match config.network {
             NetworkPlugin::Docker => Arc::new(DockerNetwork),
+            NetworkPlugin::Cni => Arc::new(Cni::new(config.cni.clone())?),
             NetworkPlugin::Kubenet => Arc::new(Kubenet::new(KubenetConfig {
                 bridge: config.bridge.clone(),
                 state_dir: config.root.join("kubenet"),

@@ -16,6 +16,7 @@ use crate::config_file::{self, KubeletConfiguration};
 use crate::dns::ClusterDns;
 use crate::eviction;
 use crate::flags::Flags;
+use crate::network::cni::CniConfig;
 use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
 use crate::server::access::config::AccessConfig;
 
@@ -34,6 +35,8 @@ pub enum NetworkPlugin {
     Kubenet,
     /// Docker's bridge.
     Docker,
+    /// Programs of others.
+    Cni,
 }
 
 /// The node as it is registered.
@@ -112,6 +115,8 @@ pub struct Config {
     pub docker: DockerConfig,
     /// How pods get addresses.
     pub network: NetworkPlugin,
+    /// For [`NetworkPlugin::Cni`].
+    pub cni: CniConfig,
     /// Name of kubenet's bridge.
     pub bridge: String,
     /// MTU of pods.
@@ -188,6 +193,11 @@ impl Config {
             resolv_conf: flags.resolv_conf.clone().or(file.resolv_conf).unwrap_or("/etc/resolv.conf".into()),
             docker: docker(&flags, file.container_runtime_endpoint, network),
             bridge: flags.bridge_name.clone(),
+            cni: CniConfig {
+                configurations: flags.cni_conf_dir.clone(),
+                plugins: flags.cni_bin_dir.clone(),
+                state: flags.cni_cache_dir.clone(),
+            },
             mtu: Some(flags.network_plugin_mtu).filter(|mtu| *mtu > 0),
             cluster_cidrs: flags.cluster_cidr.clone(),
             unsafe_sysctls,
@@ -230,8 +240,8 @@ fn network_plugin(flags: &Flags) -> Result<NetworkPlugin, String> {
         }
         None | Some("" | "kubenet") => Ok(NetworkPlugin::Kubenet),
         Some("docker") => Ok(NetworkPlugin::Docker),
-        Some("cni") => Err("--network-plugin=cni is not supported yet; use kubenet or docker".to_owned()),
-        Some(name) => Err(format!("--network-plugin {name:?} is none of kubenet, docker")),
+        Some("cni") => Ok(NetworkPlugin::Cni),
+        Some(name) => Err(format!("--network-plugin {name:?} is none of kubenet, docker, cni")),
     }
 }
 
@@ -408,7 +418,7 @@ mod tests {
             "--logtostderr=true --v=0 --address=0.0.0.0 --api-servers=http://m:8080 --register-node=true \
              --allow-privileged=true --cluster-dns=10.254.10.2 --cluster-domain=cluster.local --hostname-override=boba",
             "--address=0.0.0.0 --port=10250 --hostname_override=n --cluster-dns=1.1.1.1 --cluster-domain=c \
-             --api_servers=m:8080 --network-plugin=kubenet --network-plugin-dir=/etc/cni/net.d",
+             --api_servers=m:8080 --network-plugin=cni --network-plugin-dir=/etc/cni/net.d",
             "--config=/etc/kubernetes/manifests --configure-cbr0=true --hostname-override=n --register-node=false",
             "--config=/etc/kubernetes/manifests --configure-cbr0=true --hostname-override=n --api-servers=http://m",
             "--allow-privileged=true --cni-conf-dir=/etc/cni/net.d --container-runtime=docker --root-dir=/data/kubelet \
@@ -417,7 +427,7 @@ mod tests {
         ];
         let networks = lines.map(|line| config(line).unwrap().network);
         let kubenet = NetworkPlugin::Kubenet;
-        assert_eq!(networks, [NetworkPlugin::Docker, kubenet, kubenet, kubenet, kubenet]);
+        assert_eq!(networks, [NetworkPlugin::Docker, NetworkPlugin::Cni, kubenet, kubenet, kubenet]);
         assert_eq!(config(lines[4]).unwrap().docker.endpoint, DEFAULT_ENDPOINT);
         let config = config(lines[0]).unwrap();
         assert_eq!((config.node.name.as_str(), config.node.port), ("boba", 10250));

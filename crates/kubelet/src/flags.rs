@@ -104,7 +104,6 @@ pub const RETIRED: RetiredFlags = &[
     ("storage-driver-secure", "there is no cAdvisor inside"),
     ("storage-driver-table", "there is no cAdvisor inside"),
     ("storage-driver-user", "there is no cAdvisor inside"),
-    ("cni-cache-dir", "see --network-plugin"),
     ("containerd", "containers always run on Docker; see --docker-endpoint"),
     ("containerd-namespace", "containers always run on Docker; see --docker-endpoint"),
     ("containerized", "containers always run on Docker; see --docker-endpoint"),
@@ -268,9 +267,12 @@ pub struct Flags {
     /// Directory of CNI configuration
     #[arg(long, alias = "network-plugin-dir", default_value = "/etc/cni/net.d", value_name = "DIR")]
     pub cni_conf_dir: PathBuf,
-    /// Directory of CNI plugins
-    #[arg(long, default_value = "/opt/cni/bin", value_name = "DIR")]
-    pub cni_bin_dir: PathBuf,
+    /// Directories of CNI plugins, comma separated
+    #[arg(long, default_value = "/opt/cni/bin", value_delimiter = ',', value_name = "DIR")]
+    pub cni_bin_dir: Vec<PathBuf>,
+    /// Where is remembered how CNI plugins connected each pod
+    #[arg(long, default_value = "/var/lib/cni/cache/kubelet", value_name = "DIR")]
+    pub cni_cache_dir: PathBuf,
     /// MTU of pods with kubenet
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub network_plugin_mtu: u32,

@@ -21,6 +21,7 @@ pub mod eviction;
 pub mod flags;
 pub mod images;
 pub mod network;
+pub mod news;
 pub mod node;
 pub mod objects;
 pub mod plan;

@@ -172,7 +172,8 @@ impl Type {
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         let wanted = by_length(name);
-        let found = self.by_name.binary_search_by(|index| by_length(&self.fields[usize::from(*index)].name).cmp(&wanted));
+        let found =
+            self.by_name.binary_search_by(|index| by_length(&self.fields[usize::from(*index)].name).cmp(&wanted));
         Some(usize::from(self.by_name[found.ok()?]))
     }
 

@@ -35,6 +35,16 @@ pub enum NetworkError {
     /// The node's side is not there, for this reason.
     #[error("{0}")]
     NotMade(String),
+    /// A program of others failed.
+    #[error("plugin type={name:?} failed ({operation}): {why}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// What it was asked for.
+        operation: &'static str,
+        /// What it says.
+        why: String,
+    },
     /// The rules could not be made.
     #[error("iptables: {0}")]
     Rules(String),

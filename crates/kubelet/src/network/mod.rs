@@ -3,10 +3,12 @@
 //! A [`PodNetwork`] wires the network namespace of a sandbox that the runtime has just started, and takes back what it
 //! gave when the sandbox goes. Pods in the node's own network never come here.
 
+pub mod cni;
 pub mod dial;
 pub mod docker;
 pub mod error;
 pub mod kubenet;
+pub mod records;
 
 use std::net::IpAddr;
 
@@ -27,6 +29,11 @@ pub trait PodNetwork: Send + Sync + 'static {
 
     /// Whether pods can be connected; the error is the message of the node's `NetworkReady` condition.
     async fn ready(&self) -> Result<()>;
+
+    /// Waits until it may have changed whether pods can be connected, for another reason than a call.
+    async fn changed(&self) {
+        std::future::pending::<()>().await;
+    }
 
     /// Connects a running sandbox. A sandbox that is connected already keeps its addresses.
     async fn set_up(&self, pod: &PodIdentity, sandbox: &SandboxStatus, host_ports: &[HostPort]) -> Result<PodIps>;

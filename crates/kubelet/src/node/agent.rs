@@ -129,6 +129,7 @@ impl NodeAgent {
             };
             tokio::select! {
                 () = self.changed.notified() => {}
+                () = self.handles.network.changed() => {}
                 Ok(()) = self.handles.pressures.changed() => {}
                 () = self.recovered.notified() => self.anew = true,
                 () = tokio::time::sleep(wait) => {}

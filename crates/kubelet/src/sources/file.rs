@@ -3,28 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::core::Pod;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 
 use super::decode::decode;
 use super::{ManifestSender, Manifests, StaticSource};
-
-/// What changes a directory's manifests.
-const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
-    .union(AddWatchFlags::IN_MOVED_TO)
-    .union(AddWatchFlags::IN_MOVED_FROM)
-    .union(AddWatchFlags::IN_DELETE)
-    .union(AddWatchFlags::IN_CREATE)
-    .union(AddWatchFlags::IN_ATTRIB)
-    .union(AddWatchFlags::IN_DELETE_SELF);
+use crate::news::News;
 
 /// As much of a manifest as upstream reads.
 const LIMIT: u64 = 10 << 20;
@@ -48,7 +35,7 @@ impl FileSource {
         let mut watch = None;
         loop {
             if watch.is_none() {
-                watch = self.watch().inspect_err(|error| self.log(error)).ok();
+                watch = News::of(&self.path).inspect_err(|error| self.log(error)).ok();
             }
             let changed = self.scan(&mut known);
             if changed || !told {
@@ -58,7 +45,7 @@ impl FileSource {
                     return;
                 }
             }
-            if let Ok(Err(error)) = tokio::time::timeout(self.rescan, changes(watch.as_mut(), &self.path)).await {
+            if let Ok(Err(error)) = tokio::time::timeout(self.rescan, changes(watch.as_mut())).await {
                 self.log(&error);
                 watch = None;
             }
@@ -67,13 +54,6 @@ impl FileSource {
 
     fn log(&self, error: &io::Error) {
         tracing::warn!(path = %self.path.display(), "watching manifests: {error}");
-    }
-
-    fn watch(&self) -> io::Result<Watch> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        inotify.add_watch(&self.path, CHANGES)?;
-        let events = pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(inotify))?;
-        Ok(Watch { events, inode: fs::metadata(&self.path)?.ino() })
     }
 
     /// Reads what is there; says whether anything is different from what is known. A manifest that has become
@@ -116,14 +96,6 @@ impl FileSource {
     }
 }
 
-/// News of one directory. Only that there is some matters, so the events are read and thrown away.
-struct Watch {
-    /// inotify's descriptor, which is read like a pipe.
-    events: pipe::Receiver,
-    /// The directory that is watched: another may have taken its name.
-    inode: u64,
-}
-
 struct Parsed {
     text: String,
     pods: Vec<Arc<Pod>>,
@@ -152,14 +124,10 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 /// Waits for news; without a watch, for ever.
-async fn changes(watch: Option<&mut Watch>, path: &Path) -> io::Result<()> {
-    let Some(watch) = watch else { return std::future::pending().await };
-    let mut events = [0; 4096];
-    let some = watch.events.read(&mut events).await? > 0;
-    if some && fs::metadata(path)?.ino() == watch.inode {
-        Ok(())
-    } else {
-        Err(io::Error::other("the directory is another"))
+async fn changes(watch: Option<&mut News>) -> io::Result<()> {
+    match watch {
+        Some(watch) => watch.wait().await,
+        None => std::future::pending().await,
     }
 }
 

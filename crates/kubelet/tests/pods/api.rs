@@ -43,15 +43,20 @@ impl Cluster<DockerRuntime> {
 impl<R: Runtime> Cluster<R> {
     /// A node on this machine, whose kubelet has these flags, too.
     pub async fn on(machine: Machine<R>, flags: &[&str]) -> Self {
+        let cluster = Self::without_pod_cidr(machine, flags).await;
+        cluster.give_pod_cidr().await;
+        cluster
+    }
+
+    /// The same, for a node that needs no addresses for its pods.
+    pub async fn without_pod_cidr(machine: Machine<R>, flags: &[&str]) -> Self {
         let server = TestServer::start().await;
         let url = format!("--api-servers={}", server.url());
         let words: Vec<String> = std::iter::once(url).chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
         let kubelet = machine.start(&words).await;
         let (client, daemon) = (server.client(), Daemon::new());
         let (pods, nodes) = (Watcher::new(&client, &daemon), Watcher::new(&client, &daemon));
-        let cluster = Self { client, pods, nodes, machine, kubelet, server, daemon };
-        cluster.give_pod_cidr().await;
-        cluster
+        Self { client, pods, nodes, machine, kubelet, server, daemon }
     }
 
     async fn give_pod_cidr(&self) {

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod cni;
 mod docker;
 mod ephemeral;
 mod eviction;

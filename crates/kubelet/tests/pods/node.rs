@@ -69,7 +69,7 @@ impl PodNetwork for FakeNetwork {
 /// What outlives a kubelet: the runtime, the network, the disk.
 pub struct Machine<R = FakeRuntime> {
     pub runtime: Arc<R>,
-    pub network: Arc<FakeNetwork>,
+    pub network: Arc<dyn PodNetwork>,
     pub directory: tempfile::TempDir,
     /// Its name. Two kubelets of one name on one Docker take each other's containers for their own.
     pub node: String,
@@ -89,7 +89,7 @@ impl<R: Runtime> Machine<R> {
         component::daemon::install_crypto_provider();
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("manifests")).unwrap();
-        Self { runtime: Arc::new(runtime), network: Arc::default(), directory, node: NODE.to_owned() }
+        Self { runtime: Arc::new(runtime), network: Arc::new(FakeNetwork::default()), directory, node: NODE.to_owned() }
     }
 
     pub fn manifest(&self, name: &str) -> PathBuf {
@@ -114,8 +114,7 @@ impl<R: Runtime> Machine<R> {
         words.extend(flags.iter().cloned());
         let config = Config::new(Flags::parse_from(words)).unwrap();
         let daemon = Daemon::new();
-        let network: Arc<dyn PodNetwork> = Arc::clone(&self.network) as _;
-        let seams = Seams { runtime: Arc::clone(&self.runtime) as _, network };
+        let seams = Seams { runtime: Arc::clone(&self.runtime) as _, network: Arc::clone(&self.network) };
         let address = start_with(daemon.clone(), config, seams).await.unwrap().address;
         Kubelet { daemon, address }
     }

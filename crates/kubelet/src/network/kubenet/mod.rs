@@ -1,12 +1,12 @@
 //! `--network-plugin=kubenet`: a bridge with the node's Pod CIDR, to which the kubelet wires each sandbox itself.
 //!
 //! A pod gets a veth pair: one end is `eth0` in the sandbox's namespace, the other a port of the bridge, in hairpin
-//! mode so that a pod reaches itself through a Service. Addresses are remembered in files ([`records`]), so that a
+//! mode so that a pod reaches itself through a Service. Addresses are remembered in files ([`Records`]), so that a
 //! restarted kubelet gives none out twice. iptables rules are computed as a whole ([`rules`]) and what differs from the
 //! rules in force is written by one `iptables-restore`.
 
 pub mod pool;
-pub mod records;
+pub mod record;
 pub mod rules;
 
 mod iptables;
@@ -23,8 +23,9 @@ use tokio::sync::Mutex;
 
 use self::netlink::Netlink;
 use self::pool::Pool;
-use self::records::{Record, Records};
+use self::record::Record;
 use self::rules::{Chains, Facts};
+use super::records::Records;
 use super::{HostPort, NetworkError, PodIps, PodNetwork, Result};
 use crate::runtime::{PodIdentity, SandboxId, SandboxStatus};
 
@@ -56,7 +57,7 @@ pub struct Kubenet {
 struct Node {
     /// Addresses to give out; `None` until the Pod CIDR is known.
     pool: Option<Pool>,
-    records: Records,
+    records: Records<Record>,
     /// What went wrong when the node's side was made, if anything.
     trouble: Option<String>,
 }
@@ -82,13 +83,13 @@ impl Kubenet {
         Netlink::open()?.delete_link(&self.config.bridge).await
     }
 
-    async fn make_node_side(&self, cidr: Ipv4Net, records: &Records) -> Result<()> {
+    async fn make_node_side(&self, cidr: Ipv4Net, records: &Records<Record>) -> Result<()> {
         sysctl::forwarding()?;
         Netlink::open()?.ensure_bridge(&self.config.bridge, on_bridge(cidr), self.config.mtu).await?;
         self.sync_rules(cidr, records).await
     }
 
-    async fn sync_rules(&self, cidr: Ipv4Net, records: &Records) -> Result<()> {
+    async fn sync_rules(&self, cidr: Ipv4Net, records: &Records<Record>) -> Result<()> {
         let facts = Facts {
             bridge: &self.config.bridge,
             pod_cidr: cidr,

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::{HostPort, Protocol};
 use super::DEFAULT_BRIDGE;
-use super::records::Record;
+use super::record::Record;
 
 /// How much of a hash is in the name of a host port's chain.
 const PORT_HASH: usize = 12;

@@ -3,47 +3,30 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use super::super::{HostPort, NetworkError, Result};
-use crate::runtime::{PodIdentity, SandboxId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// What one sandbox was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+use super::{NetworkError, Result};
+use crate::runtime::SandboxId;
+
+/// What is remembered of a sandbox.
+pub trait Record: Serialize + DeserializeOwned {
     /// The sandbox.
-    pub sandbox: SandboxId,
-    /// Its pod.
-    pub pod: PodIdentity,
-    /// Its address.
-    pub ip: Ipv4Addr,
-    /// Ports of the node that lead to it.
-    pub host_ports: Vec<HostPort>,
-}
-
-/// A record as it is stored.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Stored {
-    sandbox: String,
-    uid: String,
-    namespace: String,
-    name: String,
-    ip: Ipv4Addr,
-    #[serde(default)]
-    host_ports: Vec<HostPort>,
+    fn sandbox(&self) -> &SandboxId;
 }
 
 /// All records, in memory and on disk.
 #[derive(Debug)]
-pub struct Records {
+pub struct Records<R> {
     dir: PathBuf,
-    by_sandbox: BTreeMap<SandboxId, Record>,
+    by_sandbox: BTreeMap<SandboxId, R>,
 }
 
 const SUFFIX: &str = "json";
 
-impl Records {
+impl<R: Record> Records<R> {
     /// Reads the directory, which is made if it is missing. A file that makes no sense is removed with a warning:
     /// it is what a crash leaves, and its sandbox was not connected yet.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -52,9 +35,9 @@ impl Records {
         let mut by_sandbox = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(at)? {
             let path = entry.map_err(at)?.path();
-            match read(&path) {
+            match read::<R>(&path) {
                 Ok(record) => {
-                    by_sandbox.insert(record.sandbox.clone(), record);
+                    by_sandbox.insert(R::sandbox(&record).clone(), record);
                 }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), "not a record of a pod's network, removed: {error}");
@@ -66,20 +49,20 @@ impl Records {
     }
 
     /// All of them, by sandbox.
-    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+    pub fn iter(&self) -> impl Iterator<Item = &R> {
         self.by_sandbox.values()
     }
 
     /// The one of this sandbox.
-    pub fn get(&self, sandbox: &SandboxId) -> Option<&Record> {
+    pub fn get(&self, sandbox: &SandboxId) -> Option<&R> {
         self.by_sandbox.get(sandbox)
     }
 
     /// Remembers; it is on disk when this returns.
-    pub fn insert(&mut self, record: Record) -> Result<()> {
-        let path = self.path(&record.sandbox);
+    pub fn insert(&mut self, record: R) -> Result<()> {
+        let path = self.path(record.sandbox());
         write(&path, &record).map_err(|source| NetworkError::State { path: path.display().to_string(), source })?;
-        self.by_sandbox.insert(record.sandbox.clone(), record);
+        self.by_sandbox.insert(R::sandbox(&record).clone(), record);
         Ok(())
     }
 
@@ -101,41 +84,39 @@ impl Records {
     }
 }
 
-fn read(path: &Path) -> io::Result<Record> {
-    let stored: Stored = serde_json::from_slice(&fs::read(path)?)?;
-    let pod = PodIdentity { uid: stored.uid.into(), namespace: stored.namespace, name: stored.name };
-    Ok(Record { sandbox: stored.sandbox.into(), pod, ip: stored.ip, host_ports: stored.host_ports })
+fn read<R: Record>(path: &Path) -> io::Result<R> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-fn write(path: &Path, record: &Record) -> io::Result<()> {
-    let stored = Stored {
-        sandbox: record.sandbox.0.clone(),
-        uid: record.pod.uid.0.clone(),
-        namespace: record.pod.namespace.clone(),
-        name: record.pod.name.clone(),
-        ip: record.ip,
-        host_ports: record.host_ports.clone(),
-    };
+fn write(path: &Path, record: &impl Record) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let mut file = fs::File::create(&partial)?;
-    file.write_all(&serde_json::to_vec(&stored)?)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
     fs::rename(&partial, path)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Protocol;
+    use serde::Deserialize;
+
     use super::*;
+
+    #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+    struct Given {
+        sandbox: SandboxId,
+        number: u8,
+    }
+
+    impl Record for Given {
+        fn sandbox(&self) -> &SandboxId {
+            &self.sandbox
+        }
+    }
 
     #[test]
     fn records_survive_a_restart_and_rubbish_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let record = |id: &str, last| Record {
-            sandbox: id.into(),
-            pod: PodIdentity { uid: "u".into(), namespace: "ns".into(), name: "web".into() },
-            ip: Ipv4Addr::new(10, 0, 0, last),
-            host_ports: vec![HostPort { host_ip: None, host_port: 80, container_port: 8080, protocol: Protocol::Tcp }],
-        };
+        let record = |id: &str, number| Given { sandbox: id.into(), number };
         let mut records = Records::open(dir.path()).unwrap();
         records.insert(record("a", 2)).unwrap();
         records.insert(record("b", 3)).unwrap();
@@ -143,7 +124,7 @@ mod tests {
         records.remove(&"a".into()).unwrap();
         fs::write(dir.path().join("c.partial"), "{\"sand").unwrap();
 
-        let again = Records::open(dir.path()).unwrap();
+        let again: Records<Given> = Records::open(dir.path()).unwrap();
         assert_eq!(again.iter().collect::<Vec<_>>(), [&record("b", 3)]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
