@@ -14,6 +14,8 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 # Cargo's directory of the profile `dev` is called `debug`.
 BIN=$TARGET/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")
 
+# Where Debian's package has the standard CNI plugins.
+CNI_BIN=/usr/lib/cni
 NODE_NAME=$(hostname | tr '[:upper:]' '[:lower:]')
 BRIDGE=cbr0
 # Joins the nodes of hack/local-up --nodes.

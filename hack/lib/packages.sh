@@ -19,6 +19,13 @@ ensure_runtime_packages() {
     openssl:openssl curl:curl busybox:busybox-static
 }
 
+# containerd, and the standard plugins that connect its pods.
+ensure_containerd_packages() {
+  ensure_packages containerd:containerd
+  # Plugins are in a directory of their own.
+  [ -x "$CNI_BIN/bridge" ] || ensure_packages no-such-command:containernetworking-plugins
+}
+
 ensure_build_packages() {
   ensure_packages cc:build-essential protoc:protobuf-compiler curl:curl
   # protoc's own .proto files are in another package, which has no command.

@@ -14,7 +14,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 
 use crate::allocation::Allocations;
-use crate::config::{Config, NetworkPlugin};
+use crate::config::{Config, NetworkPlugin, RuntimeConfig};
 use crate::directory::Directory;
 use crate::dispatch::{ApiSide, Dispatcher, HANGS_AFTER};
 use crate::events::Events;
@@ -22,6 +22,7 @@ use crate::eviction::{Evictions, Manager, Pressures};
 use crate::images::Images;
 use crate::network::PodNetwork;
 use crate::network::cni::Cni;
+use crate::network::cri::{Bridge, CriNetwork};
 use crate::network::docker::DockerNetwork;
 use crate::network::kubenet::{Kubenet, KubenetConfig};
 use crate::node::machine::Machine;
@@ -29,6 +30,7 @@ use crate::node::{Heartbeat, NodeAgent, NodeHandles};
 use crate::objects::ObjectWatches;
 use crate::pleg::{HEALTHY_WITHIN, Pleg};
 use crate::runtime::Runtime;
+use crate::runtime::cri::CriRuntime;
 use crate::runtime::docker::DockerRuntime;
 use crate::server::{self, ListenConfig, ServerState};
 use crate::sources::file::FileSource;
@@ -50,7 +52,7 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// The two seams on which everything stands.
 pub struct Seams {
-    /// Docker, or a fake.
+    /// Docker, a runtime behind CRI, or a fake.
     pub runtime: Arc<dyn Runtime>,
     /// What `--network-plugin` names, or a fake.
     pub network: Arc<dyn PodNetwork>,
@@ -60,21 +62,45 @@ impl Seams {
     /// The real ones.
     ///
     /// # Errors
-    /// When the record of given addresses cannot be read.
+    /// When the record of given addresses cannot be read, or an endpoint cannot be one.
     pub fn real(config: &Config) -> anyhow::Result<Self> {
-        let runtime = Arc::new(DockerRuntime::new(config.docker.clone()));
-        let network: Arc<dyn PodNetwork> = match config.network {
-            NetworkPlugin::Docker => Arc::new(DockerNetwork),
-            NetworkPlugin::Cni => Arc::new(Cni::new(config.cni.clone())?),
-            NetworkPlugin::Kubenet => Arc::new(Kubenet::new(KubenetConfig {
-                bridge: config.bridge.clone(),
-                state_dir: config.root.join("kubenet"),
-                cluster_cidrs: config.cluster_cidrs.clone(),
-                mtu: config.mtu,
-            })?),
-        };
-        Ok(Self { runtime, network })
+        match &config.runtime {
+            RuntimeConfig::Docker(docker) => {
+                let network: Arc<dyn PodNetwork> = match config.network {
+                    NetworkPlugin::Docker => Arc::new(DockerNetwork),
+                    NetworkPlugin::Cni => Arc::new(Cni::new(config.cni.clone())?),
+                    NetworkPlugin::Kubenet => Arc::new(kubenet(config)?),
+                };
+                Ok(Self { runtime: Arc::new(DockerRuntime::new(docker.clone())), network })
+            }
+            RuntimeConfig::Cri(cri) => {
+                let runtime: Arc<dyn Runtime> = Arc::new(CriRuntime::new(cri.clone())?);
+                let bridge = match config.network {
+                    NetworkPlugin::Kubenet => Some(bridge(config)?),
+                    NetworkPlugin::Cni | NetworkPlugin::Docker => None,
+                };
+                Ok(Self { network: Arc::new(CriNetwork::new(Arc::clone(&runtime), bridge)), runtime })
+            }
+        }
     }
+}
+
+fn kubenet(config: &Config) -> anyhow::Result<Kubenet> {
+    Ok(Kubenet::new(KubenetConfig {
+        bridge: config.bridge.clone(),
+        state_dir: config.root.join("kubenet"),
+        cluster_cidrs: config.cluster_cidrs.clone(),
+        mtu: config.mtu,
+    })?)
+}
+
+fn bridge(config: &Config) -> anyhow::Result<Bridge> {
+    Ok(Bridge {
+        kubenet: kubenet(config)?,
+        name: config.bridge.clone(),
+        mtu: config.mtu,
+        directory: config.cni.configurations.clone(),
+    })
 }
 
 /// What a running kubelet tells about itself.

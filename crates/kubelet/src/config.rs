@@ -17,6 +17,7 @@ use crate::dns::ClusterDns;
 use crate::eviction;
 use crate::flags::Flags;
 use crate::network::cni::CniConfig;
+use crate::runtime::cri::CriConfig;
 use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
 use crate::server::access::config::AccessConfig;
 
@@ -37,6 +38,15 @@ pub enum NetworkPlugin {
     Docker,
     /// Programs of others.
     Cni,
+}
+
+/// The container runtime, which is that behind `--container-runtime-endpoint`.
+#[derive(Debug, Clone)]
+pub enum RuntimeConfig {
+    /// Docker.
+    Docker(DockerConfig),
+    /// One behind CRI.
+    Cri(CriConfig),
 }
 
 /// The node as it is registered.
@@ -111,8 +121,8 @@ pub struct Config {
     pub pod_logs: PathBuf,
     /// When pods go for the node's sake.
     pub eviction: eviction::Settings,
-    /// Docker.
-    pub docker: DockerConfig,
+    /// What runs containers.
+    pub runtime: RuntimeConfig,
     /// How pods get addresses.
     pub network: NetworkPlugin,
     /// For [`NetworkPlugin::Cni`].
@@ -125,6 +135,35 @@ pub struct Config {
     pub pod_cidrs: Vec<IpNet>,
     /// `--cluster-cidr`.
     pub cluster_cidrs: Vec<ipnet::Ipv4Net>,
+}
+
+impl RuntimeConfig {
+    /// Where the runtime listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        match self {
+            Self::Docker(docker) => &docker.endpoint,
+            Self::Cri(cri) => &cri.endpoint,
+        }
+    }
+
+    /// `--container-log-max-size` in bytes, and `--container-log-max-files`.
+    #[must_use]
+    pub fn log_limits(&self) -> (u64, u32) {
+        match self {
+            Self::Docker(docker) => (docker.log_max_size, docker.log_max_files),
+            Self::Cri(cri) => (cri.log_max_size, cri.log_max_files),
+        }
+    }
+
+    /// Where images are, if it is elsewhere.
+    #[must_use]
+    pub fn image_endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Docker(_) => None,
+            Self::Cri(cri) => cri.image_endpoint.as_deref(),
+        }
+    }
 }
 
 /// All that is wrong with the settings.
@@ -151,6 +190,9 @@ impl Config {
         let mut mistakes = Mistakes::default();
         let (file, config_directory) = config_file(&flags, &mut mistakes);
         let network = mistakes.take(network_plugin(&flags)).unwrap_or(NetworkPlugin::Kubenet);
+        let runtime = runtime(&flags, &file, network);
+        let pod_logs = pod_logs(&flags, &file);
+        mistakes.take(fits(&runtime, network));
         let node = node(&flags, &file, &mut mistakes);
         let pod_cidrs = pod_cidrs(&flags, &file, &mut mistakes);
         let local_volumes = mistakes.take(local_volumes(&flags)).unwrap_or_default();
@@ -191,7 +233,7 @@ impl Config {
                 domain: flags.cluster_domain.clone().or(file.cluster_domain).unwrap_or_default(),
             },
             resolv_conf: flags.resolv_conf.clone().or(file.resolv_conf).unwrap_or("/etc/resolv.conf".into()),
-            docker: docker(&flags, file.container_runtime_endpoint, network),
+            runtime,
             bridge: flags.bridge_name.clone(),
             cni: CniConfig {
                 configurations: flags.cni_conf_dir.clone(),
@@ -202,7 +244,7 @@ impl Config {
             cluster_cidrs: flags.cluster_cidr.clone(),
             unsafe_sysctls,
             eviction,
-            pod_logs: flags.pod_logs_dir.clone().or(file.pod_logs_dir).unwrap_or("/var/log/pods".into()),
+            pod_logs,
             local_volumes,
             root: flags.root_dir,
             network,
@@ -245,13 +287,52 @@ fn network_plugin(flags: &Flags) -> Result<NetworkPlugin, String> {
     }
 }
 
-fn docker(flags: &Flags, endpoint: Option<String>, network: NetworkPlugin) -> DockerConfig {
+fn fits(runtime: &RuntimeConfig, network: NetworkPlugin) -> Result<(), String> {
+    match (runtime, network) {
+        (RuntimeConfig::Cri(_), NetworkPlugin::Docker) => {
+            Err("--network-plugin=docker needs Docker; use kubenet or cni".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pod_logs(flags: &Flags, file: &KubeletConfiguration) -> PathBuf {
+    flags.pod_logs_dir.clone().or(file.pod_logs_dir.clone()).unwrap_or("/var/log/pods".into())
+}
+
+/// Docker, unless the endpoint is another's.
+fn runtime(flags: &Flags, file: &KubeletConfiguration, network: NetworkPlugin) -> RuntimeConfig {
+    let given = flags.container_runtime_endpoint.clone().or(file.container_runtime_endpoint.clone());
+    let given = given.filter(|endpoint| !endpoint.is_empty());
+    match (&flags.docker_endpoint, given) {
+        (Some(endpoint), _) => RuntimeConfig::Docker(docker(flags, endpoint.clone(), network)),
+        (None, Some(endpoint)) if !is_dockers(&endpoint) => RuntimeConfig::Cri(CriConfig {
+            endpoint,
+            image_endpoint: flags.image_service_endpoint.clone().or(file.image_service_endpoint.clone()),
+            request_timeout: flags.runtime_request_timeout,
+            pod_logs: pod_logs(flags, file),
+            log_max_size: flags.container_log_max_size,
+            log_max_files: flags.container_log_max_files,
+        }),
+        // Upstream's own way to Docker had a socket of its own, beyond which Docker was.
+        (None, given) => {
+            let endpoint = given.filter(|endpoint| !endpoint.ends_with("/dockershim.sock"));
+            RuntimeConfig::Docker(docker(flags, endpoint.unwrap_or(DEFAULT_ENDPOINT.to_owned()), network))
+        }
+    }
+}
+
+/// Docker speaks HTTP, and nobody else listens at a socket of its name.
+fn is_dockers(endpoint: &str) -> bool {
+    let sockets = ["/docker.sock", "/dockershim.sock"];
+    sockets.iter().any(|socket| endpoint.ends_with(socket))
+        || ["tcp://", "http://"].iter().any(|scheme| endpoint.starts_with(scheme))
+}
+
+fn docker(flags: &Flags, endpoint: String, network: NetworkPlugin) -> DockerConfig {
     let default = DockerConfig::default();
-    let endpoint = flags.container_runtime_endpoint.clone().or(endpoint);
-    // Upstream's own way to Docker had a socket of its own, beyond which Docker was.
-    let endpoint = endpoint.filter(|endpoint| !endpoint.ends_with("/dockershim.sock"));
     DockerConfig {
-        endpoint: endpoint.unwrap_or(DEFAULT_ENDPOINT.to_owned()),
+        endpoint,
         sandbox_network: if network == NetworkPlugin::Docker { "bridge".to_owned() } else { default.sandbox_network },
         request_timeout: flags.runtime_request_timeout,
         pause_image: flags.pod_infra_container_image.clone().unwrap_or(default.pause_image),
@@ -428,10 +509,38 @@ mod tests {
         let networks = lines.map(|line| config(line).unwrap().network);
         let kubenet = NetworkPlugin::Kubenet;
         assert_eq!(networks, [NetworkPlugin::Docker, NetworkPlugin::Cni, kubenet, kubenet, kubenet]);
-        assert_eq!(config(lines[4]).unwrap().docker.endpoint, DEFAULT_ENDPOINT);
+        let RuntimeConfig::Docker(docker) = config(lines[4]).unwrap().runtime else { panic!() };
+        assert_eq!(docker.endpoint, DEFAULT_ENDPOINT);
         let config = config(lines[0]).unwrap();
         assert_eq!((config.node.name.as_str(), config.node.port), ("boba", 10250));
         assert_eq!(config.client.unwrap().master.as_deref(), Some("http://m:8080"));
+    }
+
+    #[test]
+    fn the_endpoint_says_which_runtime_it_is() {
+        let endpoint = |words: &str| match config(&format!("--hostname-override=n {words}"))?.runtime {
+            RuntimeConfig::Docker(docker) => Ok::<_, String>(format!("docker at {}", docker.endpoint)),
+            RuntimeConfig::Cri(cri) => Ok(format!("cri at {}", cri.endpoint)),
+        };
+        for (words, expected) in [
+            ("", "docker at unix:///var/run/docker.sock"),
+            ("--docker-endpoint=unix:///x.sock", "docker at unix:///x.sock"),
+            ("--container-runtime-endpoint=unix:///n/docker.sock", "docker at unix:///n/docker.sock"),
+            ("--container-runtime-endpoint=tcp://h:2375", "docker at tcp://h:2375"),
+            (
+                "--container-runtime-endpoint=unix:///run/containerd/containerd.sock --network-plugin=cni",
+                "cri at unix:///run/containerd/containerd.sock",
+            ),
+            ("--container-runtime-endpoint=/run/crio/crio.sock", "cri at /run/crio/crio.sock"),
+        ] {
+            assert_eq!(endpoint(words).as_deref(), Ok(expected), "{words}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kubelet.yaml");
+        std::fs::write(&file, "kind: KubeletConfiguration\ncontainerRuntimeEndpoint: unix:///run/c.sock\n").unwrap();
+        assert_eq!(endpoint(&format!("--config={}", file.display())).as_deref(), Ok("cri at unix:///run/c.sock"));
+        let misfit = "--network-plugin=docker --container-runtime-endpoint=/run/c.sock";
+        assert!(endpoint(misfit).unwrap_err().contains("--network-plugin"));
     }
 
     #[test]

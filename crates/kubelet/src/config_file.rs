@@ -45,6 +45,8 @@ pub struct KubeletConfiguration {
     pub resolv_conf: Option<PathBuf>,
     /// `--container-runtime-endpoint`.
     pub container_runtime_endpoint: Option<String>,
+    /// `--image-service-endpoint`.
+    pub image_service_endpoint: Option<String>,
     /// `--pod-cidr`.
     #[serde(rename = "podCIDR")]
     pub pod_cidr: Option<String>,

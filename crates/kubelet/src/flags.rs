@@ -9,8 +9,8 @@ use component::profiling::ProfilingFlags;
 
 /// Flags that once meant something.
 pub const RETIRED: RetiredFlags = &[
-    ("container-runtime", "containers always run on Docker"),
-    ("cgroup-driver", "Docker's own is used"),
+    ("container-runtime", "--container-runtime-endpoint says which it is"),
+    ("cgroup-driver", "the runtime's own is used"),
     ("cgroups-per-qos", "not supported"),
     ("enforce-node-allocatable", "not supported"),
     ("fail-swap-on", "swap is accepted"),
@@ -36,7 +36,6 @@ pub const RETIRED: RetiredFlags = &[
     ("minimum-container-ttl-duration", "one dead container is kept for each that runs"),
     ("node-labels-file", "use --node-labels"),
     ("read-only-port", "the read-only port is not served"),
-    ("image-service-endpoint", "Docker serves images too"),
     ("cloud-provider", "there are no cloud providers"),
     ("cloud-config", "there are no cloud providers"),
     ("volume-plugin-dir", "not supported"),
@@ -104,27 +103,27 @@ pub const RETIRED: RetiredFlags = &[
     ("storage-driver-secure", "there is no cAdvisor inside"),
     ("storage-driver-table", "there is no cAdvisor inside"),
     ("storage-driver-user", "there is no cAdvisor inside"),
-    ("containerd", "containers always run on Docker; see --docker-endpoint"),
-    ("containerd-namespace", "containers always run on Docker; see --docker-endpoint"),
-    ("containerized", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-disable-shared-pid", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-env-metadata-whitelist", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-exec-handler", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-only", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-root", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-tls", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-tls-ca", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-tls-cert", "containers always run on Docker; see --docker-endpoint"),
-    ("docker-tls-key", "containers always run on Docker; see --docker-endpoint"),
-    ("experimental-cri", "containers always run on Docker; see --docker-endpoint"),
-    ("experimental-dockershim", "containers always run on Docker; see --docker-endpoint"),
-    ("experimental-dockershim-root-directory", "containers always run on Docker; see --docker-endpoint"),
-    ("redirect-container-streaming", "containers always run on Docker; see --docker-endpoint"),
-    ("rkt-api-endpoint", "containers always run on Docker; see --docker-endpoint"),
-    ("rkt-path", "containers always run on Docker; see --docker-endpoint"),
-    ("rkt-stage1-image", "containers always run on Docker; see --docker-endpoint"),
-    ("runtime-integration-type", "containers always run on Docker; see --docker-endpoint"),
-    ("network-container-image", "containers always run on Docker; see --docker-endpoint"),
+    ("containerd", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("containerd-namespace", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("containerized", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-disable-shared-pid", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-env-metadata-whitelist", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-exec-handler", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-only", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-root", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-tls", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-tls-ca", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-tls-cert", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("docker-tls-key", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("experimental-cri", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("experimental-dockershim", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("experimental-dockershim-root-directory", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("redirect-container-streaming", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("rkt-api-endpoint", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("rkt-path", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("rkt-stage1-image", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("runtime-integration-type", "see --container-runtime-endpoint and --docker-endpoint"),
+    ("network-container-image", "see --container-runtime-endpoint and --docker-endpoint"),
     ("default-service-account", "not used"),
     ("master-service-namespace", "not used"),
     ("resource-domain-name", "not used"),
@@ -162,7 +161,7 @@ pub const RETIRED: RetiredFlags = &[
 
 /// `kubelet`.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "kubelet", version, about = "Runs a node's pods on Docker")]
+#[command(name = "kubelet", version, about = "Runs a node's pods on Docker, or on a runtime behind CRI")]
 pub struct Flags {
     /// Reaching the API server.
     #[command(flatten)]
@@ -251,9 +250,15 @@ pub struct Flags {
     /// The node's resolver configuration
     #[arg(long, value_name = "FILE")]
     pub resolv_conf: Option<PathBuf>,
-    /// Docker's socket
-    #[arg(long, alias = "docker-endpoint", value_name = "URL")]
+    /// Socket of the container runtime: Docker's, or one of a runtime behind CRI (unix:///run/containerd/containerd.sock)
+    #[arg(long, value_name = "URL")]
     pub container_runtime_endpoint: Option<String>,
+    /// Socket of what serves images to a runtime behind CRI; the runtime's own by default
+    #[arg(long, value_name = "URL")]
+    pub image_service_endpoint: Option<String>,
+    /// Docker's socket, whatever it is called
+    #[arg(long, value_name = "URL")]
+    pub docker_endpoint: Option<String>,
     /// Image of the sandbox container; a built-in one by default
     #[arg(long, value_name = "IMAGE")]
     pub pod_infra_container_image: Option<String>,

@@ -1,4 +1,4 @@
-//! Runs a node's pods on Docker.
+//! Runs a node's pods on Docker, or on a runtime behind CRI.
 //!
 //! [`sources`] say which pods there should be; [`dispatch`] hands each to its worker ([`workers`]); the worker looks
 //! at what runs, asks [`plan`] what to do, does it through [`runtime`] and tells [`status`] what came of it.
@@ -31,6 +31,7 @@ pub mod probes;
 pub mod runtime;
 pub mod server;
 pub mod sources;
+mod spdy;
 pub mod status;
 #[cfg(test)]
 mod testing;

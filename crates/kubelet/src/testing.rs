@@ -45,7 +45,7 @@ fn sandbox(word: &str, created_at: Timestamp) -> SandboxStatus {
         created_at,
         pid: (!dead).then_some(1),
         host_network: false,
-        runtime_ip: None,
+        runtime_ips: Vec::new(),
         labels: Default::default(),
         annotations: Default::default(),
     }
@@ -57,6 +57,7 @@ fn container(pod: &Pod, id: &str, state: &str, newest: &str, created_at: Timesta
     let (state, sandbox) = state.split_once('@').unwrap_or((state, newest));
     let hash = pod.container(name).map(|(_, container)| container_hash(&container)).unwrap_or_default();
     ContainerStatus {
+        reference: format!("docker://{id}"),
         id: id.into(),
         sandbox_id: sandbox.into(),
         name: name.to_owned(),

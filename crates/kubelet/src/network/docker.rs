@@ -24,12 +24,14 @@ impl PodNetwork for DockerNetwork {
         if !host_ports.is_empty() {
             return Err(NetworkError::Unsupported("hostPort needs --network-plugin=kubenet"));
         }
-        let ip = sandbox.runtime_ip.ok_or_else(|| NetworkError::SandboxGone(sandbox.id.0.clone()))?;
-        Ok(vec![ip])
+        match sandbox.runtime_ips.clone() {
+            none if none.is_empty() => Err(NetworkError::SandboxGone(sandbox.id.0.clone())),
+            ips => Ok(ips),
+        }
     }
 
     async fn pod_ips(&self, sandbox: &SandboxStatus) -> Result<PodIps> {
-        Ok(sandbox.runtime_ip.into_iter().collect())
+        Ok(sandbox.runtime_ips.clone())
     }
 
     async fn tear_down(&self, _sandbox: &SandboxId) -> Result<()> {

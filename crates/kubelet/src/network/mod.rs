@@ -4,6 +4,7 @@
 //! gave when the sandbox goes. Pods in the node's own network never come here.
 
 pub mod cni;
+pub mod cri;
 pub mod dial;
 pub mod docker;
 pub mod error;

@@ -245,8 +245,15 @@ impl NodeAgent {
 
     async fn status(&self, known: Option<&Node>) -> NodeStatus {
         let runtime = &self.handles.runtime;
-        let looked = tokio::time::timeout(PATIENCE, async { (runtime.version().await, runtime.list_images().await) });
-        let (version, images) = looked.await.ok().map(|(v, i)| (v.ok(), i.unwrap_or_default())).unwrap_or_default();
+        let looked = tokio::time::timeout(PATIENCE, async {
+            (runtime.version().await, runtime.list_images().await, runtime.info().await)
+        });
+        let (version, images, handlers) = match looked.await {
+            Ok((version, images, info)) => {
+                (version.ok(), images.unwrap_or_default(), info.map(|info| info.handlers).unwrap_or_default())
+            }
+            Err(_) => (None, Vec::new(), Vec::new()),
+        };
         let trouble = match (&version, self.handles.network.ready().await) {
             (None, _) => Some("container runtime is down".to_owned()),
             (_, Err(why)) => Some(format!(
@@ -268,6 +275,7 @@ impl NodeAgent {
             allocatable: &self.machine.allocatable,
             info,
             images: &images,
+            handlers: &handlers,
             pressures: &self.handles.pressures.borrow(),
             trouble,
             known: known.and_then(|node| node.status.as_ref()),

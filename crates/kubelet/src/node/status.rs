@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use api_types::core::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
 };
 use api_types::jiff::Timestamp;
 use api_types::meta::Time;
 use api_types::quantity::{Quantity, Wire};
 
 use crate::eviction::{Pressure, Pressures};
-use crate::runtime::ImageInfo;
+use crate::runtime::{ImageInfo, RuntimeHandler};
 
 /// As many images as upstream tells.
 const IMAGES: usize = 50;
@@ -27,6 +28,8 @@ pub(super) struct NodeFacts<'a> {
     pub(super) allocatable: &'a BTreeMap<String, Quantity>,
     pub(super) info: NodeSystemInfo,
     pub(super) images: &'a [ImageInfo],
+    /// What runtime classes can name.
+    pub(super) handlers: &'a [RuntimeHandler],
     /// What it is short of.
     pub(super) pressures: &'a Pressures,
     /// Why the node is not ready.
@@ -51,9 +54,22 @@ pub(super) fn generate(facts: &NodeFacts<'_>) -> NodeStatus {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(facts.port) }),
         }),
         images: Some(images(facts.images)),
+        runtime_handlers: handlers(facts.handlers),
         node_info: Some(facts.info.clone()),
         ..NodeStatus::default()
     }
+}
+
+/// Nothing where the runtime does not tell, as upstream.
+fn handlers(handlers: &[RuntimeHandler]) -> Option<Vec<NodeRuntimeHandler>> {
+    let told = handlers.iter().map(|handler| NodeRuntimeHandler {
+        name: Some(handler.name.clone()),
+        features: Some(NodeRuntimeHandlerFeatures {
+            recursive_read_only_mounts: Some(handler.recursive_read_only_mounts),
+            user_namespaces: Some(handler.user_namespaces),
+        }),
+    });
+    (!handlers.is_empty()).then(|| told.collect())
 }
 
 /// Whether two statuses say the same, heartbeats aside.
@@ -159,6 +175,7 @@ mod tests {
             allocatable: &resources,
             info: NodeSystemInfo::default(),
             images: &[],
+            handlers: &[],
             pressures: &Pressures::from([Pressure::Pid]),
             trouble: trouble.map(str::to_owned),
             known: previous,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{ContainerId, PodIdentity};
+use crate::network::HostPort;
 
 /// A pod's sandbox: the pause container, which owns the namespaces that the pod's containers share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +25,12 @@ pub struct SandboxConfig {
     pub labels: BTreeMap<String, String>,
     /// Annotations, kept likewise.
     pub annotations: BTreeMap<String, String>,
-    /// Docker's runtime for everything in the pod; `None` is its default.
+    /// The runtime's handler for everything in the pod; `None` is its default.
     pub runtime: Option<String>,
+    /// Ports of the node that lead to the pod, for runtimes that connect sandboxes themselves.
+    pub host_ports: Vec<HostPort>,
+    /// Whether one of the pod's containers is privileged.
+    pub privileged: bool,
     /// Parent cgroup of everything in the pod; `None` is the runtime's own.
     pub cgroup_parent: Option<String>,
 }

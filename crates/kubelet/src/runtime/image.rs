@@ -7,6 +7,9 @@ use super::ImageId;
 pub struct ImageInfo {
     /// Content id, `sha256:…`.
     pub id: ImageId,
+    /// What `status.containerStatuses[].imageID` says: `docker-pullable://repo@sha256:…` or `docker://sha256:…` with
+    /// Docker, `repo@sha256:…` or `sha256:…` elsewhere.
+    pub reference: String,
     /// Names it goes by (`ferrokube/demo:v1`).
     pub tags: Vec<String>,
     /// Names with a digest (`repo@sha256:…`); empty for what never was in a registry.
@@ -20,15 +23,6 @@ pub struct ImageInfo {
 }
 
 impl ImageInfo {
-    /// The reference for `status.containerStatuses[].imageID`, as the dockershim spelt it:
-    /// `docker-pullable://repo@sha256:…`, or `docker://sha256:…` for an image that no registry knows.
-    pub fn status_reference(&self) -> String {
-        match self.digests.first() {
-            Some(digest) => format!("docker-pullable://{digest}"),
-            None => format!("docker://{}", self.id),
-        }
-    }
-
     /// The numeric user, when the image names one.
     pub fn uid(&self) -> Option<i64> {
         let user = self.user.split(':').next().unwrap_or_default();

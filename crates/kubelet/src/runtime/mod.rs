@@ -1,17 +1,22 @@
-//! The container runtime seam: what the kubelet asks of Docker, in the kubelet's own words.
+//! The container runtime seam: what the kubelet asks of Docker or containerd, in the kubelet's own words.
 //!
-//! [`Runtime`] has two implementations, [`docker`] and [`fake`], and one conformance suite
-//! (`tests/runtime_conformance/`) that both pass. Everything the kubelet needs to find a pod again after a restart
+//! [`Runtime`] has three implementations, [`docker`], [`cri`] and [`fake`], and one conformance
+//! suite (`tests/runtime_conformance/`) that all pass. Everything the kubelet needs to find a pod again after a restart
 //! is in container labels, so [`Runtime::list_pods`] is the only source of truth about what runs.
 
+mod cgroup;
 pub mod config;
+pub mod cri;
 pub mod docker;
 pub mod error;
 pub mod fake;
+mod host;
 pub mod image;
+mod lines;
 pub mod pause;
 pub mod session;
 pub mod status;
+mod user;
 
 use std::time::Duration;
 
@@ -30,11 +35,11 @@ pub use session::{
 };
 pub use status::{
     ContainerId, ContainerState, ContainerStats, ContainerStatus, EventKind, Exit, HostRestriction, ImageId, LinuxUser,
-    Mounted, PodIdentity, PodUid, RuntimeEvent, RuntimeInfo, RuntimePod, RuntimeVersion, SandboxId, SandboxState,
-    SandboxStatus,
+    Mounted, PodIdentity, PodUid, RuntimeEvent, RuntimeHandler, RuntimeInfo, RuntimePod, RuntimeVersion, SandboxId,
+    SandboxState, SandboxStatus,
 };
 
-/// A container runtime: Docker, or the fake that tests use.
+/// A container runtime: Docker, one behind CRI, or the fake that tests use.
 ///
 /// Every call is safe to repeat: stopping what is stopped and removing what is gone succeed. Creating a sandbox or a
 /// container whose name (pod, container, attempt) is taken by a dead left-over of the same name removes the left-over
@@ -62,7 +67,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Creates and starts the pod's sandbox (the pause container).
     ///
     /// Unless the pod lives in the node's network, its namespace has only `lo`, and [`crate::network::PodNetwork`]
-    /// wires it through [`SandboxStatus::pid`].
+    /// wires it through [`SandboxStatus::pid`], or the runtime has connected it ([`SandboxStatus::runtime_ips`]).
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxStatus>;
 
     /// Stops the sandbox at once; its network namespace is gone afterwards.

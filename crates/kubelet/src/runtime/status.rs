@@ -125,8 +125,8 @@ pub struct SandboxStatus {
     pub pid: Option<u32>,
     /// Whether it lives in the node's network.
     pub host_network: bool,
-    /// Address that the runtime itself gave (`--network-plugin=docker`).
-    pub runtime_ip: Option<std::net::IpAddr>,
+    /// Addresses that the runtime itself gave (`--network-plugin=docker`, CNI), the primary one first.
+    pub runtime_ips: Vec<std::net::IpAddr>,
     /// Labels given at creation.
     pub labels: BTreeMap<String, String>,
     /// Annotations given at creation.
@@ -138,6 +138,8 @@ pub struct SandboxStatus {
 pub struct ContainerStatus {
     /// Its id.
     pub id: ContainerId,
+    /// Its id as others are told it, with the runtime's name: `docker://0123…`.
+    pub reference: String,
     /// The sandbox it was created in.
     pub sandbox_id: SandboxId,
     /// Its name in the pod.
@@ -197,7 +199,7 @@ pub struct Mounted {
 /// A container's life; it only moves forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerState {
-    /// Created, never started. One whose start failed has exited with `ContainerCannotRun`.
+    /// Created, never started. One whose start failed has exited with `ContainerCannotRun` or `StartError`.
     Created,
     /// Running.
     Running {
@@ -228,7 +230,8 @@ pub struct Exit {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,
-    /// `Completed`, `Error`, `OOMKilled` or `ContainerCannotRun`, as in a container status.
+    /// `Completed`, `Error`, `OOMKilled`, or that it could not be started: `ContainerCannotRun` with Docker, `StartError`
+    /// elsewhere; as in a container status.
     pub reason: &'static str,
     /// The runtime's words, if any.
     pub message: String,
@@ -286,6 +289,21 @@ pub struct RuntimeInfo {
     pub operating_system: String,
     /// Kernel release.
     pub kernel: String,
+    /// Handlers that runtime classes can name, the default's name being empty.
+    pub handlers: Vec<RuntimeHandler>,
+    /// Why the runtime cannot connect sandboxes, where that is its affair.
+    pub network_trouble: Option<String>,
+}
+
+/// A handler of runtime classes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimeHandler {
+    /// Its name; empty is the default.
+    pub name: String,
+    /// Read-only mounts can be so in depth.
+    pub recursive_read_only_mounts: bool,
+    /// Pods can have user namespaces.
+    pub user_namespaces: bool,
 }
 
 /// Something that this host refuses to containers.

@@ -18,6 +18,7 @@ pub(super) async fn configz(State(server): State<Arc<ServerState>>) -> Json<Valu
 #[must_use]
 pub fn settings(config: &Config) -> Value {
     let node = &config.node;
+    let (log_max_size, log_max_files) = config.runtime.log_limits();
     let mut told = json!({
         "address": config.listen.ip(),
         "port": config.listen.port(),
@@ -37,9 +38,10 @@ pub fn settings(config: &Config) -> Value {
         "providerID": node.provider_id,
         "nodeStatusUpdateFrequency": go_duration(node.status_update),
         "nodeStatusReportFrequency": go_duration(node.status_report),
-        "containerRuntimeEndpoint": config.docker.endpoint,
-        "containerLogMaxSize": config.docker.log_max_size.to_string(),
-        "containerLogMaxFiles": config.docker.log_max_files,
+        "containerRuntimeEndpoint": config.runtime.endpoint(),
+        "imageServiceEndpoint": config.runtime.image_endpoint(),
+        "containerLogMaxSize": log_max_size.to_string(),
+        "containerLogMaxFiles": log_max_files,
         "enableServer": true,
     });
     if let Some(fields) = told.as_object_mut() {

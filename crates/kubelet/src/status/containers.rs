@@ -70,7 +70,7 @@ fn one(facts: &Facts<'_>, role: Role, container: &Container) -> ContainerStatus 
         restart_count: i32::try_from(latest.attempt).unwrap_or(i32::MAX),
         image: if latest.image.is_empty() { image(container) } else { latest.image.clone() },
         image_id: facts.image_reference(latest),
-        container_id: Some(container_id(latest)),
+        container_id: Some(latest.reference.clone()),
         state: Some(state),
         last_state: Some(last_state),
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
@@ -101,15 +101,11 @@ fn why_it_waits(
 /// Of a container that has ended, what was known while it ran.
 fn user(status: &runtime::ContainerStatus, previous: Option<&ContainerStatus>) -> Option<ContainerUser> {
     let Some(user) = &status.user else {
-        let id = Some(container_id(status));
+        let id = Some(status.reference.clone());
         return previous.filter(|previous| previous.container_id == id)?.user.clone();
     };
     let linux = LinuxContainerUser { uid: user.uid, gid: user.gid, supplemental_groups: Some(user.groups.clone()) };
     Some(ContainerUser { linux: Some(linux) })
-}
-
-fn container_id(status: &runtime::ContainerStatus) -> String {
-    format!("docker://{}", status.id)
 }
 
 /// What is mounted where. No mount is read-only all the way down: Docker cannot do that.
@@ -146,11 +142,11 @@ fn resources(container: &Container, status: &runtime::ContainerStatus) -> Option
 }
 
 impl Facts<'_> {
-    /// `imageID` as the dockershim spelt it.
+    /// `imageID` as the runtime spelt it when the container was made.
     fn image_reference(&self, status: &runtime::ContainerStatus) -> String {
         match status.annotations.get(crate::workers::IMAGE_REFERENCE) {
             Some(reference) => reference.clone(),
-            None => format!("docker://{}", status.image_id),
+            None => status.image_id.0.clone(),
         }
     }
 }
@@ -244,7 +240,7 @@ fn terminated(facts: &Facts<'_>, status: &runtime::ContainerStatus, exit: &Exit)
             message: Some(message).filter(|message| !message.is_empty()),
             started_at: exit.started_at.map(seconds),
             finished_at: Some(seconds(exit.finished_at)),
-            container_id: Some(container_id(status)),
+            container_id: Some(status.reference.clone()),
             ..ContainerStateTerminated::default()
         }),
         ..ContainerState::default()

@@ -56,7 +56,7 @@ pub(super) fn render(pod: &Pod, container: &Container, sources: ConfigSources<'_
         termination_message_path: text(&container.termination_message_path, MESSAGE_PATH),
         termination_message_policy: text(&container.termination_message_policy, MESSAGE_POLICY),
         labels: BTreeMap::from([(NODE_LABEL.to_owned(), sources.node.name.clone())]),
-        annotations: BTreeMap::from([(IMAGE_REFERENCE.to_owned(), sources.image.status_reference())]),
+        annotations: BTreeMap::from([(IMAGE_REFERENCE.to_owned(), sources.image.reference.clone())]),
         mounts: sources.mounts,
         target: sources.target,
         env: sources.env,

@@ -1,5 +1,5 @@
 //! `/var/log/pods` and `/var/log/containers`, where collectors of logs look: links to the files that Docker writes and
-//! rotates.
+//! rotates. Other runtimes write to the former themselves.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,9 @@ impl LogLinks {
         std::fs::create_dir_all(&directory)?;
         std::fs::create_dir_all(&self.containers)?;
         let of_attempt = directory.join(format!("{}.log", container.attempt));
-        link(log, &of_attempt)?;
+        if *log != of_attempt {
+            link(log, &of_attempt)?;
+        }
         let name = format!("{}_{}_{}-{}.log", pod.name, pod.namespace, container.name, container.id);
         link(&of_attempt, &self.containers.join(name))
     }
@@ -147,6 +149,12 @@ mod tests {
             links.make(&web, container).unwrap();
             links.make(&web, container).unwrap();
         }
+        let direct = directory.path().join("log/pods/ns_direct_u2/c/0.log");
+        std::fs::create_dir_all(direct.parent().unwrap()).unwrap();
+        std::fs::write(&direct, "own").unwrap();
+        let own = ContainerStatus { log_path: Some(direct.clone()), attempt: 0, ..containers[0].clone() };
+        links.make(&pod("direct", "u2"), &own).unwrap();
+        assert!(direct.symlink_metadata().unwrap().is_file(), "a log that is there already stays");
         links.make(&other, &containers[0]).unwrap();
         let read = |path: &str| std::fs::read_to_string(directory.path().join("log").join(path)).ok();
         assert_eq!(read("pods/ns_web_u1/c/1.log").as_deref(), Some("line"));

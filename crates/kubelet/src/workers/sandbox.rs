@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::core::Pod;
+use api_types::core::{Container, Pod};
 use component::recorder::EventType::Warning;
 
 use super::NODE_LABEL;
@@ -104,6 +104,8 @@ impl Worker {
             labels,
             annotations: runtime.iter().map(|runtime| (RUNTIME.to_owned(), runtime.clone())).collect(),
             runtime,
+            host_ports: if pod.host_network() { Vec::new() } else { host_ports(pod) },
+            privileged: pod.all_containers().iter().any(|(_, container)| is_privileged(container)),
             ..SandboxConfig::default()
         }
     }
@@ -143,6 +145,10 @@ impl Worker {
         }
         self.sandbox = None;
     }
+}
+
+fn is_privileged(container: &Container) -> bool {
+    container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true))
 }
 
 fn namespaces(pod: &Pod) -> Namespaces {

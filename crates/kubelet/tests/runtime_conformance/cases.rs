@@ -155,7 +155,8 @@ pub fn a_failed_start_is_told_and_remembered(h: &Harness) -> Case<'_> {
         assert!(error.to_string().contains("no such"), "{error}");
         let status = h.runtime.container_status(&id).await.unwrap();
         let ContainerState::Exited(exit) = status.state else { panic!("{:?}", status.state) };
-        assert_eq!((exit.code, exit.reason), (127, "ContainerCannotRun"));
+        // As upstream shows it of Docker and of others.
+        assert!([(127, "ContainerCannotRun"), (128, "StartError")].contains(&(exit.code, exit.reason)), "{exit:?}");
         assert!(exit.message.contains("no such"), "{}", exit.message);
     }
     .boxed()
@@ -350,7 +351,8 @@ pub fn images_come_and_go(h: &Harness) -> Case<'_> {
         let rootfs = Bytes::from(archive.into_inner().unwrap());
         assert_eq!(h.runtime.inspect_image(&name).await.unwrap(), None);
         let imported = h.runtime.import_image(&name, rootfs, &words(&["USER 7:8"])).await.unwrap();
-        assert_eq!(imported.tags, [name.as_str()]);
+        let [tag] = &imported.tags[..] else { panic!("{imported:?}") };
+        assert!(tag.ends_with(&name), "with its registry, or without: {tag}");
         assert_eq!(h.runtime.inspect_image(&name).await.unwrap().unwrap().id, imported.id);
         assert!(h.runtime.list_images().await.unwrap().iter().any(|image| image.id == imported.id));
         for _ in 0..2 {

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use kubelet::runtime::cri::CriRuntime;
 use kubelet::runtime::docker::DockerRuntime;
 use kubelet::runtime::fake::FakeRuntime;
 use kubelet::runtime::{
     ContainerConfig, ContainerId, ContainerState, ContainerStatus, PodIdentity, Runtime, SandboxConfig, SandboxId,
 };
 
+use crate::containerd::Containerd;
 use crate::docker;
 pub use crate::docker::{IMAGE, busybox};
 
@@ -26,25 +28,40 @@ pub struct Harness {
     /// Another client of the same containers, as after a restart of the kubelet.
     pub reconnect: Connect,
     pub sandbox: SandboxConfig,
+    /// A daemon of the test's own.
+    _daemon: Option<Containerd>,
 }
 
 pub async fn fake() -> Harness {
     let runtime = FakeRuntime::default();
     runtime.add_image(IMAGE);
     let other = runtime.clone();
-    harness(Arc::new(runtime), Box::new(move || Arc::new(other.clone())))
+    harness(Arc::new(runtime), Box::new(move || Arc::new(other.clone())), None)
 }
 
 pub async fn docker() -> Option<Harness> {
     let runtime = docker::docker().await?;
-    Some(harness(Arc::new(runtime), Box::new(|| Arc::new(DockerRuntime::new(docker::config())))))
+    Some(harness(Arc::new(runtime), Box::new(|| Arc::new(DockerRuntime::new(docker::config()))), None))
 }
 
-fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect) -> Harness {
+pub async fn containerd() -> Option<Harness> {
+    let daemon = Containerd::start().await?;
+    let config = daemon.config();
+    let connect: Connect = Box::new(move || Arc::new(CriRuntime::new(config.clone()).unwrap()));
+    Some(harness(connect(), connect, Some(daemon)))
+}
+
+/// A client of a daemon of the test's own.
+pub fn on(runtime: Arc<dyn Runtime>, daemon: Containerd) -> Harness {
+    let other = Arc::clone(&runtime);
+    harness(runtime, Box::new(move || Arc::clone(&other)), Some(daemon))
+}
+
+fn harness(runtime: Arc<dyn Runtime>, reconnect: Connect, daemon: Option<Containerd>) -> Harness {
     let uid = uuid::Uuid::new_v4().to_string();
     let pod = PodIdentity { name: format!("pod-{}", &uid[..8]), namespace: "conformance".into(), uid: uid.into() };
     let sandbox = SandboxConfig { hostname: pod.name.clone(), pod, ..SandboxConfig::default() };
-    Harness { runtime, reconnect, sandbox }
+    Harness { runtime, reconnect, sandbox, _daemon: daemon }
 }
 
 pub type Case<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;

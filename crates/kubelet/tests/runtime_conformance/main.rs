@@ -1,11 +1,14 @@
 //! One suite for every implementation of the runtime seam.
 //!
-//! Docker's half is skipped when no daemon can be reached, see [`test_needs`].
+//! Docker's part is skipped when no daemon can be reached, and containerd's when none can be started, see [`test_needs`].
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod cases;
+#[path = "../shared/containerd.rs"]
+mod containerd;
 mod containers;
+mod cri;
 #[path = "../shared/docker.rs"]
 mod docker;
 mod harness;
@@ -20,6 +23,17 @@ macro_rules! conformance {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     if let Some(harness) = super::harness::docker().await {
+                        super::harness::run(harness, super::cases::$case).await;
+                    }
+                }
+            )+
+        }
+
+        mod on_containerd {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    if let Some(harness) = super::harness::containerd().await {
                         super::harness::run(harness, super::cases::$case).await;
                     }
                 }

@@ -70,7 +70,7 @@ fn sandbox(pid: u32) -> SandboxStatus {
         created_at: jiff::Timestamp::now(),
         pid: Some(pid),
         host_network: false,
-        runtime_ip: None,
+        runtime_ips: Vec::new(),
         labels: Default::default(),
         annotations: Default::default(),
     }

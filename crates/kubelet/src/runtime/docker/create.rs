@@ -7,10 +7,9 @@ use bollard::models::{
     MountBindOptionsPropagationEnum as Propagation, MountType,
 };
 
-use super::host::HostLimits;
 use super::{
-    ContainerConfig, DockerConfig, LinuxResources, Mount, MountPropagation, NamespaceMode, Result, SandboxConfig,
-    SandboxId, labels, security,
+    ContainerConfig, DockerConfig, HostLimits, LinuxResources, Mount, MountPropagation, NamespaceMode, Result,
+    SandboxConfig, SandboxId, labels, security,
 };
 
 /// `oom_score_adj` of a sandbox: it must be the last of the pod to go.

@@ -82,10 +82,12 @@ impl DockerRuntime {
 }
 
 fn from_summary(summary: ImageSummary) -> ImageInfo {
+    let digests = named(summary.repo_digests);
     ImageInfo {
+        reference: reference(&summary.id, &digests),
         id: summary.id.into(),
         tags: named(summary.repo_tags),
-        digests: named(summary.repo_digests),
+        digests,
         size: u64::try_from(summary.size).unwrap_or(0),
         user: String::new(),
         created_ms: summary.created.saturating_mul(1000),
@@ -94,13 +96,23 @@ fn from_summary(summary: ImageSummary) -> ImageInfo {
 
 fn from_details(details: ImageInspect) -> ImageInfo {
     let created = details.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let (id, digests) = (details.id.unwrap_or_default(), named(details.repo_digests.unwrap_or_default()));
     ImageInfo {
-        id: details.id.unwrap_or_default().into(),
+        reference: reference(&id, &digests),
+        id: id.into(),
         tags: named(details.repo_tags.unwrap_or_default()),
-        digests: named(details.repo_digests.unwrap_or_default()),
+        digests,
         size: details.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
         user: details.config.and_then(|config| config.user).unwrap_or_default(),
         created_ms: created.map_or(0, |time| time.as_millisecond()),
+    }
+}
+
+/// As the dockershim spelt it: an image that no registry knows has its id only.
+fn reference(id: &str, digests: &[String]) -> String {
+    match digests.first() {
+        Some(digest) => format!("docker-pullable://{digest}"),
+        None => format!("docker://{id}"),
     }
 }
 

@@ -26,8 +26,10 @@ pub(super) fn container(details: &ContainerInspectResponse) -> Result<ContainerS
     let labels = Labels(config.and_then(|config| config.labels.as_ref()).unwrap_or(&no_labels));
     let state = details.state.as_ref().ok_or_else(|| lacking("inspect container", "State"))?;
     let created_at = time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let id = id(details).ok_or_else(|| lacking("inspect container", "usable Id"))?;
     Ok(ContainerStatus {
-        id: id(details).ok_or_else(|| lacking("inspect container", "usable Id"))?.into(),
+        reference: format!("docker://{id}"),
+        id: id.into(),
         sandbox_id: labels.get(labels::SANDBOX_ID).into(),
         name: labels.get(labels::CONTAINER_NAME).to_owned(),
         attempt: labels.attempt(),
@@ -63,7 +65,7 @@ pub(super) fn sandbox(details: &ContainerInspectResponse) -> Result<SandboxStatu
         created_at: time(details.created.as_deref()).unwrap_or(Timestamp::UNIX_EPOCH),
         pid: state.pid.filter(|_| running).and_then(|pid| u32::try_from(pid).ok()),
         host_network: network_mode == Some("host"),
-        runtime_ip: runtime_ip(details),
+        runtime_ips: runtime_ip(details).into_iter().collect(),
         labels: labels.given(),
         annotations: labels.annotations(),
     })

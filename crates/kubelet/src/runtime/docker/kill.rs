@@ -8,6 +8,8 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::runtime::cgroup::belongs_to;
+
 /// Kills a process and all its descendants, if it is (still) one of container `id`.
 ///
 /// Everything found is stopped first, so that nothing forks while the tree is being walked.
@@ -35,11 +37,6 @@ fn signal(pid: u32, signal: Signal) {
         // It may have ended by itself, which is as good.
         let _ = kill(Pid::from_raw(pid), signal);
     }
-}
-
-/// A process id may be another's by now; its cgroup tells.
-fn belongs_to(pid: u32, id: &str) -> bool {
-    !id.is_empty() && fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| cgroups.contains(id))
 }
 
 /// Every process with its parent.

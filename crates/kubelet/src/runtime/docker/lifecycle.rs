@@ -123,6 +123,7 @@ impl DockerRuntime {
             cgroup_version: if cgroup_version.as_deref() == Some("2") { 2 } else { 1 },
             operating_system: info.operating_system.unwrap_or_default(),
             kernel: info.kernel_version.unwrap_or_default(),
+            ..RuntimeInfo::default()
         })
     }
 }

@@ -3,12 +3,10 @@
 //! A sandbox is a container that runs [`super::pause`] and owns the namespaces; the pod's containers join them. What
 //! must survive a restart of the kubelet is in labels ([`labels`]), spelt as the dockershim spelt it.
 
-mod cgroup;
 mod client;
 mod create;
 mod events;
 mod exec;
-mod host;
 mod images;
 mod inspect;
 mod kill;
@@ -19,7 +17,6 @@ mod logs;
 mod security;
 mod stats;
 mod update;
-mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +27,8 @@ use futures::stream::BoxStream;
 use tokio_util::task::TaskTracker;
 
 use self::client::Client;
-use self::host::HostLimits;
 use self::list::InspectCache;
+use super::host::HostLimits;
 use super::*;
 
 pub use self::client::DEFAULT_ENDPOINT;

@@ -6,7 +6,8 @@ use futures::StreamExt;
 use jiff::Timestamp;
 
 use super::client::{lacking, translate};
-use super::{ContainerId, ContainerStats, DockerRuntime, Result, cgroup};
+use super::{ContainerId, ContainerStats, DockerRuntime, Result};
+use crate::runtime::cgroup;
 
 /// Reclaimable page cache, as cgroup v1 and v2 name it.
 const INACTIVE_FILE: [&str; 2] = ["total_inactive_file", "inactive_file"];

@@ -90,7 +90,7 @@ impl State {
             // Its pods live in the network of the process that they are part of.
             pid: Some(std::process::id()),
             host_network: config.namespaces.network == NamespaceMode::Node,
-            runtime_ip: None,
+            runtime_ips: Vec::new(),
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
         };
@@ -139,8 +139,13 @@ impl State {
         }
         self.containers.retain(|_, c| !same(c));
         let id = self.id();
-        let status =
-            ContainerStatus { id: id.as_str().into(), sandbox_id: sandbox.clone(), image_id, ..created(config) };
+        let status = ContainerStatus {
+            reference: format!("fake://{id}"),
+            id: id.as_str().into(),
+            sandbox_id: sandbox.clone(),
+            image_id,
+            ..created(config)
+        };
         let command = config.command.iter().chain(&config.args).cloned().collect();
         self.calls.push(format!("create_container {}", config.name));
         let event = event(EventKind::Created, pod, &id);
@@ -240,7 +245,13 @@ impl State {
     pub(super) fn add_image(&mut self, image: &str, size: u64) -> ImageInfo {
         self.remove_image(image);
         let id = format!("sha256:{}", self.id());
-        let info = ImageInfo { id: id.into(), tags: vec![image.to_owned()], size, ..ImageInfo::default() };
+        let info = ImageInfo {
+            reference: format!("fake://{id}"),
+            id: id.into(),
+            tags: vec![image.to_owned()],
+            size,
+            ..ImageInfo::default()
+        };
         self.images.push(info.clone());
         info
     }
@@ -311,6 +322,7 @@ fn created(config: &ContainerConfig) -> ContainerStatus {
     };
     ContainerStatus {
         id: ContainerId::default(),
+        reference: String::new(),
         sandbox_id: SandboxId::default(),
         name: config.name.clone(),
         attempt: config.attempt,

@@ -1,6 +1,5 @@
 //! Container logs, read back through Docker: its records become the lines that the container wrote.
 
-mod lines;
 mod records;
 
 use bytes::BytesMut;
@@ -8,10 +7,10 @@ use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use http_body_util::BodyExt;
 
-use self::lines::{Lines, Start, Tail};
-use self::records::{Record, Records};
+use self::records::Records;
 use super::client::Answer;
 use super::{ContainerId, DockerRuntime, LogOptions, OutputChunk, Result, RuntimeError, StdStream};
+use crate::runtime::lines::{Lines, Record, Start, Tail};
 use crate::runtime::session::limit_bytes;
 
 /// How many more records than lines are looked at first. Lines of more than one record are rare.

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::StdStream;
+use super::{Record, StdStream};
 
 /// How much of a line Docker puts into a record.
 const PIECE: usize = 16 << 10;
@@ -12,23 +12,6 @@ const RECORD_MAX: usize = 1 << 20;
 const TIME_MAX: usize = 64;
 /// What records begin with where there is no terminal: the stream, and the length.
 const HEAD: usize = 8;
-
-/// A record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) stream: StdStream,
-    /// When it was written, in RFC 3339.
-    pub(super) time: Bytes,
-    /// A line, or a piece of one.
-    pub(super) data: Bytes,
-}
-
-impl Record {
-    /// Whether its line ends with it.
-    pub(super) fn ends_line(&self) -> bool {
-        self.data.ends_with(b"\n")
-    }
-}
 
 /// Bytes that are no log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

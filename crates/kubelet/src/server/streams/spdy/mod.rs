@@ -1,12 +1,9 @@
 //! Sessions over SPDY/3.1, as kubectl and its relatives held them before WebSockets.
 //!
-//! [`frame`] and [`headers`] are the protocol on the wire, [`connection`] is streams that clients open, and here the
-//! streams of a session become its channels.
+//! [`crate::spdy`] is the protocol on the wire, [`connection`] is streams that clients open, and here the streams of a
+//! session become its channels.
 
 mod connection;
-mod dictionary;
-mod frame;
-mod headers;
 #[cfg(test)]
 pub(in super::super) mod testing;
 
@@ -26,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use super::super::reply::Refusal;
 use super::status::Form;
 use super::transport::{Channel, Connection, Lost, Received, Sender, Serve, Terms, Transport, Wanted};
+use crate::spdy::{frame, headers};
 pub(super) use connection::{Accepted, Input, Output, Stream, hold};
 pub(super) use frame::Reset;
 

@@ -1,12 +1,28 @@
-//! Pure: lines of records, and where the last lines begin.
+//! Pure: records of a log, the lines that they make, and where the last lines begin.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::records::Record;
 use super::{LogOptions, OutputChunk, StdStream};
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) stream: StdStream,
+    /// When it was written, in RFC 3339.
+    pub(super) time: Bytes,
+    /// A line, or a piece of one.
+    pub(super) data: Bytes,
+}
+
+impl Record {
+    /// Whether its line ends with it.
+    pub(super) fn ends_line(&self) -> bool {
+        self.data.ends_with(b"\n")
+    }
+}
 
 /// Something of each stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -148,6 +164,11 @@ impl Tail {
         }
         *self.open.of(stream) = !record.ends_line();
         self.records += 1;
+    }
+
+    /// Streams of which a line has begun and not ended.
+    pub(super) fn open(&self) -> OfBoth<bool> {
+        self.open
     }
 
     /// Where the last lines begin, as far as that is sure.

@@ -15,7 +15,7 @@ application/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,defla
 utf-,*,enq=0.";
 
 /// Its bytes.
-pub(super) fn bytes() -> Vec<u8> {
+pub(crate) fn bytes() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1423);
     for word in WORDS.split(' ') {
         // The only word with a blank in it.

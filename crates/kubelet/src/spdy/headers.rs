@@ -14,11 +14,11 @@ const WINDOW_BITS: u8 = 15;
 const BEST: i32 = 9;
 
 /// Names, in small letters, and values.
-pub(in super::super) type Headers = Vec<(String, String)>;
+pub(crate) type Headers = Vec<(String, String)>;
 
 /// A block that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HeaderError {
+pub(crate) enum HeaderError {
     /// It is not packed as it should be.
     #[error("headers cannot be unpacked")]
     Packed,
@@ -31,15 +31,15 @@ pub(super) enum HeaderError {
 }
 
 /// Unpacks blocks in the order in which they come.
-pub(super) struct Unpacker(Inflate);
+pub(crate) struct Unpacker(Inflate);
 
 impl Unpacker {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Inflate::new(true, WINDOW_BITS))
     }
 
     /// The headers of a block.
-    pub(super) fn unpack(&mut self, block: &[u8]) -> Result<Headers, HeaderError> {
+    pub(crate) fn unpack(&mut self, block: &[u8]) -> Result<Headers, HeaderError> {
         parse(&self.inflate(block)?)
     }
 
@@ -90,17 +90,17 @@ fn text(block: &mut &[u8]) -> Result<String, HeaderError> {
 }
 
 /// Packs blocks in the order in which they are sent.
-pub(super) struct Packer(Deflate);
+pub(crate) struct Packer(Deflate);
 
 impl Packer {
-    pub(super) fn new() -> Result<Self, DeflateError> {
+    pub(crate) fn new() -> Result<Self, DeflateError> {
         let mut deflate = Deflate::new(BEST, true, WINDOW_BITS);
         deflate.set_dictionary(&dictionary::bytes())?;
         Ok(Self(deflate))
     }
 
     /// A block of these headers.
-    pub(super) fn pack(&mut self, headers: &[(&str, &str)]) -> Result<Bytes, DeflateError> {
+    pub(crate) fn pack(&mut self, headers: &[(&str, &str)]) -> Result<Bytes, DeflateError> {
         let mut plain = Vec::new();
         let long = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
         plain.put_u32(u32::try_from(headers.len()).unwrap_or(u32::MAX));

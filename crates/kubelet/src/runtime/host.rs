@@ -12,14 +12,14 @@ const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Limits that container creation must respect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostLimits {
+pub(in crate::runtime) struct HostLimits {
     /// Smallest `oom_score_adj` that may be asked for; `None` is no limit.
-    pub(super) min_oom_score_adj: Option<i64>,
+    pub(in crate::runtime) min_oom_score_adj: Option<i64>,
 }
 
 impl HostLimits {
     /// Reads this process's own limits; Docker, on the same machine, is taken to have the same.
-    pub(super) fn detect() -> Self {
+    pub(in crate::runtime) fn detect() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         Self::from_proc(&status, &own)
@@ -34,11 +34,11 @@ impl HostLimits {
     }
 
     /// The value that may be asked for instead of `wanted`.
-    pub(super) fn oom_score_adj(&self, wanted: i64) -> i64 {
+    pub(in crate::runtime) fn oom_score_adj(&self, wanted: i64) -> i64 {
         self.min_oom_score_adj.map_or(wanted, |min| wanted.max(min))
     }
 
-    pub(super) fn restrictions(&self) -> Vec<HostRestriction> {
+    pub(in crate::runtime) fn restrictions(&self) -> Vec<HostRestriction> {
         self.min_oom_score_adj
             .map(|min| HostRestriction {
                 reason: "OOMScoreAdjRestricted",
@@ -51,7 +51,7 @@ impl HostLimits {
             .collect()
     }
 
-    pub(super) fn log(&self) {
+    pub(in crate::runtime) fn log(&self) {
         for restriction in self.restrictions() {
             tracing::warn!(reason = restriction.reason, "{}", restriction.message);
         }

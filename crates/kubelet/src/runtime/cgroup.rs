@@ -1,5 +1,5 @@
-//! What the kernel counts for a container, read where it counts it: Docker needs some milliseconds of a processor to say
-//! the same.
+//! What the kernel counts for a container, read where it counts it: runtimes need some milliseconds of a processor to
+//! say the same.
 
 use std::{
     fs,
@@ -32,6 +32,11 @@ pub(super) fn read(pid: u32, id: &str) -> Option<ContainerStats> {
     let inactive = field(&stat?, groups.inactive_file()).unwrap_or(0);
     let memory_working_set = usage.saturating_sub(inactive);
     Some(ContainerStats { time, cpu_usage_ns, memory_working_set, memory_usage: usage })
+}
+
+/// A process id may be another's by now; its cgroup tells.
+pub(super) fn belongs_to(pid: u32, id: &str) -> bool {
+    !id.is_empty() && fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| cgroups.contains(id))
 }
 
 /// Where the kernel counts.

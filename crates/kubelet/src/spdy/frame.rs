@@ -3,12 +3,12 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Names a stream; those that clients open are odd.
-pub(in super::super) type StreamId = u32;
+pub(crate) type StreamId = u32;
 
 /// The longest frame that is no data, in bytes.
 const CONTROL_MAX: usize = 64 << 10;
 /// The most data that one frame carries when we send it.
-pub(super) const DATA_MAX: usize = 64 << 10;
+pub(crate) const DATA_MAX: usize = 64 << 10;
 
 const VERSION: u16 = 3;
 const CONTROL: u32 = 1 << 31;
@@ -17,19 +17,19 @@ const FIN: u8 = 1;
 const HEAD: usize = 8;
 
 mod kind {
-    pub(super) const SYN_STREAM: u16 = 1;
-    pub(super) const SYN_REPLY: u16 = 2;
-    pub(super) const RST_STREAM: u16 = 3;
-    pub(super) const SETTINGS: u16 = 4;
-    pub(super) const PING: u16 = 6;
-    pub(super) const GO_AWAY: u16 = 7;
-    pub(super) const HEADERS: u16 = 8;
-    pub(super) const WINDOW_UPDATE: u16 = 9;
+    pub(crate) const SYN_STREAM: u16 = 1;
+    pub(crate) const SYN_REPLY: u16 = 2;
+    pub(crate) const RST_STREAM: u16 = 3;
+    pub(crate) const SETTINGS: u16 = 4;
+    pub(crate) const PING: u16 = 6;
+    pub(crate) const GO_AWAY: u16 = 7;
+    pub(crate) const HEADERS: u16 = 8;
+    pub(crate) const WINDOW_UPDATE: u16 = 9;
 }
 
 /// Why a stream is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Reset {
+pub(crate) enum Reset {
     /// It breaks the rules.
     ProtocolError = 1,
     /// There is none of this name.
@@ -42,7 +42,7 @@ pub(in super::super) enum Reset {
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Farewell {
+pub(crate) enum Farewell {
     /// Everything is done.
     Done = 0,
     /// The other end breaks the rules.
@@ -51,7 +51,7 @@ pub(super) enum Farewell {
 
 /// A frame. Header blocks are packed, and every one has to be unpacked to understand the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// A stream is opened.
     Open { id: StreamId, fin: bool, block: Bytes },
     /// A stream is accepted.
@@ -74,7 +74,7 @@ pub(super) enum Frame {
 
 /// Bytes that are no SPDY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// The version is another one.
     #[error("version {0} of SPDY")]
     Version(u16),
@@ -85,14 +85,14 @@ pub(super) enum FrameError {
 
 /// Reads frames.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     /// The data frame that has not come to its end: its stream, whether it ends it, and how much is left.
     data: Option<(StreamId, bool, usize)>,
 }
 
 impl Decoder {
     /// The next frame, if enough has come.
-    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         if let Some((id, fin, left)) = self.data {
             return Ok(self.data_piece(id, fin, left, buffer));
         }
@@ -158,7 +158,7 @@ fn control(kind: u16, fin: bool, mut payload: Bytes) -> Result<Frame, FrameError
 
 impl Frame {
     /// Writes the frame, whose data or block is not longer than [`DATA_MAX`].
-    pub(super) fn write(&self, out: &mut BytesMut) {
+    pub(crate) fn write(&self, out: &mut BytesMut) {
         match self {
             Self::Open { id, fin, block } => {
                 write_head(out, kind::SYN_STREAM, *fin, 10 + block.len());
