@@ -29,15 +29,24 @@ impl Cli {
     /// # Errors
     /// When it makes no sense; print it with [`clap::Error::exit`].
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = switches_take_values(Self::command());
+        let mut command = Self::tree();
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }
 
+impl Cli {
+    /// Every command with its flags.
+    #[must_use]
+    pub fn tree() -> clap::Command {
+        switches_take_values(Self::command())
+    }
+}
+
 /// Flags that say yes may be given what they say, as kubectl's: `--watch=true`.
 fn switches_take_values(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| match arg.get_action() {
+    // Of a flag that is given twice the last one counts.
+    let command = command.args_override_self(true).mut_args(|arg| match arg.get_action() {
         ArgAction::SetTrue => arg
             .action(ArgAction::Set)
             .value_parser(truth)
@@ -80,6 +89,14 @@ pub enum Command {
     Label(commands::metadata::Flags),
     /// Change the annotations of resources
     Annotate(commands::metadata::Flags),
+    /// Mark node as unschedulable
+    Cordon(commands::cordon::Flags),
+    /// Mark node as schedulable
+    Uncordon(commands::cordon::Flags),
+    /// Drain node in preparation for maintenance
+    Drain(commands::drain::Flags),
+    /// Update the taints on one or more nodes
+    Taint(commands::taint::Flags),
     /// Print the logs of a container
     #[command(visible_alias = "log")]
     Logs(commands::logs::Flags),
@@ -89,6 +106,10 @@ pub enum Command {
     Exec(commands::exec::Flags),
     /// Set a new size for a workload
     Scale(commands::scale::Flags),
+    /// Auto-scale a deployment, replica set, stateful set, or replication controller
+    Autoscale(commands::autoscale::Flags),
+    /// Modify certificate resources
+    Certificate(commands::certificate::Flags),
     /// Change features of workloads
     Set(commands::set::Flags),
     /// Manage the rollout of a workload
@@ -103,6 +124,8 @@ pub enum Command {
     ClusterInfo,
     /// Print the versions of client and server
     Version(commands::version::Flags),
+    /// Provides utilities for interacting with plugins
+    Plugin(commands::plugin::Flags),
     /// List the server's resources
     ApiResources(commands::api_resources::Flags),
 }
@@ -110,6 +133,11 @@ pub enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_commands_make_sense() {
+        Cli::tree().debug_assert();
+    }
 
     #[test]
     fn switches_are_told_yes_or_no() {

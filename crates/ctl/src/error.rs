@@ -22,6 +22,9 @@ pub enum Error {
     /// The command line makes no sense.
     #[error("error: {0}")]
     Usage(String),
+    /// The server has nothing of that name.
+    #[error("{0}")]
+    Unknown(String),
     /// A file cannot be read or understood.
     #[error("error: {0}")]
     File(String),
@@ -65,10 +68,35 @@ impl Error {
     }
 }
 
+/// What is wrong with an object: each cause a line.
+fn invalid(status: &Status) -> String {
+    let details = status.details.clone().unwrap_or_default();
+    let (kind, name) = (details.kind.unwrap_or_default(), details.name.unwrap_or_default());
+    if kind.is_empty() && name.is_empty() {
+        return format!(
+            "The request is invalid: {}",
+            status.message.as_deref().unwrap_or_default().trim_start_matches(" \"\" is invalid: ")
+        );
+    }
+    let causes: Vec<String> = details
+        .causes
+        .iter()
+        .flatten()
+        .map(|cause| {
+            format!("{}: {}", cause.field.as_deref().unwrap_or_default(), cause.message.as_deref().unwrap_or_default())
+        })
+        .collect();
+    match causes.as_slice() {
+        [] => format!("The {}", status.message.as_deref().unwrap_or_default()),
+        [one] => format!("The {kind} {name:?} is invalid: {one}"),
+        several => format!("The {kind} {name:?} is invalid: \n* {}", several.join("\n* ")),
+    }
+}
+
 fn server_message(status: &Status) -> String {
     let message = status.message.as_deref().unwrap_or("unknown");
     match status.reason.as_deref().filter(|reason| !reason.is_empty()) {
-        Some("Invalid") => format!("The {message}"),
+        Some("Invalid") => invalid(status),
         Some(reason) => format!("Error from server ({reason}): {message}"),
         None => format!("Error from server: {message}"),
     }

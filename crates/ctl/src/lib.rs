@@ -5,7 +5,7 @@
 //! one file a verb; [`output`] prints.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 pub mod api;
 pub mod cli;
@@ -15,15 +15,21 @@ pub mod dry_run;
 pub mod error;
 pub mod manifests;
 pub mod output;
+pub mod plugin;
 pub mod program;
 pub mod resources;
 pub mod strategic;
 pub mod typed;
+pub mod usage;
 
 /// The program. It is in the library, because what a binary is the first to use is compiled in the binary: all of it,
 /// once more.
 pub fn main() -> ExitCode {
-    let cli = cli::Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match cli::Cli::read(words.clone()) {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error, &words),
+    };
     component::daemon::install_crypto_provider();
     if cli.global.v > 5 {
         component::daemon::init_logging(&component::flags::LoggingFlags { v: cli.global.v });
@@ -42,4 +48,15 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
+}
+
+/// Words that make no command: they may name a plugin.
+fn misread(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let unknown = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
+    if let Some((program, rest)) = words.get(1..).filter(|_| unknown).and_then(plugin::find) {
+        let error = plugin::become_plugin(&program, rest);
+        eprintln!("error: {}: {error}", program.display());
+        return ExitCode::FAILURE;
+    }
+    usage::report(error, &cli::Cli::tree(), words)
 }

@@ -151,7 +151,12 @@ impl Catalog {
     /// kubectl's message when there is none.
     pub fn find(&self, name: &str) -> Result<Arc<ResourceType>> {
         let found = self.types.iter().find(|resource| resource.answers_to(name));
-        found.cloned().ok_or_else(|| Error::usage(format!("the server doesn't have a resource type {name:?}")))
+        found.cloned().ok_or_else(|| {
+            Error::Unknown(match name.split_once('.') {
+                Some((kind, group)) => format!("the server doesn't have a resource type {kind:?} in group {group:?}"),
+                None => format!("the server doesn't have a resource type {name:?}"),
+            })
+        })
     }
 
     /// The type of an object in a manifest.
@@ -308,7 +313,7 @@ mod tests {
         }
         assert_eq!(
             catalog.find("nothing").unwrap_err().to_string(),
-            "error: the server doesn't have a resource type \"nothing\""
+            "the server doesn't have a resource type \"nothing\""
         );
     }
 

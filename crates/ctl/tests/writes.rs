@@ -65,13 +65,17 @@ async fn a_dry_run_changes_nothing() {
     let before = cluster.state().await;
     for strategy in ["client", "server"] {
         let said = if strategy == "client" { "(dry run)" } else { "(server dry run)" };
+        // kubectl's patch does not say that it is dry.
+        let patched = cluster
+            .done(&format!("patch pod a -p {{\"metadata\":{{\"labels\":{{\"x\":\"y\"}}}}}} --dry-run={strategy}"))
+            .await;
+        assert_eq!(patched, "pod/a patched\n");
         for command in [
             "run b --image=x",
             "expose pod a --port=80",
             "create deployment d --image=x",
             "label pod a x=y",
             "annotate pods --all x=y",
-            "patch pod a -p {\"metadata\":{\"labels\":{\"x\":\"y\"}}}",
             "set image pod/a a=y",
             "delete pod a",
             "delete pods --all",

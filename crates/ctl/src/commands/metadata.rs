@@ -1,15 +1,19 @@
 //! `ctl label` and `ctl annotate`.
 
+use api_types::validation::names;
 use clap::Args;
-use serde_json::{Map as JsonMap, Value, json};
+use serde_json::{Value, json};
 
-use super::{Failures, get::Selection};
+use super::{
+    objects::{Asked, Found, Selecting, each},
+    writing::Writing,
+};
 use crate::{
     api::{Api, PatchType},
-    dry_run,
+    connection::GlobalFlags,
+    dry_run::DryRun,
     error::{Error, Result},
-    output::print_result,
-    resources::{Catalog, Target},
+    manifests::FileFlags,
 };
 
 /// Which of the two maps.
@@ -29,10 +33,18 @@ impl Map {
         }
     }
 
-    const fn done(self) -> &'static str {
+    /// One of them.
+    const fn one(self) -> &'static str {
         match self {
-            Self::Labels => "labeled",
-            Self::Annotations => "annotated",
+            Self::Labels => "label",
+            Self::Annotations => "annotation",
+        }
+    }
+
+    const fn manager(self) -> &'static str {
+        match self {
+            Self::Labels => "kubectl-label",
+            Self::Annotations => "kubectl-annotate",
         }
     }
 }
@@ -42,102 +54,228 @@ impl Map {
 pub struct Flags {
     /// TYPE NAME… KEY=VALUE… KEY-…
     arguments: Vec<String>,
+    #[command(flatten)]
+    files: FileFlags,
+    #[command(flatten)]
+    selecting: Selecting,
+    /// Field selector
+    #[arg(long)]
+    field_selector: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
     /// Change a value that is there already
     #[arg(long)]
     overwrite: bool,
-    /// Every object of the type
+    /// Print them
     #[arg(long)]
-    all: bool,
+    list: bool,
+    /// Change the files' objects; no server is asked
+    #[arg(long)]
+    local: bool,
+    /// Only if this is the object's version now
+    #[arg(long)]
+    resource_version: Option<String>,
     #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    dry_run: dry_run::Flag,
+    writing: Writing,
+}
+
+/// What to do with a map.
+#[derive(Debug, Default)]
+struct Changes {
+    set: Vec<(String, String)>,
+    remove: Vec<String>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When a change makes no sense or the server refuses.
-pub async fn run(api: &Api, map: Map, flags: &Flags) -> Result<()> {
-    let (names, changes) = split(&flags.arguments);
-    if changes.is_empty() {
-        return Err(Error::usage(format!("at least one {} update is required", map.field().trim_end_matches('s'))));
+pub async fn run(api: &Api, global: &GlobalFlags, map: Map, flags: &Flags) -> Result<()> {
+    let (names, pairs) = split(map, &flags.arguments)?;
+    let asked = flags.asked(&names);
+    if asked.is_nothing() {
+        return Err(Error::usage("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     }
-    let catalog = Catalog::discover(api).await?;
-    let mut failures = Failures::default();
-    for target in catalog.targets(&names)? {
-        for target in members(api, flags, target).await? {
-            failures.note(change(api, map, flags, &target, &changes).await)?;
+    if pairs.is_empty() && !flags.list {
+        return Err(Error::usage(format!("at least one {} update is required", map.one())));
+    }
+    let changes = Changes::parse(map, &pairs)?;
+    if flags.selecting.all && flags.selecting.selector.is_some() {
+        return Err(Error::usage("cannot set --all and --selector at the same time"));
+    }
+    let found = asked.find(api, global).await?;
+    let several = found.len() > 1;
+    if several && flags.resource_version.is_some() {
+        return Err(Error::usage("--resource-version may only be used with a single resource"));
+    }
+    each(found, async |found| flags.change(api, map, &found, &changes, several).await).await
+}
+
+/// Resources, and what to change of them.
+fn split(map: Map, arguments: &[String]) -> Result<(Vec<String>, Vec<String>)> {
+    let is_pair = |argument: &String| argument.contains('=') || argument.ends_with('-');
+    let first = arguments.iter().position(is_pair).unwrap_or(arguments.len());
+    let (names, pairs) = arguments.split_at(first);
+    match pairs.iter().find(|argument| !is_pair(argument)) {
+        Some(late) => {
+            Err(Error::usage(format!("all resources must be specified before {} changes: {late}", map.one())))
+        }
+        None => Ok((names.to_vec(), pairs.to_vec())),
+    }
+}
+
+impl Flags {
+    fn asked<'a>(&'a self, names: &'a [String]) -> Asked<'a> {
+        Asked {
+            arguments: names,
+            files: Some(&self.files),
+            selector: self.selecting.selector.as_deref(),
+            field_selector: self.field_selector.as_deref(),
+            all: self.selecting.all,
+            all_namespaces: self.all_namespaces,
+            local: self.local,
         }
     }
-    failures.result()
-}
 
-/// A change: `None` removes.
-type Change = (String, Option<String>);
-
-/// Changes come last; `a=b` and `a-` are changes.
-fn split(arguments: &[String]) -> (Vec<String>, Vec<Change>) {
-    let mut names = Vec::new();
-    let mut changes = Vec::new();
-    for argument in arguments {
-        if let Some((key, value)) = argument.split_once('=') {
-            changes.push((key.to_owned(), Some(value.to_owned())));
-        } else if let (Some(key), false) = (argument.strip_suffix('-'), names.is_empty()) {
-            changes.push((key.to_owned(), None));
-        } else {
-            names.push(argument.clone());
+    async fn change(&self, api: &Api, map: Map, found: &Found, changes: &Changes, several: bool) -> Result<()> {
+        let before = found.object["metadata"][map.field()].clone();
+        if !self.overwrite {
+            changes.check(map, &before)?;
         }
+        let mut object = found.object.clone();
+        changes.apply(map, &mut object);
+        if self.list {
+            list(map, found, &object, several);
+            return Ok(());
+        }
+        let here = self.local || self.writing.dry_run() == DryRun::Client;
+        if !here {
+            changes.tell_missing(map, &before);
+            object = self.send(api, map, found, changes).await?;
+        }
+        let done = done(map, &before, &object["metadata"][map.field()], changes);
+        self.writing.print(&found.resource, &object, done)
     }
-    (names, changes)
+
+    async fn send(&self, api: &Api, map: Map, found: &Found, changes: &Changes) -> Result<Value> {
+        let mut patch = json!({"metadata": {map.field(): changes.patch()}});
+        if let Some(version) = &self.resource_version {
+            patch["metadata"]["resourceVersion"] = version.clone().into();
+        }
+        api.patch(&self.writing.url(&found.path(), map.manager()), PatchType::Merge, &patch).await
+    }
 }
 
-async fn members(api: &Api, flags: &Flags, target: Target) -> Result<Vec<Target>> {
-    if target.name.is_some() {
-        return Ok(vec![target]);
+fn done(map: Map, before: &Value, after: &Value, changes: &Changes) -> &'static str {
+    let (before, after) = (before.as_object(), after.as_object());
+    let empty = |map: Option<&serde_json::Map<String, Value>>| map.is_none_or(serde_json::Map::is_empty);
+    match map {
+        Map::Annotations => "annotated",
+        Map::Labels if before == after || empty(before) && empty(after) => "not labeled",
+        Map::Labels if changes.set.is_empty() => "unlabeled",
+        Map::Labels => "labeled",
     }
-    if !flags.selection.selects(flags.all, None)? {
-        return Err(Error::usage("resource(s) were provided, but no name was specified"));
-    }
-    let list = api.get(&format!("{}?{}", target.path(Some(&api.namespace)), flags.selection.query())).await?;
-    let items = list["items"].as_array().cloned().unwrap_or_default();
-    let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
-    Ok(items.iter().map(|item| Target { resource: target.resource.clone(), name: name(item) }).collect())
 }
 
-async fn change(api: &Api, map: Map, flags: &Flags, target: &Target, changes: &[Change]) -> Result<()> {
-    let path = target.path(Some(&api.namespace));
-    let object = api.get(&path).await?;
-    let current = object["metadata"][map.field()].as_object().cloned().unwrap_or_default();
-    let mut patch = JsonMap::new();
-    for (key, value) in changes {
-        let old = current.get(key).and_then(Value::as_str);
-        match (old, value) {
-            (Some(old), Some(new)) if old != new && !flags.overwrite => {
-                return Err(Error::usage(format!("'{key}' already has a value ({old}), and --overwrite is false")));
+fn list(map: Map, found: &Found, object: &Value, several: bool) {
+    let indent = if several {
+        println!("Listing {} for {}.{}/{}:", map.field(), found.resource.kind, found.resource.group, found.name);
+        " "
+    } else {
+        ""
+    };
+    for (key, value) in object["metadata"][map.field()].as_object().into_iter().flatten() {
+        println!("{indent}{key}={}", value.as_str().unwrap_or_default());
+    }
+}
+
+impl Changes {
+    fn parse(map: Map, pairs: &[String]) -> Result<Self> {
+        let mut changes = Self::default();
+        for pair in pairs {
+            match pair.split_once('=') {
+                Some((key, value)) => {
+                    let faults = if map == Map::Labels { names::label_value(value) } else { Vec::new() };
+                    if !faults.is_empty() {
+                        return Err(Error::usage(format!("invalid label value: {pair:?}: {}", faults.join(";"))));
+                    }
+                    changes.set.push((key.to_owned(), value.to_owned()));
+                }
+                None => changes.remove.push(pair.strip_suffix('-').unwrap_or(pair).to_owned()),
             }
-            (None, None) => println!("{} {key:?} not found.", map.field().trim_end_matches('s')),
-            _ => {}
         }
-        patch.insert(key.clone(), value.clone().map_or(Value::Null, Value::String));
+        let both: Vec<&str> =
+            changes.set.iter().filter(|(key, _)| changes.remove.contains(key)).map(|(key, _)| key.as_str()).collect();
+        match (map, both.is_empty()) {
+            (_, true) => {}
+            (Map::Labels, _) => {
+                return Err(Error::usage("can not both modify and remove a label in the same command"));
+            }
+            (Map::Annotations, _) => {
+                return Err(Error::usage(format!(
+                    "can not both modify and remove the following annotation(s) in the same command: {}",
+                    both.join(", ")
+                )));
+            }
+        }
+        Ok(changes)
     }
-    let unchanged = patch.iter().all(|(key, value)| current.get(key).unwrap_or(&Value::Null) == value);
-    let said = if unchanged { format!("not {}", map.done()) } else { map.done().to_owned() };
-    let dry_run = flags.dry_run.dry_run;
-    let patch = json!({"metadata": {map.field(): patch}});
-    let after = api.patch(&dry_run.ask(&path), PatchType::Merge, &patch).await?;
-    print_result(&crate::output::Format::Human, &target.resource, &after, &dry_run.say(&said))
+
+    /// Whether a value would be overwritten.
+    fn check(&self, map: Map, before: &Value) -> Result<()> {
+        let known = |key: &str, value: &str| before[key].as_str().filter(|known| *known != value).map(str::to_owned);
+        let overwritten = self
+            .set
+            .iter()
+            .filter_map(|(key, value)| known(key, value).map(|known| format!("'{key}' already has a value ({known})")));
+        let overwritten: Vec<String> = overwritten.collect();
+        match (map, overwritten.as_slice()) {
+            (_, []) => Ok(()),
+            (Map::Labels, [first, ..]) => Err(Error::usage(format!("{first}, and --overwrite is false"))),
+            (Map::Annotations, all) => Err(Error::usage(format!(
+                "--overwrite is false but found the following declared annotation(s): {}",
+                all.join("; ")
+            ))),
+        }
+    }
+
+    fn apply(&self, map: Map, object: &mut Value) {
+        let target = &mut object["metadata"][map.field()];
+        if target.is_null() {
+            *target = json!({});
+        }
+        let Some(target) = target.as_object_mut() else { return };
+        for (key, value) in &self.set {
+            target.insert(key.clone(), value.clone().into());
+        }
+        target.retain(|key, _| !self.remove.contains(key));
+    }
+
+    fn tell_missing(&self, map: Map, before: &Value) {
+        for key in self.remove.iter().filter(|key| map == Map::Labels && before.get(key.as_str()).is_none()) {
+            println!("label {key:?} not found.");
+        }
+    }
+
+    fn patch(&self) -> Value {
+        let set = self.set.iter().map(|(key, value)| (key.clone(), value.clone().into()));
+        let remove = self.remove.iter().map(|key| (key.clone(), Value::Null));
+        Value::Object(set.chain(remove).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::*;
 
     #[test]
     fn changes_are_told_from_names() {
-        let arguments: Vec<String> = ["pods", "a-b", "x=1", "y-"].iter().map(ToString::to_string).collect();
-        let (names, changes) = split(&arguments);
-        assert_eq!(names, ["pods", "a-b"]);
-        assert_eq!(changes, [("x".to_owned(), Some("1".to_owned())), ("y".to_owned(), None)]);
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (names, pairs) = split(Map::Labels, &words("pod a b=c d-")).unwrap();
+        assert_eq!((names, pairs.clone()), (words("pod a"), words("b=c d-")));
+        assert_eq!(Changes::parse(Map::Labels, &pairs).unwrap().patch(), json!({"b": "c", "d": null}));
+        assert!(split(Map::Labels, &words("pod a=b c")).is_err());
+        assert!(Changes::parse(Map::Labels, &words("a=b a-")).is_err());
     }
 }

@@ -3,11 +3,15 @@
 pub mod api_resources;
 pub mod apply;
 pub mod attach;
+pub mod autoscale;
+pub mod certificate;
 pub mod cluster_info;
 pub mod config;
+pub mod cordon;
 pub mod create;
 pub mod delete;
 pub mod describe;
+pub mod drain;
 pub mod editor;
 pub mod exec;
 pub mod expose;
@@ -17,12 +21,14 @@ pub mod metadata;
 pub mod objects;
 pub mod overrides;
 pub mod patch;
+pub mod plugin;
 pub mod pods;
 pub mod rollout;
 pub mod run;
 pub mod scale;
 pub mod select;
 pub mod set;
+pub mod taint;
 pub mod version;
 pub mod watch;
 pub mod watching;
@@ -43,6 +49,9 @@ pub async fn run(cli: Cli) -> Result<()> {
     if let Command::Config(flags) = &cli.command {
         return config::run(&global, flags);
     }
+    if let Command::Plugin(flags) = &cli.command {
+        return plugin::run(flags);
+    }
     let api = Api::new(&global).await?;
     match cli.command {
         Command::Get(flags) => get::run(&api, &flags).await,
@@ -50,18 +59,24 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Apply(flags) => apply::run(&api, &global, &flags).await,
         Command::Create(flags) => create::run(&api, &global, &flags).await,
         Command::Delete(flags) => delete::run(&api, &global, &flags).await,
-        Command::Patch(flags) => patch::run(&api, &flags).await,
-        Command::Label(flags) => metadata::run(&api, metadata::Map::Labels, &flags).await,
-        Command::Annotate(flags) => metadata::run(&api, metadata::Map::Annotations, &flags).await,
+        Command::Patch(flags) => patch::run(&api, &global, &flags).await,
+        Command::Label(flags) => metadata::run(&api, &global, metadata::Map::Labels, &flags).await,
+        Command::Annotate(flags) => metadata::run(&api, &global, metadata::Map::Annotations, &flags).await,
+        Command::Cordon(flags) => cordon::run(&api, &global, &flags, cordon::Wanted::Cordoned).await,
+        Command::Uncordon(flags) => cordon::run(&api, &global, &flags, cordon::Wanted::Uncordoned).await,
+        Command::Drain(flags) => drain::run(&api, &global, &flags).await,
+        Command::Taint(flags) => taint::run(&api, &global, &flags).await,
         Command::Logs(flags) => logs::run(&api, &flags).await,
         Command::Attach(flags) => attach::run(&api, &flags).await,
         Command::Exec(flags) => exec::run(&api, &flags).await,
-        Command::Scale(flags) => scale::run(&api, &flags).await,
-        Command::Set(flags) => set::run(&api, &flags).await,
-        Command::Rollout(flags) => rollout::run(&api, &flags).await,
+        Command::Scale(flags) => scale::run(&api, &global, &flags).await,
+        Command::Autoscale(flags) => autoscale::run(&api, &global, &flags).await,
+        Command::Certificate(flags) => certificate::run(&api, &global, &flags).await,
+        Command::Set(flags) => set::run(&api, &global, &flags).await,
+        Command::Rollout(flags) => rollout::run(&api, &global, &flags).await,
         Command::Expose(flags) => expose::run(&api, &global, &flags).await,
         Command::Run(flags) => run::run(&api, &global, &flags).await,
-        Command::Config(_) => Ok(()),
+        Command::Config(_) | Command::Plugin(_) => Ok(()),
         Command::ClusterInfo => cluster_info::run(&api).await,
         Command::Version(flags) => version::run(&api, &flags).await,
         Command::ApiResources(flags) => api_resources::run(&api, &flags).await,
@@ -82,7 +97,7 @@ impl Failures {
     pub fn note(&mut self, result: Result<()>) -> Result<()> {
         match result {
             Ok(()) => Ok(()),
-            Err(error @ (Error::Server(_) | Error::Usage(_) | Error::File(_))) => {
+            Err(error @ (Error::Server(_) | Error::Usage(_) | Error::Unknown(_) | Error::File(_))) => {
                 eprintln!("{error}");
                 self.any = true;
                 Ok(())

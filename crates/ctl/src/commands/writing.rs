@@ -161,11 +161,19 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
     }
 }
 
+impl Validating {
+    /// A path with what the server shall do about unknown and duplicate fields.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{path}&fieldValidation={:?}", self.validate)
+    }
+}
+
 impl Creating {
     /// A path with the parameters of a creation.
     #[must_use]
     pub fn url(&self, path: &str, manager: &str) -> String {
-        format!("{}&fieldValidation={:?}", self.writing.url(path, manager), self.validating.validate)
+        self.validating.url(&self.writing.url(path, manager))
     }
 
     /// Creates an object that was generated, or, in a client's dry run, does not; prints it. Objects of a namespaced kind

@@ -152,13 +152,24 @@ fn variables(path: &str) -> Result<Vec<Entry>> {
             Some((key, value)) => (key, value.to_owned()),
             None => (line, std::env::var(line).unwrap_or_default()),
         };
-        let faults = names::env_var_name(key);
-        if !faults.is_empty() {
-            return Err(Error::usage(format!("{key:?} is not a valid key name: {}", faults.join(";"))));
-        }
+        check_variable(key)?;
         entries.push((key.to_owned(), value.into_bytes()));
     }
     Ok(entries)
+}
+
+/// Refuses what cannot be a variable's name in a shell.
+///
+/// # Errors
+/// In kubectl's words.
+pub fn check_variable(name: &str) -> Result<()> {
+    let word = |char: char| char.is_ascii_alphanumeric() || "-._".contains(char);
+    if !name.is_empty() && !name.starts_with(|char: char| char.is_ascii_digit()) && name.chars().all(word) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{name:?} is not a valid key name: a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')"
+    )))
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Error {
@@ -169,10 +180,10 @@ fn unreadable(path: &str, error: &std::io::Error) -> Error {
     })
 }
 
-/// What the hash sees where there is nothing: the empty text, as kustomize has it.
+/// What the hash sees where there is nothing.
 #[must_use]
 pub fn or_empty(data: &serde_json::Value) -> serde_json::Value {
-    if data.is_null() { "".into() } else { data.clone() }
+    if data.is_null() { serde_json::json!({}) } else { data.clone() }
 }
 
 /// The suffix that tells objects of other contents apart: kustomize's.

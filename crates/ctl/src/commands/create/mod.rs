@@ -28,8 +28,11 @@ use crate::{
     resources::Catalog,
 };
 
+pub use data::check_variable;
 pub use deployment::container_name;
 pub use policy::number_or_text;
+pub use quota::quantities;
+pub use role_binding::Subjects;
 
 /// What to create.
 #[derive(Args, Clone, Debug)]

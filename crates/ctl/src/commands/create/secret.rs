@@ -59,7 +59,7 @@ impl Shared {
         let data: Map<String, Value> =
             entries.into_iter().map(|(key, content)| (key, BASE64_STANDARD.encode(content).into())).collect();
         let hashed = json!({"kind": "Secret", "type": kind.unwrap_or_default(), "name": name,
-            "data": if data.is_empty() { "".into() } else { Value::from(data.clone()) }});
+            "data": data.clone()});
         object["data"] = data.into();
         object["type"] = kind.into();
         if self.append_hash {
