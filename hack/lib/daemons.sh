@@ -77,7 +77,10 @@ start_daemon() {
       ;;
     kubelet)
       mkdir -p "$STATE/manifests"
-      start kubelet "$BIN/kubelet" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
+      local runtime=()
+      [ "$(cat "$STATE/runtime" 2>/dev/null)" != containerd ] ||
+        runtime=(--container-runtime-endpoint "unix://$STATE/containerd/containerd.sock" --cni-conf-dir "$STATE/containerd/net.d")
+      start kubelet "$BIN/kubelet" "${runtime[@]}" --kubeconfig "$PKI/kubelet.kubeconfig" --hostname-override "$NODE_NAME" --node-ip "$ip" \
         --eviction-hard "$EVICTION" --pod-logs-dir "$STATE/log/pods" --root-dir "$STATE/kubelet" --pod-manifest-path "$STATE/manifests" --network-plugin kubenet --non-masquerade-cidr $POD_CIDR \
         --cluster-dns $DNS_IP --cluster-domain $CLUSTER_DOMAIN --anonymous-auth=false --client-ca-file "$PKI/ca.crt" \
         --authentication-token-webhook=true --authorization-mode Webhook \

@@ -1,8 +1,10 @@
 //! Images.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::client::{Method, translate};
@@ -25,6 +27,28 @@ struct Configuration {
     sandbox_image: Option<String>,
 }
 
+/// As many images are remembered.
+const KNOWN: usize = 256;
+
+/// Images by their ids, of which what is in them follows.
+#[derive(Default)]
+pub(super) struct KnownImages(Mutex<HashMap<String, ImageInfo>>);
+
+impl KnownImages {
+    /// The image of this id.
+    pub(super) fn get(&self, id: &str) -> Option<ImageInfo> {
+        self.0.lock().get(id).cloned()
+    }
+
+    fn keep(&self, image: &ImageInfo) {
+        let mut known = self.0.lock();
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(image.id.0.clone(), image.clone());
+    }
+}
+
 impl Shared {
     pub(super) async fn images(&self) -> Result<Vec<ImageInfo>> {
         let list: ListImagesResponse = self.client.call(Method::LIST_IMAGES, "all", Nothing {}).await?;
@@ -35,7 +59,11 @@ impl Shared {
         let question = ImageStatusRequest { image: Some(spec(image)), verbose: false };
         match self.client.call(Method::IMAGE_STATUS, image, question).await {
             Err(RuntimeError::NotFound(_)) => Ok(None),
-            answer => answer.map(|answer: ImageStatusResponse| answer.image.map(told)),
+            answer => {
+                let found = answer.map(|answer: ImageStatusResponse| answer.image.map(told))?;
+                found.iter().for_each(|found| self.known_images.keep(found));
+                Ok(found)
+            }
         }
     }
 

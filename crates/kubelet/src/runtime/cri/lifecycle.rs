@@ -27,6 +27,7 @@ impl CriRuntime {
         make_directory(&create::log_directory(&self.shared.config.pod_logs, &config.pod)).await?;
         let id = match self.shared.try_run_sandbox(config).await {
             Err(refused @ RuntimeError::Refused { .. }) => {
+                *self.has_sandbox_image.lock().await = false;
                 if !self.shared.remove_left_over_sandbox(config).await? {
                     return Err(refused);
                 }
@@ -41,13 +42,19 @@ impl CriRuntime {
     }
 
     /// Makes the built-in pause image, if it is that which the runtime wants for sandboxes. Another is the runtime's
-    /// affair.
+    /// affair. What was made may have been taken away since, which is seen when a sandbox cannot be made.
     async fn ensure_sandbox_image(&self) -> Result<()> {
-        let wanted = self.sandbox_image.get_or_try_init(|| self.shared.sandbox_image()).await?;
-        let Some(image) = wanted.as_deref().filter(|image| images::same(image, pause::IMAGE)) else { return Ok(()) };
-        if self.shared.image(image).await?.is_none() {
+        let mut seen_to = self.has_sandbox_image.lock().await;
+        if *seen_to {
+            return Ok(());
+        }
+        let wanted = self.shared.sandbox_image().await?;
+        if wanted.is_some_and(|image| images::same(&image, pause::IMAGE))
+            && self.shared.image(pause::IMAGE).await?.is_none()
+        {
             self.shared.import(pause::IMAGE, pause::rootfs()?, &pause::CHANGES.map(str::to_owned)).await?;
         }
+        *seen_to = true;
         Ok(())
     }
 
@@ -57,8 +64,11 @@ impl CriRuntime {
         sandbox: &SandboxConfig,
         config: &ContainerConfig,
     ) -> Result<ContainerId> {
-        let image = self.shared.image(&config.image).await?;
-        let image = image.ok_or_else(|| RuntimeError::ImageMissing(config.image.clone()))?;
+        let missing = || RuntimeError::ImageMissing(config.image.clone());
+        let image = match self.shared.known_images.get(&config.image) {
+            Some(known) => known,
+            None => self.shared.image(&config.image).await?.ok_or_else(missing)?,
+        };
         let logs = create::log_directory(&self.shared.config.pod_logs, &sandbox.pod);
         make_directory(&logs.join(&config.name)).await?;
         let created = match self.try_create(id, sandbox, config, &image).await {
@@ -67,6 +77,10 @@ impl CriRuntime {
                     return Err(refused);
                 }
                 self.try_create(id, sandbox, config, &image).await?
+            }
+            // It is the sandbox, or an image that was taken away since it was looked at.
+            Err(RuntimeError::NotFound(_)) if self.shared.image(&config.image).await?.is_none() => {
+                return Err(missing());
             }
             created => created?,
         };

@@ -78,10 +78,12 @@ impl InspectCache {
         cache.get(id).filter(|(known, _)| *known == state).map(|(_, item)| Arc::clone(item))
     }
 
-    fn keep(&self, id: &str, state: Listed, item: &Arc<Item>) {
+    fn keep(&self, id: &str, state: Listed, item: Item) -> Arc<Item> {
+        let item = Arc::new(item);
         if state.is_lasting() {
-            self.0.lock().insert(id.to_owned(), (state, Arc::clone(item)));
+            self.0.lock().insert(id.to_owned(), (state, Arc::clone(&item)));
         }
+        item
     }
 
     fn retain(&self, is_there: impl Fn(&str) -> bool) {
@@ -139,53 +141,49 @@ impl Shared {
             Listed::Container(_) => self.read_container(&ContainerId(id.clone())).await,
         };
         match read {
-            Ok(Some(item)) => {
-                let item = Arc::new(item);
-                self.cache.keep(&id, state, &item);
-                Ok(Some(item))
-            }
-            Ok(None) | Err(RuntimeError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+            Err(RuntimeError::NotFound(_)) => Ok(None),
+            read => read,
         }
     }
 
-    async fn read_sandbox(self: &Arc<Self>, id: &SandboxId) -> Result<Option<Item>> {
+    async fn read_sandbox(self: &Arc<Self>, id: &SandboxId) -> Result<Option<Arc<Item>>> {
         let question = StatusOfId { id: id.0.clone(), verbose: true };
         let answer: PodSandboxStatusResponse = self.client.call(Method::SANDBOX_STATUS, id.as_str(), question).await?;
-        let read = inspect::sandbox(answer)?;
-        Ok(read.map(|(pod, sandbox)| {
-            self.note(&pod.uid, Id::Sandbox(id.clone()), sandbox.pid, sandbox.state == SandboxState::Ready);
-            Item::Sandbox(pod, sandbox)
-        }))
+        let Some((pod, sandbox)) = inspect::sandbox(answer)? else { return Ok(None) };
+        let ready = sandbox.state == SandboxState::Ready;
+        self.note(&pod.uid, Id::Sandbox(id.clone()), sandbox.pid, ready);
+        let state = if ready { PodSandboxState::Ready } else { PodSandboxState::NotReady };
+        Ok(Some(self.cache.keep(id.as_str(), Listed::Sandbox(state), Item::Sandbox(pod, sandbox))))
     }
 
-    async fn read_container(self: &Arc<Self>, id: &ContainerId) -> Result<Option<Item>> {
+    async fn read_container(self: &Arc<Self>, id: &ContainerId) -> Result<Option<Arc<Item>>> {
         let question = StatusOfId { id: id.0.clone(), verbose: true };
         let answer: ContainerStatusResponse = self.client.call(Method::CONTAINER_STATUS, id.as_str(), question).await?;
-        let read = inspect::container(answer, self.name().await?)?;
-        Ok(read.map(|(pod, mut container)| {
-            user::find(&mut container);
-            let pid = match container.state {
-                ContainerState::Running { pid, .. } => Some(pid).filter(|pid| *pid > 0),
-                _ => None,
-            };
-            self.note(&pod.uid, Id::Container(id.clone()), pid, container.state.is_running());
-            Item::Container(pod, Box::new(container))
-        }))
+        let Some((pod, mut container)) = inspect::container(answer, self.name().await?)? else { return Ok(None) };
+        user::find(&mut container);
+        let (state, pid) = match container.state {
+            ContainerState::Created => (State::Created, None),
+            ContainerState::Running { pid, .. } => (State::Running, Some(pid).filter(|pid| *pid > 0)),
+            ContainerState::Exited(_) => (State::Exited, None),
+            ContainerState::Unknown => (State::Unknown, None),
+        };
+        self.note(&pod.uid, Id::Container(id.clone()), pid, state == State::Running);
+        let item = Item::Container(pod, Box::new(container));
+        Ok(Some(self.cache.keep(id.as_str(), Listed::Container(state), item)))
     }
 
     /// A sandbox as it is now.
     pub(super) async fn sandbox(self: &Arc<Self>, id: &SandboxId) -> Result<SandboxStatus> {
-        match self.read_sandbox(id).await? {
-            Some(Item::Sandbox(_, sandbox)) => Ok(sandbox),
+        match self.read_sandbox(id).await?.as_deref() {
+            Some(Item::Sandbox(_, sandbox)) => Ok(sandbox.clone()),
             _ => Err(RuntimeError::NotFound(id.0.clone())),
         }
     }
 
     /// A container as it is now.
     pub(super) async fn container(self: &Arc<Self>, id: &ContainerId) -> Result<ContainerStatus> {
-        match self.read_container(id).await? {
-            Some(Item::Container(_, container)) => Ok(*container),
+        match self.read_container(id).await?.as_deref() {
+            Some(Item::Container(_, container)) => Ok(ContainerStatus::clone(container)),
             _ => Err(RuntimeError::NotFound(id.0.clone())),
         }
     }

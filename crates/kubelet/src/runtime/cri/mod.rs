@@ -29,11 +29,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::client::Client;
 use self::events::Lives;
+use self::images::KnownImages;
 use self::list::InspectCache;
 use super::host::HostLimits;
 use super::*;
@@ -74,8 +75,8 @@ pub struct CriRuntime {
     shared: Arc<Shared>,
     /// What this host refuses.
     limits: HostLimits,
-    /// The image of sandboxes has been seen to.
-    sandbox_image: OnceCell<Option<String>>,
+    /// Whether the image of sandboxes has been seen to. Whoever holds it does so.
+    has_sandbox_image: Mutex<bool>,
     /// Rotates logs.
     _rotation: AbortOnDropHandle<()>,
 }
@@ -88,6 +89,8 @@ struct Shared {
     name: OnceCell<String>,
     /// What cannot have changed since it was read.
     cache: InspectCache,
+    /// Images that have been looked at.
+    known_images: KnownImages,
     /// What happens to containers, where the runtime does not tell.
     lives: Lives,
 }
@@ -110,10 +113,11 @@ impl CriRuntime {
             config,
             name: OnceCell::new(),
             cache: InspectCache::default(),
+            known_images: KnownImages::default(),
             lives: Lives::default(),
         });
         let rotation = tokio::spawn(rotate::run(Arc::downgrade(&shared)));
-        Ok(Self { shared, limits, sandbox_image: OnceCell::new(), _rotation: AbortOnDropHandle::new(rotation) })
+        Ok(Self { shared, limits, has_sandbox_image: Mutex::default(), _rotation: AbortOnDropHandle::new(rotation) })
     }
 }
 
