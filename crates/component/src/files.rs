@@ -88,6 +88,21 @@ impl<T> FromFiles<T> {
     }
 }
 
+impl<T> FromFiles<Option<T>> {
+    /// The same of files that need not be there yet: `None` until `make` has made something of them.
+    pub fn awaited(
+        what: impl Into<String>,
+        paths: Vec<PathBuf>,
+        make: impl Fn() -> anyhow::Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        let what = what.into();
+        let seen = Seen { when: Instant::now(), marks: marks(&paths) };
+        let made = make().inspect_err(|error| tracing::info!("{what}: not usable yet: {error:#}")).ok();
+        let value = ArcSwap::from_pointee(made);
+        Self { what, paths, make: Box::new(move || make().map(Some)), value, seen: Mutex::new(seen) }
+    }
+}
+
 fn marks(paths: &[PathBuf]) -> Vec<Mark> {
     let mark = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
@@ -101,10 +116,27 @@ mod tests {
     use super::*;
 
     /// As if the last look had been long ago.
-    fn look_again(value: &FromFiles<String>) -> String {
+    fn get_again<T>(value: &FromFiles<T>) -> Arc<T> {
         let long_ago = Instant::now().checked_sub(INTERVAL).unwrap();
         value.seen.lock().when = long_ago;
-        value.get().as_str().to_owned()
+        value.get()
+    }
+
+    fn look_again(value: &FromFiles<String>) -> String {
+        get_again(value).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_file_may_come_later_and_what_was_good_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let read = path.clone();
+        let value = FromFiles::awaited("the file", vec![path.clone()], move || Ok(fs::read_to_string(&read)?));
+        assert_eq!(*value.get(), None);
+        fs::write(&path, "one").unwrap();
+        assert_eq!(get_again(&value).as_deref(), Some("one"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(get_again(&value).as_deref(), Some("one"));
     }
 
     #[test]

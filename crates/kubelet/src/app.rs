@@ -9,7 +9,7 @@ use api_types::core::{Node, Pod, Service};
 use component::informer::{Informer, Informers, ObjectKey, Scope};
 use component::recorder::Recorder;
 use component::serve::health::Health;
-use component::{Daemon, api::Api, client};
+use component::{Daemon, api::Api};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 
@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::dispatch::{ApiSide, Dispatcher, HANGS_AFTER};
 use crate::events::Events;
 use crate::eviction::{Evictions, Manager, Pressures};
+use crate::identity::{Certificates, Hosts};
 use crate::images::Images;
 use crate::network::PodNetwork;
 use crate::network::cni::Cni;
@@ -32,7 +33,7 @@ use crate::pleg::{HEALTHY_WITHIN, Pleg};
 use crate::runtime::Runtime;
 use crate::runtime::cri::CriRuntime;
 use crate::runtime::docker::DockerRuntime;
-use crate::server::{self, ListenConfig, ServerState};
+use crate::server::{self, ListenConfig, ServerState, ServingCertificate};
 use crate::sources::file::FileSource;
 use crate::sources::inbox::Inbox;
 use crate::sources::mirror::Mirrors;
@@ -128,13 +129,14 @@ pub async fn start(daemon: Daemon, config: Config) -> anyhow::Result<()> {
 pub async fn start_with(daemon: Daemon, config: Config, seams: Seams) -> anyhow::Result<Running> {
     std::fs::create_dir_all(&config.root).with_context(|| format!("creating {}", config.root.display()))?;
     let machine = Machine::detect(&config.root, config.node.max_pods, &config.node.reserved);
-    let client = match &config.client {
-        Some(flags) => Some(client::connect(flags).await?),
-        None => None,
-    };
+    let certificates = Certificates::new(&config.identity, &config.node.name);
+    let client = config.client.as_ref().map(|flags| certificates.connect(flags)).transpose()?;
+    if let Some(client) = &client {
+        certificates.keep(client, &hosts(&config), &daemon);
+    }
     let parts = Parts::build(&daemon, &config, seams, client, &machine);
     let health = Health::new();
-    let address = parts.serve(&daemon, &config, &health).await?;
+    let address = parts.serve(&daemon, &config, &certificates, &health).await?;
     parts.network_without_api(&config).await;
     let workers = parts.workers.clone();
     parts.spawn(&daemon, &config, machine, &health);
@@ -208,7 +210,13 @@ impl Parts {
     }
 
     /// Serves the kubelet's API.
-    async fn serve(&self, daemon: &Daemon, config: &Config, health: &Health) -> anyhow::Result<std::net::SocketAddr> {
+    async fn serve(
+        &self,
+        daemon: &Daemon,
+        config: &Config,
+        certificates: &Certificates,
+        health: &Health,
+    ) -> anyhow::Result<std::net::SocketAddr> {
         let state = ServerState {
             node: config.node.name.clone(),
             runtime: Arc::clone(&self.context.runtime),
@@ -219,14 +227,7 @@ impl Parts {
         };
         let access = config.access.build(&config.node.name, self.api.as_ref().map(|api| &api.client))?;
         let router = server::router(Arc::new(state), health, config.profiling, access);
-        let mut hosts = vec![config.node.name.clone(), "localhost".to_owned()];
-        hosts.extend(config.node.ips.iter().map(ToString::to_string));
-        let listen = ListenConfig {
-            address: config.listen,
-            certificate: config.certificate.clone(),
-            cert_dir: config.cert_dir.clone(),
-            hosts,
-        };
+        let listen = ListenConfig { address: config.listen, certificate: serving_certificate(config, certificates) };
         Ok(server::listen(&listen, router, daemon).await?)
     }
 
@@ -309,6 +310,22 @@ impl ApiParts {
         let mirrors = Mirrors::run(self.client, &config.node.name, self.pods.clone(), workers.clone(), daemon);
         ApiSide { pods: self.pods, node: self.node, inbox, mirrors }
     }
+}
+
+fn hosts(config: &Config) -> Hosts {
+    Hosts { names: vec![config.node.name.clone(), config.node.hostname.clone()], addresses: config.node.ips.clone() }
+}
+
+fn serving_certificate(config: &Config, certificates: &Certificates) -> ServingCertificate {
+    if let Some(file) = certificates.requested_serving() {
+        return ServingCertificate::Requested(file);
+    }
+    if let Some((certificate, key)) = config.certificate.clone() {
+        return ServingCertificate::Files { certificate, key };
+    }
+    let mut hosts = vec![config.node.name.clone(), "localhost".to_owned()];
+    hosts.extend(config.node.ips.iter().map(ToString::to_string));
+    ServingCertificate::SelfMade { directory: config.identity.cert_dir.clone(), hosts }
 }
 
 fn selecting(field_selector: String) -> Scope {

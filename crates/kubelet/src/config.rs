@@ -16,6 +16,7 @@ use crate::config_file::{self, KubeletConfiguration};
 use crate::dns::ClusterDns;
 use crate::eviction;
 use crate::flags::Flags;
+use crate::identity::IdentityConfig;
 use crate::network::cni::CniConfig;
 use crate::runtime::cri::CriConfig;
 use crate::runtime::docker::{DEFAULT_ENDPOINT, DockerConfig};
@@ -105,8 +106,8 @@ pub struct Config {
     pub healthz: Option<SocketAddr>,
     /// Certificate and key of the kubelet's API.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// `--cert-dir`.
-    pub cert_dir: PathBuf,
+    /// How it is known to the API server, and to clients of its own API.
+    pub identity: IdentityConfig,
     /// Who may use the kubelet's API.
     pub access: AccessConfig,
     /// Whether it tells where time is spent.
@@ -197,6 +198,7 @@ impl Config {
         let pod_cidrs = pod_cidrs(&flags, &file, &mut mistakes);
         let local_volumes = mistakes.take(local_volumes(&flags)).unwrap_or_default();
         let access = AccessConfig::new(&flags, &file, has_server(&flags.client), &mut mistakes.0);
+        let identity = mistakes.take(identity(&flags, &file)).unwrap_or_default();
         let eviction = eviction(&flags, &file, &mut mistakes);
         let unsafe_sysctls = unsafe_sysctls(&flags, &file, &mut mistakes);
         let url = file.static_pod_url.as_deref().map(|url| url.parse().map_err(|_| format!("staticPodURL {url:?}")));
@@ -221,7 +223,7 @@ impl Config {
             listen: SocketAddr::new(flags.address.or(file.address).unwrap_or(any), port),
             healthz: (healthz_port > 0).then(|| SocketAddr::new(healthz_address, healthz_port)),
             certificate: certificate.zip(key),
-            cert_dir: flags.cert_dir.clone(),
+            identity,
             access,
             profiling: if file.enable_profiling_handler == Some(false) {
                 Profiling::Absent
@@ -252,6 +254,19 @@ impl Config {
             pod_cidrs,
         })
     }
+}
+
+fn identity(flags: &Flags, file: &KubeletConfiguration) -> Result<IdentityConfig, String> {
+    let bootstrap = flags.bootstrap_kubeconfig.clone().filter(|path| !path.as_os_str().is_empty());
+    if bootstrap.is_some() && flags.client.kubeconfig.is_none() {
+        return Err("--bootstrap-kubeconfig needs --kubeconfig, where what comes of it is written".to_owned());
+    }
+    let request_serving = flags.rotate_server_certificates.or(file.server_tls_bootstrap).unwrap_or(false);
+    if request_serving && !has_server(&flags.client) {
+        return Err("serverTLSBootstrap and --rotate-server-certificates need an API server".to_owned());
+    }
+    let rotate_client = flags.rotate_certificates.or(file.rotate_certificates).unwrap_or(false);
+    Ok(IdentityConfig { bootstrap, rotate_client, request_serving, cert_dir: flags.cert_dir.clone() })
 }
 
 fn has_server(flags: &ClientFlags) -> bool {

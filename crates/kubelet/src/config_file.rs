@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use component::flags::duration;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// The fields that mean something.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,6 +32,11 @@ pub struct KubeletConfiguration {
     pub tls_cert_file: Option<PathBuf>,
     /// `--tls-private-key-file`.
     pub tls_private_key_file: Option<PathBuf>,
+    /// `--rotate-certificates`.
+    pub rotate_certificates: Option<bool>,
+    /// `--rotate-server-certificates`.
+    #[serde(rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: Option<bool>,
     /// `--profiling`.
     pub enable_profiling_handler: Option<bool>,
     /// Who is let in to the kubelet's API.
@@ -44,6 +51,7 @@ pub struct KubeletConfiguration {
     /// `--resolv-conf`.
     pub resolv_conf: Option<PathBuf>,
     /// `--container-runtime-endpoint`.
+    #[serde(deserialize_with = "given")]
     pub container_runtime_endpoint: Option<String>,
     /// `--image-service-endpoint`.
     pub image_service_endpoint: Option<String>,
@@ -59,8 +67,10 @@ pub struct KubeletConfiguration {
     /// `--kube-reserved`.
     pub kube_reserved: BTreeMap<String, String>,
     /// `--node-status-update-frequency`.
+    #[serde(deserialize_with = "given")]
     pub node_status_update_frequency: Option<String>,
     /// `--node-status-report-frequency`.
+    #[serde(deserialize_with = "given")]
     pub node_status_report_frequency: Option<String>,
     /// `--pod-logs-dir`.
     pub pod_logs_dir: Option<PathBuf>,
@@ -73,6 +83,7 @@ pub struct KubeletConfiguration {
     /// `--eviction-max-pod-grace-period`.
     pub eviction_max_pod_grace_period: Option<u32>,
     /// `--eviction-pressure-transition-period`.
+    #[serde(deserialize_with = "given")]
     pub eviction_pressure_transition_period: Option<String>,
     /// `--allowed-unsafe-sysctls`.
     pub allowed_unsafe_sysctls: Vec<String>,
@@ -81,7 +92,7 @@ pub struct KubeletConfiguration {
     pub provider_id: Option<String>,
     /// Everything else.
     #[serde(flatten)]
-    pub ignored: BTreeMap<String, serde_json::Value>,
+    pub ignored: BTreeMap<String, Value>,
 }
 
 /// Who is let in to the kubelet's API.
@@ -111,7 +122,7 @@ pub struct TokenWebhook {
     /// `--authentication-token-webhook`.
     pub enabled: Option<bool>,
     /// `--authentication-token-webhook-cache-ttl`.
-    #[serde(rename = "cacheTTL")]
+    #[serde(rename = "cacheTTL", deserialize_with = "given")]
     pub cache_ttl: Option<String>,
 }
 
@@ -130,10 +141,10 @@ pub struct Authorization {
 #[serde(default)]
 pub struct AccessWebhook {
     /// `--authorization-webhook-cache-authorized-ttl`.
-    #[serde(rename = "cacheAuthorizedTTL")]
+    #[serde(rename = "cacheAuthorizedTTL", deserialize_with = "given")]
     pub cache_authorized_ttl: Option<String>,
     /// `--authorization-webhook-cache-unauthorized-ttl`.
-    #[serde(rename = "cacheUnauthorizedTTL")]
+    #[serde(rename = "cacheUnauthorizedTTL", deserialize_with = "given")]
     pub cache_unauthorized_ttl: Option<String>,
 }
 
@@ -143,6 +154,24 @@ pub struct AccessWebhook {
 pub struct Anonymous {
     /// `--anonymous-auth`.
     pub enabled: Option<bool>,
+}
+
+/// Nothing and a duration of zero mean the default: programs that write such files fill in every field.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty() && !duration(text).is_ok_and(|duration| duration.is_zero())))
+}
+
+/// Whether a field says nothing: its default is written out, as such programs do.
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || duration(text).is_ok_and(|duration| duration.is_zero()),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_zero),
+    }
 }
 
 /// Reads a configuration file.
@@ -160,7 +189,7 @@ fn parse(text: &str) -> Result<KubeletConfiguration, String> {
     if config.kind != "KubeletConfiguration" {
         return Err(format!("is a {:?}, not a KubeletConfiguration", config.kind));
     }
-    for field in config.ignored.keys() {
+    for (field, _) in config.ignored.iter().filter(|(_, value)| !is_zero(value)) {
         tracing::warn!(field, "this field of the KubeletConfiguration is ignored");
     }
     Ok(config)
@@ -179,5 +208,18 @@ mod tests {
         assert_eq!(config.authentication.anonymous.enabled, Some(false));
         assert!(config.ignored.contains_key("imageGCHighThresholdPercent"));
         assert!(parse("kind: Pod").is_err() && parse("[").is_err() && parse("kind: 3\nport: x").is_err());
+    }
+
+    #[test]
+    fn what_kubeadm_writes_means_the_defaults() {
+        let text = "kind: KubeletConfiguration\nauthentication: {webhook: {cacheTTL: 0s, enabled: true}}\n\
+            containerRuntimeEndpoint: ''\nnodeStatusUpdateFrequency: 0s\nevictionPressureTransitionPeriod: 0s\n\
+            logging: {flushFrequency: 0, options: {json: {infoBufferSize: '0'}}, verbosity: 0}\nmemorySwap: {}\n\
+            rotateCertificates: true\nsyncFrequency: 0s\n";
+        let config = parse(text).unwrap();
+        assert_eq!((config.container_runtime_endpoint, config.node_status_update_frequency), (None, None));
+        assert_eq!((config.eviction_pressure_transition_period, config.authentication.webhook.cache_ttl), (None, None));
+        assert_eq!(config.rotate_certificates, Some(true));
+        assert!(is_zero(&config.ignored["memorySwap"]) && is_zero(&config.ignored["syncFrequency"]));
     }
 }

@@ -27,9 +27,6 @@ pub const RETIRED: RetiredFlags = &[
     ("image-gc-high-threshold", "not supported"),
     ("image-gc-low-threshold", "not supported"),
     ("serialize-image-pulls", "images are pulled at the same time"),
-    ("rotate-certificates", "not supported"),
-    ("rotate-server-certificates", "not supported"),
-    ("bootstrap-kubeconfig", "not supported"),
     ("runonce", "not supported"),
     ("maximum-dead-containers", "one dead container is kept for each that runs"),
     ("maximum-dead-containers-per-container", "one dead container is kept for each that runs"),
@@ -54,7 +51,6 @@ pub const RETIRED: RetiredFlags = &[
     ("enable-cadvisor-json-endpoints", "not supported"),
     ("enable-custom-metrics", "not supported"),
     ("enable-load-reader", "not supported"),
-    ("experimental-bootstrap-kubeconfig", "not supported"),
     ("experimental-cgroups-per-qos", "not supported"),
     ("experimental-mounter-path", "not supported"),
     ("experimental-nvidia-gpus", "not supported"),
@@ -217,7 +213,16 @@ pub struct Flags {
     /// Its key
     #[arg(long, value_name = "FILE")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Where a self-made certificate is kept
+    /// Credentials to ask for a client certificate with, when --kubeconfig is not there or has none that is good
+    #[arg(long, alias = "experimental-bootstrap-kubeconfig", value_name = "FILE")]
+    pub bootstrap_kubeconfig: Option<PathBuf>,
+    /// Ask for another client certificate before the one in use runs out
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub rotate_certificates: Option<bool>,
+    /// Ask the API server for the certificate of the kubelet's API, and for another before it runs out
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    pub rotate_server_certificates: Option<bool>,
+    /// Where certificates are kept that were asked for or made
     #[arg(long, default_value = "/var/lib/kubelet/pki", value_name = "DIR")]
     pub cert_dir: PathBuf,
     /// Authorities of clients of the kubelet's API

@@ -19,6 +19,7 @@ pub mod env;
 pub mod events;
 pub mod eviction;
 pub mod flags;
+pub mod identity;
 pub mod images;
 pub mod network;
 pub mod news;

@@ -30,7 +30,7 @@ use crate::files::FromFiles;
 /// When the key does not fit the certificate.
 pub fn server_config(certificate: KeyedCertificate) -> Result<Arc<ServerConfig>, Error> {
     let key = CertifiedKey::from_der(certificate.chain, certificate.key, &aws_lc_rs::default_provider())?;
-    following(Presented(FromFiles::constant(key)), Vec::new())
+    server_config_following(FromFiles::constant(key), Vec::new())
 }
 
 /// The same with a certificate that is read again when its files change. Clients are told whose certificates may be of
@@ -42,7 +42,15 @@ pub fn server_config_following(
     certificate: FromFiles<CertifiedKey>,
     authorities: Vec<DistinguishedName>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    following(Presented(certificate), authorities)
+    following(Presented(Box::new(move || Some(certificate.get()))), authorities)
+}
+
+/// The same with a certificate that need not be there yet: until it is, no handshake succeeds.
+///
+/// # Errors
+/// When the protocols cannot be had.
+pub fn server_config_awaiting(certificate: FromFiles<Option<Arc<CertifiedKey>>>) -> Result<Arc<ServerConfig>, Error> {
+    following(Presented(Box::new(move || certificate.get().as_ref().clone())), Vec::new())
 }
 
 /// A certificate and its key, from files.
@@ -53,9 +61,20 @@ pub fn serving(certificate: &Path, key: &Path) -> anyhow::Result<FromFiles<Certi
     let files = [certificate, key].map(Path::to_owned);
     FromFiles::new("the serving certificate", files.to_vec(), move || {
         let [certificate, key] = &files;
-        let pair = certificates::read_pair(certificate, key)?;
-        Ok(CertifiedKey::from_der(pair.chain, pair.key, &aws_lc_rs::default_provider())?)
+        read(certificate, key)
     })
+}
+
+/// A certificate and its key in one file that need not be there yet.
+#[must_use]
+pub fn serving_awaited(file: &Path) -> FromFiles<Option<Arc<CertifiedKey>>> {
+    let path = file.to_owned();
+    FromFiles::awaited("the serving certificate", vec![path.clone()], move || Ok(Arc::new(read(&path, &path)?)))
+}
+
+fn read(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
+    let pair = certificates::read_pair(certificate, key)?;
+    Ok(CertifiedKey::from_der(pair.chain, pair.key, &aws_lc_rs::default_provider())?)
 }
 
 fn following(presented: Presented, names: Vec<DistinguishedName>) -> Result<Arc<ServerConfig>, Error> {
@@ -69,7 +88,7 @@ fn following(presented: Presented, names: Vec<DistinguishedName>) -> Result<Arc<
 }
 
 /// What a server presents, whatever name it is asked for.
-struct Presented(FromFiles<CertifiedKey>);
+struct Presented(Box<dyn Fn() -> Option<Arc<CertifiedKey>> + Send + Sync>);
 
 impl fmt::Debug for Presented {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +98,7 @@ impl fmt::Debug for Presented {
 
 impl ResolvesServerCert for Presented {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.get())
+        (self.0)()
     }
 }
 

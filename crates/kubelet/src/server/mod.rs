@@ -28,7 +28,7 @@ use self::access::Access;
 use crate::runtime::{PodUid, Runtime};
 use crate::volumes::LocalVolumes;
 
-pub use listen::{ListenConfig, ListenError, listen};
+pub use listen::{ListenConfig, ListenError, ServingCertificate, listen};
 
 /// The pods of this node, as the kubelet knows them.
 pub trait PodDirectory: Send + Sync + 'static {

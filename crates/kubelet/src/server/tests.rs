@@ -138,9 +138,10 @@ async fn a_command_is_executed_through_a_websocket_over_tls() {
     let daemon = component::Daemon::new();
     let config = ListenConfig {
         address: ([127, 0, 0, 1], 0).into(),
-        certificate: None,
-        cert_dir: dir.path().to_owned(),
-        hosts: vec!["localhost".to_owned()],
+        certificate: ServingCertificate::SelfMade {
+            directory: dir.path().to_owned(),
+            hosts: vec!["localhost".to_owned()],
+        },
     };
     let address = listen(&config, app(Anonymous::Allowed).await, &daemon).await.unwrap();
     let mut to_kubelet = kube::Config::new(format!("https://{address}").parse().unwrap());

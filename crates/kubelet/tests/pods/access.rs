@@ -13,10 +13,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use crate::node::{Machine, NODE};
 
 /// Makes certificates.
-struct Authority(Issuer<'static, KeyPair>, String);
+pub struct Authority(pub Issuer<'static, KeyPair>, pub String);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -25,7 +25,7 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
-    fn client(&self, name: &str, group: &str) -> AuthInfo {
+    pub fn client(&self, name: &str, group: &str) -> AuthInfo {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.distinguished_name.push(DnType::OrganizationName, group);

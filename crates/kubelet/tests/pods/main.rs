@@ -7,6 +7,7 @@ mod cni;
 mod docker;
 mod ephemeral;
 mod eviction;
+mod identity;
 mod node;
 mod resize;
 mod restarts;

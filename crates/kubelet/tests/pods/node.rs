@@ -184,6 +184,11 @@ impl<T: Item<DynamicType = ()>> Watcher<T> {
         Self { informer, bell }
     }
 
+    /// What there is.
+    pub fn list(&self) -> Vec<Arc<T>> {
+        self.informer.store().list()
+    }
+
     /// Waits for the next change of anything.
     pub async fn news(&self) {
         tokio::time::timeout(PATIENCE, self.bell.notified()).await.expect("something happens");

@@ -1,6 +1,11 @@
 //! A client of the API server.
 
-use std::{path::PathBuf, time::Duration};
+mod following;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use kube::{
     Client, Config,
@@ -8,6 +13,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
+pub use self::following::{Identity, following};
 use crate::{flags::ClientFlags, metrics::CountRequests};
 
 /// Why there is no client.
@@ -70,10 +76,14 @@ pub async fn connect(flags: &ClientFlags) -> Result<Client, ClientError> {
     Ok(builder.with_layer(&CountRequests).build())
 }
 
-async fn from_kubeconfig(path: &PathBuf) -> Result<Config, ClientError> {
-    let wrap = |source| ClientError::Kubeconfig { path: path.clone(), source: Box::new(source) };
+async fn from_kubeconfig(path: &Path) -> Result<Config, ClientError> {
+    let wrap = |error| from_kubeconfig_error(path, error);
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrap)?;
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(wrap)
+}
+
+fn from_kubeconfig_error(path: &Path, source: kube::config::KubeconfigError) -> ClientError {
+    ClientError::Kubeconfig { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// The first of a comma-separated list, with `http://` when it has no scheme, as upstream reads it.
