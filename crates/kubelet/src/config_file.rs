@@ -109,9 +109,10 @@ pub struct Authentication {
 
 /// Client certificates.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct X509 {
     /// `--client-ca-file`.
+    #[serde(rename = "clientCAFile")]
     pub client_ca_file: Option<PathBuf>,
 }
 

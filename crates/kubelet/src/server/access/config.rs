@@ -135,6 +135,8 @@ fn authorization(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn settings(words: &str, file: &str) -> Result<AccessConfig, Vec<String>> {
@@ -162,6 +164,8 @@ mod tests {
         const SERVER: &str = "--api-servers=http://m:8080";
         let open =
             format!("{SERVER} --anonymous-auth --authentication-token-webhook=false --authorization-mode=AlwaysAllow");
+        let authority = settings(SERVER, "authentication: {x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}}").unwrap();
+        assert_eq!(authority.client_ca.as_deref(), Some(Path::new("/etc/kubernetes/pki/ca.crt")));
         let file = "authentication: {anonymous: {enabled: true}, webhook: {enabled: false, cacheTTL: 1m0s}}\n\
             authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 2m0s, cacheUnauthorizedTTL: 3s}}";
         for (flags, file, expected) in [
