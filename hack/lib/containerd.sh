@@ -46,9 +46,10 @@ remove_containerd_pods() {
     [ -z "$namespace" ] || namespaces+=("${namespace##*/}")
     in_containerd tasks rm -f "$id" >/dev/null 2>&1 || true
     in_containerd containers rm "$id" >/dev/null 2>&1 || true
+    rm -f /var/lib/cni/results/*-"$id"-* /var/lib/cni/cache/results/*-"$id"-*
   done
   for namespace in $(printf '%s\n' "${namespaces[@]}" | sort -u); do ip netns del "$namespace" 2>/dev/null || true; done
-  rm -rf "/var/lib/cni/networks/ferrokube-$BRIDGE" "/var/lib/cni/results/ferrokube-$BRIDGE"-* "/var/lib/cni/cache/results/ferrokube-$BRIDGE"-*
+  rm -rf "/var/lib/cni/networks/ferrokube-$BRIDGE"
 }
 
 stop_containerd() {

@@ -4,11 +4,14 @@
 mod access;
 mod api;
 mod cni;
+mod containerd;
 mod docker;
 mod ephemeral;
 mod eviction;
 mod identity;
 mod node;
+#[path = "../shared/containerd.rs"]
+mod own_containerd;
 mod resize;
 mod restarts;
 mod sandboxes;

@@ -51,7 +51,7 @@ async fn pods_have_addresses_and_ports_of_the_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_too_long_is_put_aside_while_it_is_followed() {
-    let Some(daemon) = Containerd::start().await else { return };
+    let Some(daemon) = Containerd::start(harness::IMAGE, harness::busybox()).await else { return };
     let mut config = daemon.config();
     config.log_max_size = 100;
     config.log_max_files = 2;
@@ -91,7 +91,7 @@ async fn a_log_that_is_too_long_is_put_aside_while_it_is_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn containerd_may_go_and_come_back_without_its_containers_noticing() {
-    let Some(mut daemon) = Containerd::start().await else { return };
+    let Some(mut daemon) = Containerd::start(harness::IMAGE, harness::busybox()).await else { return };
     let runtime = daemon.runtime();
     let mut events = runtime.events();
     let mut until = async |wanted: EventKind| {

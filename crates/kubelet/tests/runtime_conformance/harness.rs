@@ -45,7 +45,7 @@ pub async fn docker() -> Option<Harness> {
 }
 
 pub async fn containerd() -> Option<Harness> {
-    let daemon = Containerd::start().await?;
+    let daemon = Containerd::start(IMAGE, busybox()).await?;
     let config = daemon.config();
     let connect: Connect = Box::new(move || Arc::new(CriRuntime::new(config.clone()).unwrap()));
     Some(harness(connect(), connect, Some(daemon)))

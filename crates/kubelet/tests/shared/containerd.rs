@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use kubelet::runtime::Runtime;
 use kubelet::runtime::cri::{CriConfig, CriRuntime};
 use tempfile::TempDir;
-
-use super::docker::{IMAGE, busybox};
 
 /// Where the standard CNI plugins are, as packages and as walkthroughs have them.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -22,8 +21,8 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// One that has [`IMAGE`], and connects pods to a bridge of its own. `None` when this machine has no containerd: a test is skipped then, see [`test_needs`].
-    pub async fn start() -> Option<Self> {
+    /// One that has an image of this, and connects pods to a bridge of its own. `None` when this machine has no containerd: a test is skipped then, see [`test_needs`].
+    pub async fn start(image: &str, rootfs: Bytes) -> Option<Self> {
         let there = Command::new("containerd").arg("--version").stdout(Stdio::null()).status();
         test_needs::need("containerd", there)?;
         let plugins = PLUGINS.iter().map(Path::new).find(|path| path.join("bridge").exists());
@@ -36,7 +35,7 @@ impl Containerd {
         containerd.run();
         let runtime = containerd.runtime();
         containerd.answers(&runtime).await;
-        runtime.import_image(IMAGE, busybox(), &[]).await.unwrap();
+        runtime.import_image(image, rootfs, &[]).await.unwrap();
         Some(containerd)
     }
 
