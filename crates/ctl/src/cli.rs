@@ -102,6 +102,16 @@ pub enum Command {
     Logs(commands::logs::Flags),
     /// Attach to a running container
     Attach(commands::attach::Flags),
+    /// Inspect authorization
+    Auth(commands::auth::Flags),
+    /// Copy files and directories to and from containers
+    Cp(commands::cp::Flags),
+    /// Create debugging sessions for troubleshooting workloads and nodes
+    Debug(commands::debug::Flags),
+    /// Run a proxy to the Kubernetes API server
+    Proxy(commands::proxy::Flags),
+    /// Forward one or more local ports to a pod
+    PortForward(commands::port_forward::Flags),
     /// Run a command in a container
     Exec(commands::exec::Flags),
     /// Set a new size for a workload
@@ -126,8 +136,15 @@ pub enum Command {
     Version(commands::version::Flags),
     /// Provides utilities for interacting with plugins
     Plugin(commands::plugin::Flags),
+    /// Print the list of flags inherited by all commands
+    Options,
+    /// Commands for features in alpha
+    Alpha,
     /// List the server's resources
     ApiResources(commands::api_resources::Flags),
+    /// Commands of plugins, and commands that are gone
+    #[command(external_subcommand)]
+    Foreign(Vec<OsString>),
 }
 
 #[cfg(test)]

@@ -28,8 +28,11 @@ pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match cli::Cli::read(words.clone()) {
         Ok(cli) => cli,
-        Err(error) => return misread(&error, &words),
+        Err(error) => return usage::report(&error, &cli::Cli::tree(), &words),
     };
+    if let cli::Command::Foreign(words) = &cli.command {
+        return foreign(words);
+    }
     component::daemon::install_crypto_provider();
     if cli.global.v > 5 {
         component::daemon::init_logging(&component::flags::LoggingFlags { v: cli.global.v });
@@ -50,13 +53,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Words that make no command: they may name a plugin.
-fn misread(error: &clap::Error, words: &[OsString]) -> ExitCode {
-    let unknown = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
-    if let Some((program, rest)) = words.get(1..).filter(|_| unknown).and_then(plugin::find) {
+/// A command that is not one of ours: a plugin's, or one that is gone.
+fn foreign(words: &[OsString]) -> ExitCode {
+    if let Some((program, rest)) = plugin::find(words) {
         let error = plugin::become_plugin(&program, rest);
         eprintln!("error: {}: {error}", program.display());
         return ExitCode::FAILURE;
     }
-    usage::report(error, &cli::Cli::tree(), words)
+    let name = words.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    match commands::options::successor(&name) {
+        Some(words) => eprintln!("error: {words}"),
+        None => eprintln!("error: unknown command {name:?} for {:?}", program::name()),
+    }
+    ExitCode::FAILURE
 }

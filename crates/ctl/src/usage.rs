@@ -81,6 +81,7 @@ fn message(error: &Error, path: &[String]) -> String {
         ErrorKind::InvalidSubcommand => unknown_command(&text(error, ContextKind::InvalidSubcommand), &command, path),
         ErrorKind::ValueValidation => value(error, &argument, &hint),
         ErrorKind::InvalidValue | ErrorKind::NoEquals => format!("flag needs an argument: {}{hint}", flag(&argument)),
+        ErrorKind::MissingRequiredArgument if !argument.starts_with('-') => "Unexpected args: []".to_owned(),
         ErrorKind::MissingRequiredArgument => {
             format!("required flag(s) {:?} not set", flag(&argument).trim_start_matches('-'))
         }

@@ -48,7 +48,7 @@ pub struct Flags {
 /// When there is no such pod, or it is over.
 pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
     let name = match flags.names.as_slice() {
-        [] => return Err(misused("at least 1 argument is required for attach", "attach")),
+        [] => return Err(Error::usage("at least 1 argument is required for attach")),
         [name] => name,
         names => {
             let words =

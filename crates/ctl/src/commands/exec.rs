@@ -80,10 +80,10 @@ impl Flags {
         let (name, rest) = match (from_file, self.names.split_first()) {
             (true, _) => (pods::named_in(&self.files)?, self.names.as_slice()),
             (false, Some((name, rest))) => (name.clone(), rest),
-            (false, None) => return Err(misused("pod, type/name or --filename must be specified", "exec")),
+            (false, None) => return Err(Error::usage("pod, type/name or --filename must be specified")),
         };
         match (rest, self.command.as_slice()) {
-            ([], []) => Err(misused("you must specify at least one command for the container", "exec")),
+            ([], []) => Err(Error::usage("you must specify at least one command for the container")),
             ([], command) => Ok((name, command)),
             (command, []) => {
                 let program = crate::program::name();
@@ -207,7 +207,9 @@ fn terminal_size() -> Option<(u16, u16)> {
     Some((rows.parse().ok()?, columns.parse().ok()?))
 }
 
-fn failure(status: &Status) -> Error {
+/// Why a remote process failed.
+#[must_use]
+pub fn failure(status: &Status) -> Error {
     let causes = status.details.iter().flat_map(|details| details.causes.iter().flatten());
     let exit_code = causes.filter(|cause| cause.reason.as_deref() == Some("ExitCode"));
     let code = exit_code.filter_map(|cause| cause.message.as_deref()?.parse().ok()).next();

@@ -3,12 +3,15 @@
 pub mod api_resources;
 pub mod apply;
 pub mod attach;
+pub mod auth;
 pub mod autoscale;
 pub mod certificate;
 pub mod cluster_info;
 pub mod config;
 pub mod cordon;
+pub mod cp;
 pub mod create;
+pub mod debug;
 pub mod delete;
 pub mod describe;
 pub mod drain;
@@ -19,10 +22,13 @@ pub mod get;
 pub mod logs;
 pub mod metadata;
 pub mod objects;
+pub mod options;
 pub mod overrides;
 pub mod patch;
 pub mod plugin;
 pub mod pods;
+pub mod port_forward;
+pub mod proxy;
 pub mod rollout;
 pub mod run;
 pub mod scale;
@@ -52,6 +58,18 @@ pub async fn run(cli: Cli) -> Result<()> {
     if let Command::Plugin(flags) = &cli.command {
         return plugin::run(flags);
     }
+    match &cli.command {
+        Command::Version(flags) => return version::run(&global, flags).await,
+        Command::Options => {
+            options::print();
+            return Ok(());
+        }
+        Command::Alpha => {
+            eprintln!("No alpha commands are available in this version of {}", crate::program::name());
+            return Ok(());
+        }
+        _ => {}
+    }
     let api = Api::new(&global).await?;
     match cli.command {
         Command::Get(flags) => get::run(&api, &flags).await,
@@ -76,9 +94,18 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Rollout(flags) => rollout::run(&api, &global, &flags).await,
         Command::Expose(flags) => expose::run(&api, &global, &flags).await,
         Command::Run(flags) => run::run(&api, &global, &flags).await,
-        Command::Config(_) | Command::Plugin(_) => Ok(()),
+        Command::Config(_)
+        | Command::Plugin(_)
+        | Command::Version(_)
+        | Command::Options
+        | Command::Alpha
+        | Command::Foreign(_) => Ok(()),
+        Command::Auth(flags) => auth::run(&api, &global, &flags).await,
+        Command::Cp(flags) => cp::run(&api, &flags).await,
+        Command::Debug(flags) => debug::run(&api, &global, &flags).await,
+        Command::Proxy(flags) => proxy::run(&api, &flags).await,
+        Command::PortForward(flags) => port_forward::run(&api, &flags).await,
         Command::ClusterInfo => cluster_info::run(&api).await,
-        Command::Version(flags) => version::run(&api, &flags).await,
         Command::ApiResources(flags) => api_resources::run(&api, &flags).await,
     }
 }

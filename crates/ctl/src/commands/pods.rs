@@ -55,6 +55,30 @@ pub async fn find_within(api: &Api, argument: &str, timeout: Duration) -> Result
     }
 }
 
+/// Every pod of a workload, or the one that is named.
+///
+/// # Errors
+/// When there is none.
+pub async fn find_every(api: &Api, argument: &str) -> Result<Vec<Pod>> {
+    let Some((kind, name)) = argument.split_once('/') else { return Ok(vec![get(api, argument).await?]) };
+    let target = Target { resource: Catalog::discover(api).await?.find(kind)?, name: Some(name.to_owned()) };
+    if target.resource.kind == "Pod" {
+        return Ok(vec![get(api, name).await?]);
+    }
+    let object = api.get(&target.path(Some(&api.namespace))).await?;
+    let selector = selector(&object)
+        .ok_or_else(|| Error::usage(format!("cannot get the logs from {}: it has no selector", target.display())))?;
+    select(api, &selector).await
+}
+
+/// The names of all containers: those that run first, then those that run today.
+#[must_use]
+pub fn all_containers(pod: &Pod) -> Vec<String> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let plain = spec.init_containers.iter().flatten().chain(&spec.containers).map(|container| container.name.clone());
+    plain.chain(spec.ephemeral_containers.iter().flatten().map(|container| container.name.clone())).collect()
+}
+
 /// Returns when something happened to a pod of the namespace.
 async fn first_pod(api: &Api) -> Result<()> {
     let url = format!("/api/v1/namespaces/{}/pods?watch=true", api.namespace);
@@ -139,7 +163,10 @@ pub fn container(pod: &Pod, named: Option<&str>) -> Result<String> {
     if let Some(named) = named {
         return match known.contains(&named) {
             true => Ok(named.to_owned()),
-            false => Err(Error::usage(format!("container {named} not found in pod {name}"))),
+            false => Err(Error::usage(format!(
+                "container {named} is not valid for pod {name} out of: {}",
+                described(&spec).join(", ")
+            ))),
         };
     }
     let annotation =

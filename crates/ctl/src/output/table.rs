@@ -121,7 +121,7 @@ mod tests {
         let check = |options: Options, expected: &str| assert_eq!(render(&table, &[], &options), expected);
         check(Options::default(), "NAME\na\n");
         check(Options { wide: true, ..Options::default() }, "NAME   NODE\na      n1\n");
-        check(Options { with_namespace: true, no_headers: true, ..Options::default() }, "ns   a\n");
+        check(Options { with_namespace: true, no_headers: true, ..Options::default() }, "ns    a\n");
         check(
             Options { label_columns: vec!["x/app".into()], show_labels: true, ..Options::default() },
             "NAME   APP   LABELS\na      web   x/app=web\n",

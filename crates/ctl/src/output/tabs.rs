@@ -2,6 +2,8 @@
 
 /// kubectl's space between columns.
 const GAP: usize = 3;
+/// kubectl's least width of a column.
+const LEAST: usize = 6;
 
 /// Lines of cells; a column is as wide as its widest cell.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +27,7 @@ impl Tabs {
         let columns = self.lines.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.lines.iter().filter(|line| column + 1 < line.len());
-            cells.map(|line| line[column].chars().count()).max().unwrap_or(0) + GAP
+            cells.map(|line| line[column].chars().count()).max().unwrap_or(0).saturating_add(GAP).max(LEAST)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
