@@ -361,3 +361,7 @@ fn translate(event: ContainerEvent) -> RuntimeEvent {
         None => RECONNECTED,
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;
