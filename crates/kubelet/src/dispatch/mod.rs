@@ -46,7 +46,7 @@ pub struct ApiSide {
 enum Input {
     ApiPods(BTreeSet<ObjectKey>),
     Manifests(Manifests),
-    Runtime(PodUid),
+    Runtime(PodChanged),
     WorkerEnded,
     Housekeeping,
     Found(Found),
@@ -107,7 +107,7 @@ impl Dispatcher {
             let input = tokio::select! {
                 keys = next_keys(self.api.as_ref()) => Input::ApiPods(keys),
                 Some(manifests) = manifests.recv() => Input::Manifests(manifests),
-                Some(PodChanged(uid)) = changes.recv() => Input::Runtime(uid),
+                Some(change) = changes.recv() => Input::Runtime(change),
                 () = self.workers.ended() => Input::WorkerEnded,
                 _ = housekeeping.tick() => Input::Housekeeping,
                 found = self.housekeeper.found() => Input::Found(found),
@@ -132,7 +132,7 @@ impl Dispatcher {
                     self.static_source_heard();
                 }
             }
-            Input::Runtime(uid) => self.workers.nudge(&uid),
+            Input::Runtime(PodChanged { uid, look }) => self.workers.show(&uid, look),
             Input::WorkerEnded => self.start_waiting(),
             Input::Housekeeping => self.housekeeping(),
             Input::Found(found) => self.remove_orphans(found),
@@ -201,7 +201,7 @@ impl Dispatcher {
         }
         match intent(&pod) {
             Intent::Run if self.refused.contains(&uid) => {}
-            intent => self.workers.tell(Desired { pod, intent }),
+            intent => self.workers.tell(Desired::new(pod, intent)),
         }
     }
 
@@ -252,7 +252,7 @@ impl Dispatcher {
         match self.workers.pod(uid) {
             Some(pod) => {
                 let grace = grace::of_removal(&pod);
-                self.workers.tell(Desired { pod, intent: Intent::Remove { grace } });
+                self.workers.tell(Desired::new(pod, Intent::Remove { grace }));
             }
             None => self.workers.context().statuses.forget(uid),
         }
@@ -299,7 +299,7 @@ impl Dispatcher {
                 self.waiting.push(pod);
                 continue;
             }
-            self.workers.tell(Desired { pod, intent: Intent::Run });
+            self.workers.tell(Desired::new(pod, Intent::Run));
             self.touch_mirror(&key);
         }
     }
@@ -314,7 +314,7 @@ impl Dispatcher {
     fn remove_orphans(&self, found: Found) {
         for orphan in found.orphans(&self.workers.context().node.name, |uid| self.is_wanted(uid)) {
             tracing::info!(pod = %orphan.described(), "removing what is left of a pod that nobody wants");
-            self.workers.tell(Desired { pod: Arc::new(orphan), intent: Intent::Remove { grace: grace::MINIMUM } });
+            self.workers.tell(Desired::new(Arc::new(orphan), Intent::Remove { grace: grace::MINIMUM }));
         }
     }
 

@@ -6,7 +6,7 @@
 
 mod snapshot;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::snapshot::Snapshot;
-use crate::runtime::{PodUid, Result, Runtime, RuntimeEvent};
+use crate::runtime::{EventKind, PodUid, Result, Runtime, RuntimeEvent, RuntimePod};
 
 /// How often all pods are looked at even if nothing seems to happen.
 pub const SAFETY_INTERVAL: Duration = Duration::from_secs(30);
@@ -25,9 +25,23 @@ pub const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
 const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Something about this pod's containers or sandboxes is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodChanged(pub PodUid);
+/// Something about a pod's containers or sandboxes is not as it was.
+#[derive(Debug, Clone)]
+pub struct PodChanged {
+    /// Which pod.
+    pub uid: PodUid,
+    /// What is there now.
+    pub look: Look,
+}
+
+/// What was seen of one pod.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// When the runtime was asked.
+    pub at: Instant,
+    /// Its answer.
+    pub pod: Arc<RuntimePod>,
+}
 
 /// The generator.
 pub struct Pleg {
@@ -47,6 +61,10 @@ enum Due {
 
 impl Due {
     fn add(&mut self, event: RuntimeEvent) {
+        if event.kind == EventKind::Created {
+            // It does nothing yet, and whoever made it knows.
+            return;
+        }
         match (&mut *self, event.pod) {
             (Self::All, _) => {}
             (_, None) => *self = Self::All,
@@ -90,8 +108,8 @@ impl Pleg {
                 }
             };
             back_off = FIRST_BACK_OFF;
-            for uid in changed {
-                if changes.send(PodChanged(uid)).await.is_err() {
+            for change in changed {
+                if changes.send(change).await.is_err() {
                     return;
                 }
             }
@@ -104,20 +122,39 @@ impl Pleg {
         }
     }
 
-    async fn look(&mut self, due: &Due) -> Result<Vec<PodUid>> {
+    async fn look(&mut self, due: &Due) -> Result<Vec<PodChanged>> {
         let changed = match due {
             Due::Nothing => Vec::new(),
-            Due::All => self.seen.replace(&self.runtime.list_pods().await?),
+            Due::All => self.look_at_all().await?,
             Due::Pods(uids) => {
                 let mut changed = Vec::new();
                 for uid in uids {
-                    changed.extend(self.seen.update(&self.runtime.pod(uid).await?));
+                    let at = Instant::now();
+                    let pod = self.runtime.pod(uid).await?;
+                    if let Some(uid) = self.seen.update(&pod) {
+                        changed.push(PodChanged { uid, look: Look { at, pod: Arc::new(pod) } });
+                    }
                 }
                 changed
             }
         };
         self.looked.send_replace(Some(Instant::now()));
         Ok(changed)
+    }
+
+    /// Of a pod that is gone nothing is there.
+    async fn look_at_all(&mut self) -> Result<Vec<PodChanged>> {
+        let at = Instant::now();
+        let pods = self.runtime.list_pods().await?;
+        let changed = self.seen.replace(&pods);
+        let mut present: HashMap<PodUid, RuntimePod> =
+            pods.into_iter().map(|pod| (pod.identity.uid.clone(), pod)).collect();
+        let change = |uid: PodUid| {
+            let gone = || RuntimePod::nothing_of(uid.clone());
+            let pod = Arc::new(present.remove(&uid).unwrap_or_else(gone));
+            PodChanged { uid, look: Look { at, pod } }
+        };
+        Ok(changed.into_iter().map(change).collect())
     }
 }
 

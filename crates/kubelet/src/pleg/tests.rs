@@ -19,7 +19,7 @@ impl Scene {
     }
 
     async fn changed(&mut self) -> String {
-        self.changes.recv().await.unwrap().0.0
+        self.changes.recv().await.unwrap().uid.0
     }
 }
 
@@ -50,7 +50,9 @@ async fn each_change_of_a_pods_life_is_reported() {
     let id = pod(&runtime, "a").await;
     assert_eq!(scene.changed().await, "a");
     scene.runtime.exit(&id, 3);
-    assert_eq!(scene.changed().await, "a");
+    let ended = scene.changes.recv().await.unwrap();
+    assert_eq!(ended.uid.as_str(), "a");
+    assert!(!ended.look.pod.containers[0].state.is_running(), "{:?}", ended.look);
     runtime.remove_container(&id).await.unwrap();
     assert_eq!(scene.changed().await, "a");
 }

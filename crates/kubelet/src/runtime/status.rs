@@ -84,6 +84,11 @@ pub struct RuntimePod {
 }
 
 impl RuntimePod {
+    /// A pod of which nothing is left.
+    pub fn nothing_of(uid: PodUid) -> Self {
+        Self { identity: PodIdentity { uid, ..PodIdentity::default() }, ..Self::default() }
+    }
+
     /// The newest container of this name.
     pub fn latest(&self, container: &str) -> Option<&ContainerStatus> {
         self.containers.iter().find(|c| c.name == container)

@@ -24,6 +24,7 @@ use component::informer::ObjectKey;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use crate::pleg::Look;
 use crate::pod::PodExt;
 use crate::runtime::PodUid;
 pub use context::{Context, NodeFacts};
@@ -41,6 +42,16 @@ pub struct Desired {
     pub pod: Arc<Pod>,
     /// What to do with it.
     pub intent: Intent,
+    /// What was last seen of it, if somebody has looked.
+    pub look: Option<Look>,
+}
+
+impl Desired {
+    /// Nobody has looked yet.
+    #[must_use]
+    pub const fn new(pod: Arc<Pod>, intent: Intent) -> Self {
+        Self { pod, intent, look: None }
+    }
 }
 
 /// What should become of a pod.
@@ -116,6 +127,13 @@ impl Workers {
     pub fn nudge(&self, uid: &PodUid) {
         if let Some(mailbox) = self.mailboxes.lock().get(uid) {
             mailbox.send_modify(|_| {});
+        }
+    }
+
+    /// Wakes the pod's worker, and shows it what was seen.
+    pub fn show(&self, uid: &PodUid, look: Look) {
+        if let Some(mailbox) = self.mailboxes.lock().get(uid) {
+            mailbox.send_modify(|present| present.look = Some(look));
         }
     }
 
@@ -202,7 +220,7 @@ fn merge(present: &mut Desired, new: Desired) {
         (Intent::Remove { grace: old }, Intent::Terminate { grace: new }) => Intent::Remove { grace: old.min(new) },
         (Intent::Terminate { .. }, Intent::Terminate { grace: new }) => Intent::Terminate { grace: grace(new) },
     };
-    *present = Desired { pod: new.pod, intent };
+    *present = Desired { pod: new.pod, intent, look: new.look.or_else(|| present.look.take()) };
 }
 
 #[cfg(test)]
@@ -222,7 +240,7 @@ mod tests {
             (Remove { grace: 9 }, Terminate { grace: 1 }, Remove { grace: 1 }),
         ];
         for (old, new, expected) in cases {
-            let desired = |intent| Desired { pod: Arc::default(), intent };
+            let desired = |intent| Desired::new(Arc::default(), intent);
             let mut present = desired(old);
             merge(&mut present, desired(new));
             assert_eq!(present.intent, expected, "{old:?} then {new:?}");

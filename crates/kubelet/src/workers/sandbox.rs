@@ -13,7 +13,7 @@ use crate::admission::sysctls;
 use crate::dns;
 use crate::network::{HostPort, Protocol};
 use crate::pod::{PodExt, grace};
-use crate::runtime::{NamespaceMode, Namespaces, SandboxConfig, SandboxId, SandboxStatus};
+use crate::runtime::{NamespaceMode, Namespaces, SandboxConfig, SandboxId, SandboxState, SandboxStatus};
 use crate::status::Reason;
 
 impl Worker {
@@ -137,13 +137,22 @@ impl Worker {
             if let Err(error) = self.context.network.tear_down(&sandbox.id).await {
                 tracing::warn!(pod = %self.uid, sandbox = %sandbox.id, "tearing down the network: {error}");
             }
-            if sandbox.pid.is_some()
-                && let Err(error) = self.context.runtime.stop_sandbox(&sandbox.id).await
-            {
-                tracing::warn!(pod = %self.uid, sandbox = %sandbox.id, "stopping the sandbox: {error}");
+            if sandbox.pid.is_none() {
+                continue;
+            }
+            match self.context.runtime.stop_sandbox(&sandbox.id).await {
+                Ok(()) => self.note_stopped(&sandbox.id),
+                Err(error) => tracing::warn!(pod = %self.uid, sandbox = %sandbox.id, "stopping the sandbox: {error}"),
             }
         }
         self.sandbox = None;
+    }
+
+    fn note_stopped(&mut self, id: &SandboxId) {
+        for sandbox in self.runtime.sandboxes.iter_mut().filter(|sandbox| sandbox.id == *id) {
+            sandbox.state = SandboxState::NotReady;
+            sandbox.pid = None;
+        }
     }
 }
 

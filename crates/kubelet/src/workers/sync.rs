@@ -6,6 +6,7 @@ use std::time::Duration;
 use api_types::core::Pod;
 use api_types::jiff::{SignedDuration, Timestamp};
 use component::recorder::EventType::{Normal, Warning};
+use tokio::time::Instant;
 
 use super::worker::{Next, Worker};
 use crate::plan::{Observed, Plan, Waiting, compute_actions};
@@ -28,7 +29,7 @@ const ROUNDS: usize = 200;
 impl Worker {
     pub(super) async fn sync(&mut self, pod: &Arc<Pod>) -> Next {
         self.publish(pod);
-        if let Err(error) = self.observe(pod).await {
+        if let Err(error) = self.catch_up(pod).await {
             tracing::warn!(pod = %pod.described(), "observing: {error}");
             return self.later();
         }
@@ -65,6 +66,7 @@ impl Worker {
                 return self.wait_for(pod, &plan.waiting);
             }
             let acted = self.act(pod, plan).await;
+            self.caught_up = Instant::now();
             self.publish(pod);
             match acted {
                 Acted::Progress => {}
@@ -215,6 +217,7 @@ impl Worker {
     async fn rest(&mut self, pod: &Arc<Pod>) -> Next {
         if !self.is_torn_down() {
             self.tear_down(pod).await;
+            self.caught_up = Instant::now();
             if self.look_again(pod).await != Acted::Progress {
                 return self.later();
             }

@@ -55,7 +55,7 @@ impl Worker {
     /// Stops every container, faster if the grace period is cut meanwhile.
     async fn stop(&mut self, pod: &Arc<Pod>) -> Result<(), crate::runtime::RuntimeError> {
         let began = Instant::now();
-        self.observe(pod).await?;
+        self.catch_up(pod).await?;
         self.publish(pod);
         loop {
             let victims = self.running(pod);
@@ -74,7 +74,9 @@ impl Worker {
             }
         }
         self.stop_sandboxes().await;
-        self.observe(pod).await
+        self.caught_up = tokio::time::Instant::now();
+        self.after_change(pod).await;
+        Ok(())
     }
 
     /// Removes containers, sandboxes and the pod's directory.

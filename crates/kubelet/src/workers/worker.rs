@@ -9,12 +9,14 @@ use api_types::core::{Pod, PodStatus};
 use api_types::jiff::Timestamp;
 use component::backoff::Backoff;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::kill::Begun;
 use super::resize::ResizeState;
 use super::{Context, Desired, Intent, Nudge, Retired, Workers};
 use crate::objects::PodObjects;
 use crate::plan::BackOffs;
+use crate::pleg::Look;
 use crate::pod::PodExt;
 use crate::probes::ProbeSet;
 use crate::runtime::{ContainerId, PodUid, RuntimeError, RuntimePod, SandboxConfig};
@@ -46,6 +48,8 @@ pub(super) struct Worker {
     pub(super) directory: PodDirectory,
     /// What ran when it was last looked at.
     pub(super) runtime: RuntimePod,
+    /// When the worker last looked at it, or finished changing something of it: an earlier look is no news.
+    pub(super) caught_up: Instant,
     /// The configuration of the present sandbox, as containers in it need it.
     pub(super) sandbox: Option<SandboxConfig>,
     /// Addresses, while there is a sandbox.
@@ -96,6 +100,7 @@ impl Worker {
             probes: ProbeSet::new(context.probes(), nudge.clone()),
             back_offs: BackOffs::starting_with(context.first_back_off),
             runtime: RuntimePod::default(),
+            caught_up: Instant::now(),
             sandbox: None,
             ips: Vec::new(),
             claimed: Claimed { local: Arc::clone(&context.local_volumes), ..Claimed::default() },
@@ -164,12 +169,30 @@ impl Worker {
         }
     }
 
+    /// Takes in what runs: what was last seen, if nothing has been done since or it is what is known anyway, or what a
+    /// look of its own shows.
+    pub(super) async fn catch_up(&mut self, pod: &Pod) -> Result<(), RuntimeError> {
+        let look = self.mailbox.borrow().look.clone();
+        let usable = |look: &Look| look.at > self.caught_up || *look.pod == self.runtime;
+        let Some(look) = look.filter(usable) else { return self.observe(pod).await };
+        self.caught_up = self.caught_up.max(look.at);
+        self.take_in(pod, RuntimePod::clone(&look.pod)).await;
+        Ok(())
+    }
+
     /// Looks at what runs.
     pub(super) async fn observe(&mut self, pod: &Pod) -> Result<(), RuntimeError> {
-        self.runtime = self.context.runtime.pod(&self.uid).await?;
+        let began = Instant::now();
+        let runtime = self.context.runtime.pod(&self.uid).await?;
+        self.caught_up = began;
+        self.take_in(pod, runtime).await;
+        Ok(())
+    }
+
+    async fn take_in(&mut self, pod: &Pod, runtime: RuntimePod) {
+        self.runtime = runtime;
         self.replaced.retain(|id| self.runtime.containers.iter().any(|container| container.id == *id));
         self.after_change(pod).await;
-        Ok(())
     }
 
     /// Brings everything that depends on what runs up to date.

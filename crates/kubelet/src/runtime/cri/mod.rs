@@ -141,11 +141,7 @@ impl Runtime for CriRuntime {
 
     async fn pod(&self, uid: &PodUid) -> Result<RuntimePod> {
         let pods = self.shared.list(Some(uid)).await?;
-        let nothing = || RuntimePod {
-            identity: PodIdentity { uid: uid.clone(), ..PodIdentity::default() },
-            ..RuntimePod::default()
-        };
-        Ok(pods.into_iter().next().unwrap_or_else(nothing))
+        Ok(pods.into_iter().next().unwrap_or_else(|| RuntimePod::nothing_of(uid.clone())))
     }
 
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxStatus> {

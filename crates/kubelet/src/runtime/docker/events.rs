@@ -8,6 +8,7 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
 
 use super::client::Client;
 use super::list::InspectCache;
@@ -58,7 +59,8 @@ impl Follower {
             match messages.next().await {
                 Some(Ok(message)) => {
                     if let Some(event) = translate(&message) {
-                        self.cache.forget(event.container.as_ref().map(|id| id.as_str()).unwrap_or_default());
+                        let id = event.container.as_ref().map(|id| id.as_str()).unwrap_or_default();
+                        self.cache.forget(id, happened_at(&message));
                         return event;
                     }
                 }
@@ -95,7 +97,7 @@ impl Follower {
 /// the announcement and the subscription.
 async fn open(client: &Client) -> Result<Messages> {
     let docker = client.docker()?;
-    let now = jiff::Timestamp::now();
+    let now = Timestamp::now();
     docker.ping().await.map_err(|error| RuntimeError::Unreachable(error.into()))?;
     let actions = ACTIONS.iter().map(|(action, _)| (*action).to_owned()).collect();
     let filters = HashMap::from([
@@ -106,6 +108,12 @@ async fn open(client: &Client) -> Result<Messages> {
     let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
     let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
     Ok(docker.events(Some(options)).boxed())
+}
+
+/// Docker runs on the same machine, and by the same clock. An event without a time has only just happened.
+fn happened_at(message: &EventMessage) -> Timestamp {
+    let told = message.time_nano.and_then(|nanoseconds| Timestamp::from_nanosecond(nanoseconds.into()).ok());
+    told.unwrap_or_else(Timestamp::now)
 }
 
 fn translate(message: &EventMessage) -> Option<RuntimeEvent> {

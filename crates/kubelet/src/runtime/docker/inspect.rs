@@ -1,7 +1,8 @@
 //! Pure: Docker's details of a container in the kubelet's words.
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status, HostConfig,
+    ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status, ContainerSummary,
+    ContainerSummaryStateEnum, HostConfig,
 };
 use std::path::PathBuf;
 
@@ -66,6 +67,26 @@ pub(super) fn sandbox(details: &ContainerInspectResponse) -> Result<SandboxStatu
         pid: state.pid.filter(|_| running).and_then(|pid| u32::try_from(pid).ok()),
         host_network: network_mode == Some("host"),
         runtime_ips: runtime_ip(details).into_iter().collect(),
+        labels: labels.given(),
+        annotations: labels.annotations(),
+    })
+}
+
+/// A sandbox that has ended: nothing of it matters that a list does not say.
+pub(super) fn dead_sandbox(summary: &ContainerSummary) -> Option<SandboxStatus> {
+    let labels = Labels(summary.labels.as_ref()?);
+    if summary.state != Some(ContainerSummaryStateEnum::EXITED) || labels.get(labels::TYPE) != labels::TYPE_SANDBOX {
+        return None;
+    }
+    let network_mode = summary.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
+    Some(SandboxStatus {
+        id: summary.id.clone().filter(|id| is_sound(id))?.into(),
+        attempt: labels.attempt(),
+        state: SandboxState::NotReady,
+        created_at: summary.created.and_then(|second| Timestamp::from_second(second).ok()).unwrap_or_default(),
+        pid: None,
+        host_network: network_mode == Some("host"),
+        runtime_ips: Vec::new(),
         labels: labels.given(),
         annotations: labels.annotations(),
     })
@@ -171,6 +192,25 @@ mod tests {
             reason,
             message: message.into(),
         })
+    }
+
+    #[test]
+    fn sandboxes_that_have_ended_are_known_from_the_list() {
+        let summary = |state: &str, kind: &str| -> ContainerSummary {
+            let text = format!(
+                r#"{{"Id": "0a", "State": "{state}", "Created": 7, "HostConfig": {{"NetworkMode": "host"}}, "Labels":
+                    {{"io.kubernetes.docker.type": "{kind}", "io.kubernetes.container.restartCount": "2", "app": "web"}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let dead = dead_sandbox(&summary("exited", "podsandbox")).unwrap();
+        assert_eq!((dead.attempt, dead.state, dead.pid, dead.host_network), (2, SandboxState::NotReady, None, true));
+        assert_eq!((dead.created_at.as_second(), dead.labels.contains_key("app")), (7, true));
+        for other in
+            [summary("running", "podsandbox"), summary("exited", "container"), summary("created", "podsandbox")]
+        {
+            assert_eq!(dead_sandbox(&other), None, "{other:?}");
+        }
     }
 
     fn cannot_run(code: i32, message: &str) -> ContainerState {

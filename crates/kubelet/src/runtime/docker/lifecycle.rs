@@ -12,8 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::client::{lacking, status_code, translate};
 use super::{
-    DockerRuntime, Result, RuntimeError, RuntimeInfo, RuntimeVersion, SandboxConfig, SandboxStatus, create, inspect,
-    labels,
+    DockerRuntime, Result, RuntimeError, RuntimeInfo, RuntimeVersion, SandboxConfig, SandboxStatus, create, labels,
 };
 
 impl DockerRuntime {
@@ -28,9 +27,9 @@ impl DockerRuntime {
             created => created?,
         };
         self.start(&id).await?;
-        let details = self.inspect(&id).await?;
+        let (details, status) = self.read_sandbox(&id).await?;
         self.write_resolv_conf(config, &details).await?;
-        inspect::sandbox(&details)
+        Ok(status)
     }
 
     /// Docker writes the file when the sandbox starts, and gives the same file to every container that joins.

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum as State};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary, ContainerSummaryStateEnum as State,
+};
 use bollard::query_parameters::ListContainersOptions;
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::client::translate;
@@ -25,20 +28,31 @@ enum Item {
     Container(Box<ContainerStatus>),
 }
 
-/// What was read of a container, with the state Docker's list gave it then. A running container keeps its start
-/// time, a finished one its exit code, so what has the same state in the next list need not be read again.
+/// What was read of containers. A running container keeps its start time, a finished one its exit code, so what has
+/// the same state in the next list need not be read again.
 #[derive(Default)]
-pub(super) struct InspectCache(Mutex<HashMap<String, (State, Arc<Item>)>>);
+pub(super) struct InspectCache(Mutex<HashMap<String, Known>>);
+
+struct Known {
+    /// As Docker's lists name it.
+    state: State,
+    /// When it was asked for.
+    asked_at: Timestamp,
+    item: Arc<Item>,
+}
 
 impl InspectCache {
-    /// Something happened to this container.
-    pub(super) fn forget(&self, id: &str) {
-        self.0.lock().remove(id);
+    /// Something has happened to this container. What was asked for later knows of it already.
+    pub(super) fn forget(&self, id: &str, happened_at: Timestamp) {
+        let mut cache = self.0.lock();
+        if cache.get(id).is_some_and(|known| known.asked_at <= happened_at) {
+            cache.remove(id);
+        }
     }
 
     /// The main process of a container that ran when it was last read.
     pub(super) fn pid(&self, id: &str) -> Option<u32> {
-        match self.0.lock().get(id)?.1.as_ref() {
+        match self.0.lock().get(id)?.item.as_ref() {
             Item::Container(container) => match container.state {
                 ContainerState::Running { pid, .. } if pid != 0 => Some(pid),
                 _ => None,
@@ -49,12 +63,12 @@ impl InspectCache {
 
     fn get(&self, id: &str, state: State) -> Option<Arc<Item>> {
         let cache = self.0.lock();
-        cache.get(id).filter(|(known, _)| *known == state).map(|(_, item)| Arc::clone(item))
+        cache.get(id).filter(|known| known.state == state).map(|known| Arc::clone(&known.item))
     }
 
-    fn keep(&self, id: &str, state: State, item: &Arc<Item>) {
-        if matches!(state, State::RUNNING | State::EXITED) {
-            self.0.lock().insert(id.to_owned(), (state, Arc::clone(item)));
+    fn keep(&self, id: &str, known: Known) {
+        if matches!(known.state, State::RUNNING | State::EXITED) {
+            self.0.lock().insert(id.to_owned(), known);
         }
     }
 
@@ -89,19 +103,46 @@ impl DockerRuntime {
 
     /// `None` if it has gone since it was listed.
     async fn item(&self, summary: ContainerSummary) -> Result<Option<(PodIdentity, Arc<Item>)>> {
+        if let Some(sandbox) = inspect::dead_sandbox(&summary) {
+            let pod = Labels(&summary.labels.unwrap_or_default()).pod();
+            return Ok(Some((pod, Arc::new(Item::Sandbox(sandbox)))));
+        }
         let ContainerSummary { id, labels, state, .. } = summary;
         let (id, state) = (id.unwrap_or_default(), state.unwrap_or(State::EMPTY));
         let pod = Labels(&labels.unwrap_or_default()).pod();
         if let Some(known) = self.cache.get(&id, state) {
             return Ok(Some((pod, known)));
         }
-        let details = match self.inspect(&id).await {
-            Err(RuntimeError::NotFound(_)) => return Ok(None),
-            details => details?,
-        };
+        match self.read(&id).await {
+            Err(RuntimeError::NotFound(_)) => Ok(None),
+            read => Ok(Some((pod, read?.1))),
+        }
+    }
+
+    /// Reads a container or sandbox, and remembers it.
+    async fn read(&self, id: &str) -> Result<(ContainerInspectResponse, Arc<Item>)> {
+        let asked_at = Timestamp::now();
+        let details = self.inspect(id).await?;
         let item = Arc::new(item_of(&details)?);
-        self.cache.keep(&id, state, &item);
-        Ok(Some((pod, item)))
+        self.cache.keep(id, Known { state: state_of(&details), asked_at, item: Arc::clone(&item) });
+        Ok((details, item))
+    }
+
+    /// A container as it is now.
+    pub(super) async fn read_container(&self, id: &str) -> Result<ContainerStatus> {
+        match self.read(id).await?.1.as_ref() {
+            Item::Container(container) => Ok(ContainerStatus::clone(container)),
+            Item::Sandbox(_) => Err(RuntimeError::NotFound(id.to_owned())),
+        }
+    }
+
+    /// A sandbox as it is now, with all its details.
+    pub(super) async fn read_sandbox(&self, id: &str) -> Result<(ContainerInspectResponse, SandboxStatus)> {
+        let (details, item) = self.read(id).await?;
+        match item.as_ref() {
+            Item::Sandbox(sandbox) => Ok((details, sandbox.clone())),
+            Item::Container(_) => Err(RuntimeError::NotFound(id.to_owned())),
+        }
     }
 }
 
@@ -114,6 +155,15 @@ fn readable<T>(item: Result<Option<T>>) -> Result<Option<T>> {
             Ok(None)
         }
         item => item,
+    }
+}
+
+/// What a list would say.
+fn state_of(details: &ContainerInspectResponse) -> State {
+    match details.state.as_ref().and_then(|state| state.status) {
+        Some(Status::RUNNING) => State::RUNNING,
+        Some(Status::EXITED) => State::EXITED,
+        _ => State::EMPTY,
     }
 }
 
@@ -149,6 +199,24 @@ fn group(items: impl Iterator<Item = (PodIdentity, Arc<Item>)>) -> Vec<RuntimePo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_after_an_event_need_not_be_read_again() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let sandbox = r#"{"Id": "a", "State": {"Status": "running", "Running": true},
+            "Config": {"Labels": {"io.kubernetes.docker.type": "podsandbox"}}}"#;
+        let details: ContainerInspectResponse = serde_json::from_str(sandbox).unwrap();
+        let cache = InspectCache::default();
+        let known =
+            |asked_at| Known { state: state_of(&details), asked_at, item: Arc::new(item_of(&details).unwrap()) };
+        for (asked, happened, kept) in [(5, 4, true), (5, 5, false), (5, 6, false)] {
+            cache.keep("a", known(at(asked)));
+            cache.forget("a", at(happened));
+            assert_eq!(cache.get("a", State::RUNNING).is_some(), kept, "asked at {asked}, happened at {happened}");
+        }
+        cache.keep("a", known(at(5)));
+        assert!(cache.get("a", State::EXITED).is_none(), "another state than it was read in");
+    }
 
     #[test]
     fn one_container_that_makes_no_sense_hides_no_others() {

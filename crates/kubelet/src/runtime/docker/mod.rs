@@ -112,11 +112,7 @@ impl Runtime for DockerRuntime {
 
     async fn pod(&self, uid: &PodUid) -> Result<RuntimePod> {
         let pods = self.list(Some(uid)).await?;
-        let nothing = || RuntimePod {
-            identity: PodIdentity { uid: uid.clone(), ..PodIdentity::default() },
-            ..RuntimePod::default()
-        };
-        Ok(pods.into_iter().next().unwrap_or_else(nothing))
+        Ok(pods.into_iter().next().unwrap_or_else(|| RuntimePod::nothing_of(uid.clone())))
     }
 
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxStatus> {
@@ -159,9 +155,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn container_status(&self, id: &ContainerId) -> Result<ContainerStatus> {
-        let mut status = inspect::container(&self.inspect(id.as_str()).await?)?;
-        user::find(&mut status);
-        Ok(status)
+        self.read_container(id.as_str()).await
     }
 
     async fn list_images(&self) -> Result<Vec<ImageInfo>> {

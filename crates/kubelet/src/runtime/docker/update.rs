@@ -16,7 +16,7 @@ impl DockerRuntime {
             return Err(RuntimeError::Refused { operation: OPERATION, message });
         }
         let updated = self.client.docker()?.update_container(id, body(resources)).await;
-        self.cache.forget(id);
+        self.cache.forget(id, jiff::Timestamp::now());
         updated.map_err(|error| translate(OPERATION, id, error))
     }
 }

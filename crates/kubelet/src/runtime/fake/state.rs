@@ -275,8 +275,7 @@ impl State {
     }
 
     pub(super) fn pod(&self, uid: &PodUid) -> RuntimePod {
-        let identity = PodIdentity { uid: uid.clone(), ..PodIdentity::default() };
-        let mut pod = RuntimePod { identity, ..RuntimePod::default() };
+        let mut pod = RuntimePod::nothing_of(uid.clone());
         for sandbox in self.sandboxes.values().filter(|s| s.pod.uid == *uid) {
             pod.identity = sandbox.pod.clone();
             pod.sandboxes.push(sandbox.status.clone());
