@@ -18,6 +18,8 @@ const OUTPUT: usize = 1024;
 pub(super) enum Finding {
     /// Well.
     Success,
+    /// Well, with something that people should know.
+    Warning(String),
     /// Not well, and what was seen.
     Failure(String),
     /// The question could not be asked.
@@ -44,7 +46,11 @@ pub(super) async fn check(runtime: &dyn Runtime, target: &Target) -> Finding {
     };
     if let Some(action) = &target.probe.http_get {
         return match http::Request::from_action(action, &target.container, address) {
-            Ok(request) => http::probe(&request, timeout).await.into(),
+            Ok(request) => match http::probe(&request, timeout).await {
+                Ok(http::Health::Well) => Finding::Success,
+                Ok(http::Health::Elsewhere(what)) => Finding::Warning(what),
+                Err(seen) => Finding::Failure(seen),
+            },
             Err(error) => Finding::Unknown(error),
         };
     }

@@ -44,6 +44,17 @@ enum Scheme {
 struct Answer {
     status: http::StatusCode,
     location: Option<String>,
+    /// Its beginning.
+    body: Bytes,
+}
+
+/// What a server that is well has said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing remarkable.
+    Well,
+    /// To ask another host, which was not done.
+    Elsewhere(String),
 }
 
 impl Request {
@@ -100,14 +111,19 @@ pub async fn ask_once(request: &Request, timeout: Duration) -> Result<(), String
 ///
 /// # Errors
 /// What was seen instead, in upstream's words.
-pub async fn probe(request: &Request, timeout: Duration) -> Result<(), String> {
-    match answered(request, timeout).await?.as_u16() {
-        200..400 => Ok(()),
+pub async fn probe(request: &Request, timeout: Duration) -> Result<Health, String> {
+    let answer = answered(request, timeout).await?;
+    match answer.status.as_u16() {
+        200..300 => Ok(Health::Well),
+        300..400 => {
+            let body = String::from_utf8_lossy(&answer.body);
+            Ok(Health::Elsewhere(format!("Probe terminated redirects, Response body: {body}")))
+        }
         code => Err(format!("HTTP probe failed with statuscode: {code}")),
     }
 }
 
-async fn answered(request: &Request, timeout: Duration) -> Result<http::StatusCode, String> {
+async fn answered(request: &Request, timeout: Duration) -> Result<Answer, String> {
     match tokio::time::timeout(timeout, follow(request.clone(), timeout)).await {
         Err(_) => Err(format!(
             "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
@@ -117,13 +133,13 @@ async fn answered(request: &Request, timeout: Duration) -> Result<http::StatusCo
     }
 }
 
-async fn follow(mut request: Request, timeout: Duration) -> Result<http::StatusCode, String> {
+async fn follow(mut request: Request, timeout: Duration) -> Result<Answer, String> {
     for _ in 0..REDIRECTS {
         let answer = ask(&request, timeout).await?;
-        let next = answer.location.filter(|_| answer.status.is_redirection());
-        match next.and_then(|location| request.redirected(&location)) {
+        let next = answer.location.as_deref().filter(|_| answer.status.is_redirection());
+        match next.and_then(|location| request.redirected(location)) {
             Some(redirected) => request = redirected,
-            None => return Ok(answer.status),
+            None => return Ok(answer),
         }
     }
     Err(format!("stopped after {REDIRECTS} redirects"))
@@ -152,9 +168,10 @@ async fn send(
         let status = response.status();
         let location = response.headers().get(http::header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        // What the body says does not matter, but a server may mind a client that hangs up.
-        let _ = Limited::new(response.into_body(), BODY).collect().await;
-        Ok(Answer { status, location })
+        // A server may mind a client that hangs up.
+        let body = Limited::new(response.into_body(), BODY).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Ok(Answer { status, location, body })
     };
     tokio::select! {
         answer = exchange => answer,
@@ -219,8 +236,18 @@ mod tests {
     #[tokio::test]
     async fn status_codes_decide() {
         let cases = [
-            (vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"], Ok(())),
-            (vec!["HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\ncontent-length: 0\r\n\r\n"], Ok(())),
+            (vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"], Ok(Health::Well)),
+            (
+                vec!["HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\ncontent-length: 2\r\n\r\nno"],
+                Ok(Health::Elsewhere("Probe terminated redirects, Response body: no".to_owned())),
+            ),
+            (
+                vec![
+                    "HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n",
+                    "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+                ],
+                Ok(Health::Well),
+            ),
             (
                 vec![
                     "HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n",

@@ -52,6 +52,9 @@ pub(super) async fn run(context: ProbeContext, target: Target, results: Arc<Mute
     }
 }
 
+/// The reason of events about containers that are not well.
+const UNHEALTHY: &str = "Unhealthy";
+
 async fn wait_initially(target: &Target) {
     let age = Timestamp::now().duration_since(target.started_at).as_secs();
     let left = initial_delay(target.probe.initial_delay_seconds, age);
@@ -70,12 +73,15 @@ fn initial_delay(given: Option<i32>, age: i64) -> Duration {
 /// `None` when the probe itself did not work, which says nothing about the container.
 async fn probe_once(context: &ProbeContext, target: &Target) -> Option<Verdict> {
     let kind = target.kind.as_str();
-    let (verdict, message) = match check(context.runtime.as_ref(), target).await {
+    let (verdict, reason, message) = match check(context.runtime.as_ref(), target).await {
         Finding::Success => return Some(Verdict::Success),
-        Finding::Failure(output) => (Some(Verdict::Failure), format!("{kind} probe failed: {output}")),
-        Finding::Unknown(error) => (None, format!("{kind} probe errored and resulted in unknown state: {error}")),
+        Finding::Warning(what) => (Some(Verdict::Success), "ProbeWarning", format!("{kind} probe warning: {what}")),
+        Finding::Failure(output) => (Some(Verdict::Failure), UNHEALTHY, format!("{kind} probe failed: {output}")),
+        Finding::Unknown(error) => {
+            (None, UNHEALTHY, format!("{kind} probe errored and resulted in unknown state: {error}"))
+        }
     };
-    context.events.container(&target.pod, &target.container.name, EventType::Warning, "Unhealthy", &message);
+    context.events.container(&target.pod, &target.container.name, EventType::Warning, reason, &message);
     verdict
 }
 

@@ -47,6 +47,10 @@ impl Worker {
         attempt: u32,
     ) -> Result<(SandboxConfig, SandboxStatus), String> {
         dns::check_hostname(pod, &self.context.dns)?;
+        if pod.pod_spec().host_users == Some(false) {
+            // Root of such a pod must not be the node's root.
+            return Err("can't set `spec.hostUsers: false`, runtime does not support user namespaces".to_owned());
+        }
         let config = self.sandbox_config(pod, attempt, self.runtime_handler(pod).await?);
         let created = self.context.runtime.run_sandbox(&config).await;
         let sandbox = created.map_err(|error| error.to_string())?;

@@ -68,18 +68,23 @@ async fn a_pod_gets_the_sandbox_that_it_asks_for() {
         assert_eq!((phase(&pod), told), (wanted, reason), "{name}");
         cluster.delete(name).await;
     }
-    // Docker has no such runtime, which is told.
-    cluster.create("strange", with(trial("true"), json!({"runtimeClassName": "strange"}))).await;
     let events: Watcher<Event> = Watcher::new(&cluster.client, &component::Daemon::new());
     let api: Api<Event> = Api::namespaced(cluster.client.clone(), "default");
-    let told = |event: &Event| {
-        let message = event.message.as_deref().unwrap_or_default();
-        event.reason.as_deref() == Some("FailedCreatePodSandBox") && message.contains("no-such-runtime")
-    };
-    while !api.list(&ListParams::default()).await.unwrap().items.iter().any(told) {
-        events.news().await;
+    // What Docker cannot do is told.
+    for (name, asked, words) in [
+        ("strange", json!({"runtimeClassName": "strange"}), "no-such-runtime"),
+        ("users", json!({"hostUsers": false}), "runtime does not support user namespaces"),
+    ] {
+        cluster.create(name, with(trial("true"), asked)).await;
+        let told = |event: &Event| {
+            let message = event.message.as_deref().unwrap_or_default();
+            event.reason.as_deref() == Some("FailedCreatePodSandBox") && message.contains(words)
+        };
+        while !api.list(&ListParams::default()).await.unwrap().items.iter().any(told) {
+            events.news().await;
+        }
+        cluster.delete(name).await;
     }
-    cluster.delete("strange").await;
     cluster.stop().await;
 }
 
