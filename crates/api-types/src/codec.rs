@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use serde_json::Error;
 use serde_json::Value;
 
-use crate::{apps, batch, coordination, core, discovery, encode, meta, policy, rbac};
+use crate::{apps, batch, coordination, core, devices, discovery, encode, meta, policy, rbac};
 
 /// A type that can be read from JSON.
 pub trait FromJson: Sized {
@@ -123,6 +123,10 @@ compile! {
     core::Secret,
     core::Service,
     core::ServiceAccount,
+    devices::DeviceClass,
+    devices::ResourceClaim,
+    devices::ResourceClaimTemplate,
+    devices::ResourceSlice,
     discovery::EndpointSlice,
     meta::LabelSelector,
     meta::ObjectMeta,

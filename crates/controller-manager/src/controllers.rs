@@ -4,8 +4,8 @@ use crate::{
     bootstrap_token, certificates, cluster_role_aggregation, context::Context, cron_job, daemon_set, deployment,
     disruption, endpoint_slice, endpoint_slice_mirroring, endpoints, ephemeral_volumes, garbage_collector, job,
     load_balancer, local_volumes, namespace, node_ipam, node_lifecycle, persistent_volumes, pod_autoscaler, pod_gc,
-    replication, resource_quota, root_ca, service_account, service_account_token, service_cidrs, stateful_set,
-    taint_eviction, ttl_after_finished, volume_expansion, volume_protection,
+    replication, resource_claims, resource_quota, root_ca, service_account, service_account_token, service_cidrs,
+    stateful_set, taint_eviction, ttl_after_finished, volume_expansion, volume_protection,
 };
 
 /// Starts a controller's workers; called once the informers have synced.
@@ -79,6 +79,7 @@ pub const CONTROLLERS: &[Controller] = &[
     Controller::new("local-path-provisioner-controller", "", local_volumes::start),
     Controller::new("persistentvolume-expander-controller", "persistentvolume-expander", volume_expansion::start),
     Controller::new("ephemeral-volume-controller", "ephemeral-volume", ephemeral_volumes::start),
+    Controller::new("resourceclaim-controller", "resource-claim-controller", resource_claims::start),
     Controller::new(
         "persistentvolumeclaim-protection-controller",
         "pvc-protection",

@@ -55,6 +55,7 @@ pub mod pod_rank;
 pub mod pod_state;
 pub mod pod_template;
 mod replication;
+mod resource_claims;
 mod resource_quota;
 mod root_ca;
 pub mod scalable;

@@ -295,6 +295,9 @@ pub struct Concurrency {
     /// Pods whose own volumes get claims, worked on at once
     #[arg(long = "concurrent-ephemeralvolume-syncs", default_value_t = 5, value_name = "N")]
     pub ephemeral_volume: usize,
+    /// Claims to devices, and pods that want some, worked on at once
+    #[arg(long = "concurrent-resource-claim-syncs", default_value_t = 10, value_name = "N")]
+    pub resource_claim: usize,
     /// Namespaces whose service accounts are worked on at once
     #[arg(long = "concurrent-serviceaccount-token-syncs", default_value_t = 5, value_name = "N")]
     pub service_account: usize,

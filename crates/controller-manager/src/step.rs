@@ -12,3 +12,10 @@ pub struct Error {
 pub fn failed(operation: &'static str) -> impl FnOnce(kube::Error) -> Error {
     move |source| Error { operation, source }
 }
+
+impl Error {
+    /// What the server said, as events carry it.
+    pub fn told(&self) -> String {
+        crate::write::message(&self.source)
+    }
+}

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 
 use crate::{
     cache::Kin,
+    devices::Devices,
     model::{Namespace, Pod, PodDisruptionBudget, ReplicaSet, ReplicationController, Service},
     storage::Storage,
 };
@@ -22,6 +23,8 @@ pub struct Directory {
     state: RwLock<State>,
     /// Volumes and claims.
     storage: Arc<Storage>,
+    /// Devices and claims to them.
+    devices: Arc<Devices>,
 }
 
 type Labels = BTreeMap<String, String>;
@@ -156,6 +159,12 @@ impl Directory {
     #[must_use]
     pub fn storage(&self) -> &Arc<Storage> {
         &self.storage
+    }
+
+    /// Devices and claims to them.
+    #[must_use]
+    pub fn devices(&self) -> &Arc<Devices> {
+        &self.devices
     }
 
     /// Whether a namespace's labels match; one that is not known yet has none.

@@ -10,6 +10,7 @@ pub mod app;
 pub mod binder;
 pub mod cache;
 pub mod config;
+pub mod devices;
 pub mod directory;
 pub mod extenders;
 pub mod framework;

@@ -145,8 +145,14 @@ fn only_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Claim>,
 }
 
 /// A claim to devices.
-#[derive(Clone, Debug, Deserialize)]
-pub struct PodResourceClaim {}
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodResourceClaim {
+    /// What containers call it.
+    pub name: Box<str>,
+    /// The claim; absent when one is made for this pod.
+    pub resource_claim_name: Option<Box<str>>,
+}
 
 /// A reason not to schedule a pod yet.
 #[derive(Clone, Debug, Deserialize)]
@@ -283,6 +289,8 @@ pub struct PodStatus {
     pub container_statuses: Vec<ContainerStatus>,
     /// The same of init containers.
     pub init_container_statuses: Vec<ContainerStatus>,
+    /// The claims to devices that were made for it; without a name when none is needed.
+    pub resource_claim_statuses: Vec<PodResourceClaim>,
 }
 
 /// What a container holds.

@@ -61,6 +61,7 @@ impl Scheduler {
         let profiles = Arc::new(profiles);
         let directory = Arc::<Directory>::default();
         directory.storage().connect(binder.client().clone());
+        directory.devices().connect(binder.client().clone());
         Self {
             queue: SchedulingQueue::new(Arc::clone(&profiles), backoff),
             profiles,
@@ -78,6 +79,8 @@ impl Scheduler {
         self.directory.follow(informers);
         let scheduler = Arc::clone(self);
         self.directory.storage().follow(informers, move |change| scheduler.queue.wake(change));
+        let scheduler = Arc::clone(self);
+        self.directory.devices().follow(informers, move |change| scheduler.queue.wake(change));
         let scheduler = Arc::clone(self);
         informers.of::<Node>().on_event(move |event| scheduler.node_event(event));
         let scheduler = Arc::clone(self);

@@ -15,7 +15,7 @@ pub use admission::{Admission, Optional};
 pub use cel::Type;
 pub use cel::{Authorize, Decision, Error as EvaluationError, Meter, Numbers, Program, Question, Value, Variables};
 use cel::{Env, libraries};
-pub use device::{device, is_affordable};
+pub use device::{device, is_affordable, selects};
 pub use review::review;
 pub use token::{claims, user};
 

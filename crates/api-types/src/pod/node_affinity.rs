@@ -34,8 +34,14 @@ impl<'a> Required<'a> {
     #[must_use]
     pub fn of(labels: Option<&'a BTreeMap<String, String>>, affinity: Option<&'a NodeAffinity>) -> Self {
         let selector = affinity.and_then(|own| own.required_during_scheduling_ignored_during_execution.as_ref());
+        Self { labels: labels.filter(|labels| !labels.is_empty()), ..Self::of_selector(selector) }
+    }
+
+    /// Reads a selector of nodes; without one every node will do.
+    #[must_use]
+    pub fn of_selector(selector: Option<&'a NodeSelector>) -> Self {
         let terms = selector.map(|selector| selector.node_selector_terms.iter().filter_map(Term::of).collect());
-        Self { labels: labels.filter(|labels| !labels.is_empty()), terms, selector }
+        Self { labels: None, terms, selector }
     }
 
     /// Whether every node will do.

@@ -155,7 +155,7 @@ pub(super) fn optional_index<'a>(_: &Call<'_>, args: &[Value<'a>]) -> Result<Val
 fn contained<'a>(call: &Call<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     match args {
         [value, Value::List(list)] => contains(call, list, value).map(Value::Bool),
-        [key, Value::Map(map)] => Ok(Value::Bool(Key::to_find(key).is_some_and(|key| map.get(&key).is_some()))),
+        [key, Value::Map(map)] => Ok(Value::Bool(Key::to_find(key).is_some_and(|key| map.contains(&key)))),
         _ => no_overload(),
     }
 }

@@ -95,6 +95,15 @@ impl<'a> Map<'a> {
         }
     }
 
+    /// Whether it has a key of its own.
+    #[must_use]
+    pub fn contains(&self, key: &Key<'_>) -> bool {
+        match self {
+            Self::Defaulting(inner) => inner.0.contains(key),
+            other => other.get(key).is_some(),
+        }
+    }
+
     /// All keys.
     #[must_use]
     pub fn keys(&self) -> Vec<Key<'a>> {

@@ -18,6 +18,6 @@ pub use node::{Node, NodeSpec, NodeStatus};
 pub use pod::{
     BY_CLAIM, BY_CONTROLLER, BY_NODE, BY_TERMINATED, COMPLETION_INDEX, Claim, Container, ContainerState,
     ContainerStatus, INDEX_FAILURES, INDEX_IGNORED_FAILURES, POD_DELETION_COST, POD_INDEXES, Pod, PodSpec, PodStatus,
-    TERMINATED, Terminated, orphans_of,
+    ResourceClaimUse, TERMINATED, Terminated, orphans_of,
 };
 pub use requests::Requests;

@@ -86,6 +86,20 @@ pub struct PodSpec {
     /// The claims among its volumes.
     #[serde(rename = "volumes", deserialize_with = "only_claims")]
     pub claims: Vec<Claim>,
+    /// Claims to devices.
+    pub resource_claims: Vec<ResourceClaimUse>,
+}
+
+/// A claim to devices: the one of this name, or one made from a template.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceClaimUse {
+    /// What the pod calls it.
+    pub name: String,
+    /// The claim.
+    pub resource_claim_name: Option<String>,
+    /// The template.
+    pub resource_claim_template_name: Option<String>,
 }
 
 /// A volume that is a claim.
@@ -132,6 +146,8 @@ pub struct PodStatus {
     pub container_statuses: Vec<ContainerStatus>,
     /// Init containers, sidecars among them.
     pub init_container_statuses: Vec<ContainerStatus>,
+    /// The claims to devices that were made for it.
+    pub resource_claim_statuses: Vec<ResourceClaimUse>,
 }
 
 /// How a container ended, and how often it restarted.
@@ -221,6 +237,15 @@ impl Pod {
         self.spec.claims.iter().map(|claim| match claim {
             Claim::Named(name) => name.clone(),
             Claim::Own(volume) => ephemeral_claim_name(self.metadata.name.as_deref().unwrap_or_default(), volume),
+        })
+    }
+
+    /// The names of its claims to devices, as far as they have been made.
+    pub fn resource_claims(&self) -> impl Iterator<Item = &str> {
+        let statuses = &self.status.resource_claim_statuses;
+        self.spec.resource_claims.iter().filter_map(move |own| {
+            let made = || statuses.iter().find(|status| status.name == own.name)?.resource_claim_name.as_deref();
+            own.resource_claim_name.as_deref().or_else(made)
         })
     }
 

@@ -9,6 +9,7 @@ use api_types::{
         ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
         ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
     },
+    devices::ResourceClaim,
     discovery::EndpointSlice,
     jiff::Timestamp,
     meta::Time,
@@ -80,7 +81,7 @@ impl Cluster {
         watch!(informers, changed, ConfigMap, Service, slim::CertificateSigningRequest);
         watch!(informers, changed, PersistentVolume, PersistentVolumeClaim, ResourceQuota, slim::ServiceCidr);
         watch!(informers, changed, ControllerRevision, DaemonSet, StatefulSet, Job, CronJob);
-        watch!(informers, changed, PodDisruptionBudget, slim::Autoscaler);
+        watch!(informers, changed, PodDisruptionBudget, slim::Autoscaler, ResourceClaim);
         run_kubelet(&client, &informers, &daemon);
         informers.start(&client, &daemon);
         informers.synced().await;

@@ -16,6 +16,7 @@ mod mirrors;
 mod nodes;
 mod persistent_volumes;
 mod quotas;
+mod resource_claims;
 mod roles;
 mod service_ranges;
 mod stateful_sets;

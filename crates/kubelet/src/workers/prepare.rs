@@ -17,6 +17,16 @@ use crate::volumes::{self, PayloadSources, SetUp};
 const CREATING: &str = "ContainerCreating";
 const INITIALIZING: &str = "PodInitializing";
 
+/// No driver can register here, so that nobody brings devices to containers: better none starts than one without.
+const NO_DEVICES: &str = "Failed to prepare dynamic resources: no DRA driver is registered on this node";
+
+/// Whether a pod has claims to devices. One whose claim turned out not to be needed has none.
+fn claims_devices(pod: &Pod) -> bool {
+    let made = pod.status.iter().flat_map(|status| status.resource_claim_statuses.iter().flatten());
+    let needless = |name: &str| made.clone().any(|status| status.name == name && status.resource_claim_name.is_none());
+    pod.pod_spec().resource_claims.iter().flatten().any(|own| !needless(&own.name))
+}
+
 impl Worker {
     /// Sets up the pod's volumes, or brings them up to date. A failure does not disturb containers that run; it is tried
     /// again.
@@ -24,6 +34,11 @@ impl Worker {
         self.objects.follow(pod, &self.nudge).await;
         let begun = if self.runtime.containers.is_empty() { Begun::No } else { Begun::Yes };
         self.context.claims.follow(pod, begun, &mut self.claimed).await;
+        if self.runtime.containers.is_empty() && claims_devices(pod) {
+            self.note_volumes(pod, NO_DEVICES);
+            self.context.events.pod(pod, Warning, "FailedPrepareDynamicResources", NO_DEVICES);
+            return Err(self.later());
+        }
         let tokens = self.fetch_tokens(pod).await;
         let set_up = self.set_up_volumes(pod, &tokens).await;
         let complaints = set_up.complaints();
@@ -82,5 +97,30 @@ impl Worker {
             tokens,
         };
         volumes::set_up(&sources, &self.directory).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_claims_devices_does_not_run_without() {
+        let spec = json!({"containers": [], "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "t"}]});
+        for (pod, claims) in [
+            (json!({"spec": {"containers": []}}), false),
+            (json!({"spec": spec}), true),
+            (
+                json!({"spec": spec, "status": {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "x"}]}}),
+                true,
+            ),
+            (json!({"spec": spec, "status": {"resourceClaimStatuses": [{"name": "gpu"}]}}), false),
+        ] {
+            let mut pod = pod;
+            pod["metadata"] = json!({});
+            assert_eq!(claims_devices(&serde_json::from_value(pod.clone()).unwrap()), claims, "{pod}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Images, NodeInfo};
-use crate::{directory::Directory, storage::Storage};
+use crate::{devices::Devices, directory::Directory, storage::Storage};
 
 /// Every node with its pods, as they were at one moment. It shares the nodes that have not changed with the cache, so
 /// that bringing it up to date costs as much as has changed; a decision reads it without holding up the cache.
@@ -88,6 +88,12 @@ impl Snapshot {
     #[must_use]
     pub fn storage(&self) -> &Arc<Storage> {
         self.directory.storage()
+    }
+
+    /// Devices and claims to them; not of the same moment either.
+    #[must_use]
+    pub fn devices(&self) -> &Arc<Devices> {
+        self.directory.devices()
     }
 
     /// Namespaces and selectors.

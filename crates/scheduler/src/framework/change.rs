@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_types::core::PersistentVolumeClaim;
+use api_types::{core::PersistentVolumeClaim, devices::ResourceClaim};
 use component::volumes::{Class, Volume};
 
 use crate::model::{Node, Pod};
@@ -30,6 +30,10 @@ pub enum Change {
     Volume(Arc<Volume>),
     /// A class of volumes came, or its volumes may be elsewhere.
     Class(Arc<Class>),
+    /// A claim to devices came, changed, or went.
+    DeviceClaim(Arc<ResourceClaim>),
+    /// Devices came, or are to be had again.
+    Devices,
     /// Nodes can attach another number of volumes.
     Limits,
     /// The waiting pod itself changed.

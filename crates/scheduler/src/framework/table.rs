@@ -60,7 +60,7 @@ pub const PLUGINS: &[Entry] = &[
     plain!(VolumeZone, 0),
     configured!(PodTopologySpread, 2),
     configured!(InterPodAffinity, 2),
-    plain!(DynamicResources, 0),
+    Entry { name: "DynamicResources", weight: 0, build: |_| Ok(Arc::new(plugins::DynamicResources::default())) },
     configured!(DefaultPreemption, 0),
     configured!(NodeResourcesBalancedAllocation, 1),
     plain!(ImageLocality, 1),

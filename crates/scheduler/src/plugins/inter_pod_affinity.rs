@@ -83,7 +83,12 @@ impl Plugin for InterPodAffinity {
                 Hint::when(changed && has_label(new))
             }
             Change::Node { new: None, .. } => Hint::Skip,
-            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
+            Change::Claim(_)
+            | Change::Volume(_)
+            | Change::Class(_)
+            | Change::Limits
+            | Change::DeviceClaim(_)
+            | Change::Devices => Hint::Skip,
             Change::Own { old, new } => Hint::when(old.metadata.labels != new.metadata.labels),
         }
     }

@@ -107,7 +107,12 @@ impl Plugin for NodeResourcesFit {
             }
             Change::Own { old, new } => Hint::when(old.info.requests != new.info.requests),
             Change::Pod { old: None, .. } | Change::Node { new: None, .. } => Hint::Skip,
-            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
+            Change::Claim(_)
+            | Change::Volume(_)
+            | Change::Class(_)
+            | Change::Limits
+            | Change::DeviceClaim(_)
+            | Change::Devices => Hint::Skip,
         }
     }
 

@@ -154,7 +154,12 @@ impl Plugin for PodTopologySpread {
             }
             Change::Node { old, new } => Hint::when([old, new].into_iter().flatten().any(|node| has_labels(node))),
             Change::Own { old, new } => Hint::when(old.metadata.labels != new.metadata.labels),
-            Change::Claim(_) | Change::Volume(_) | Change::Class(_) | Change::Limits => Hint::Skip,
+            Change::Claim(_)
+            | Change::Volume(_)
+            | Change::Class(_)
+            | Change::Limits
+            | Change::DeviceClaim(_)
+            | Change::Devices => Hint::Skip,
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod binder;
+mod devices;
 mod extenders;
 mod harness;
 mod placement;
