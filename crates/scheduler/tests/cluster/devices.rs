@@ -20,9 +20,7 @@ impl Cluster {
 
     /// Devices of a node, by model.
     async fn devices(&self, node: &str, models: &[&str]) {
-        let device = |(i, model): (usize, &&str)| {
-            json!({"name": format!("{node}-{i}"), "attributes": {"model": {"string": model}}})
-        };
+        let device = |(i, model): (usize, &&str)| json!({"name": format!("{node}-{i}"), "attributes": {"model": {"string": model}}});
         let devices: Vec<Value> = models.iter().enumerate().map(device).collect();
         let pool = json!({"name": node, "generation": 1, "resourceSliceCount": 1});
         let spec = json!({"driver": "d.io", "nodeName": node, "pool": pool, "devices": devices});
