@@ -94,7 +94,7 @@ async fn who_may_not_make_others_go_waits() {
 async fn budgets_are_respected_where_there_is_a_choice() {
     let cluster = cluster(&["2", "2"]).await;
     let label = |app: &str| json!({"metadata": {"labels": {"app": app}}});
-    place(&cluster, "protected", asks("low", "2", true)).await;
+    let protected = place(&cluster, "protected", asks("low", "2", true)).await;
     let other = place(&cluster, "other", asks("middle", "2", true)).await;
     cluster.pods().patch("other", &PatchParams::default(), &Patch::Merge(label("other"))).await.unwrap();
     let budgets = Api::<PodDisruptionBudget>::namespaced(cluster.client.clone(), "default");
@@ -107,7 +107,8 @@ async fn budgets_are_respected_where_there_is_a_choice() {
         .until_rejected("high", "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.")
         .await;
     let nodes: Api<api_types::core::Node> = Api::all(cluster.client.clone());
-    for node in ["n0", "n1"] {
+    // In this order there is no moment at which the wrong node is the only choice.
+    for node in [&other, &protected] {
         let patch = json!({"metadata": {"labels": {"made": "later"}}});
         nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
