@@ -2,7 +2,8 @@
 //!
 //! [`cli`] parses; [`connection`] reads the kubeconfig; [`api`] speaks HTTP; [`resources`] turns
 //! what people type into resources, through discovery; [`manifests`] reads files; [`commands`] has
-//! one file a verb; [`output`] prints.
+//! one file a verb; [`typed`] gives objects that are made here Go's form, and [`strategic`] tells what
+//! changed of an object; [`output`] prints; [`usage`] tells what is wrong with a command line.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::{ffi::OsString, process::ExitCode};

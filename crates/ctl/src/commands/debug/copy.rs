@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// What the copy is like.
 #[derive(Args, Clone, Debug)]
-pub struct Flags {
+pub struct Copying {
     /// The copy's name
     #[arg(long, default_value = "")]
     copy_to: String,
@@ -43,7 +43,7 @@ pub struct Flags {
     keep_init_containers: bool,
 }
 
-impl Flags {
+impl Copying {
     /// Whether a copy is asked for.
     #[must_use]
     pub fn copies(&self) -> bool {
@@ -184,7 +184,7 @@ mod tests {
     #[derive(Parser)]
     struct Command {
         #[command(flatten)]
-        flags: Flags,
+        flags: Copying,
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Flags {
     #[command(flatten)]
     container: Container,
     #[command(flatten)]
-    copy: copy::Flags,
+    copy: copy::Copying,
     /// Whose processes the ephemeral container sees
     #[arg(long, default_value = "")]
     target: String,
@@ -59,7 +59,7 @@ pub struct Flags {
 #[derive(Args, Clone, Debug)]
 struct Container {
     /// Its name
-    #[arg(short, long = "container", default_value = "", id = "debug_container")]
+    #[arg(short = 'c', long = "container", default_value = "", id = "debug_container")]
     name: String,
     /// Its image
     #[arg(long, default_value = "")]
