@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    aggregation::{self, Means as AggregationMeans, Unavailable},
     audit::Audit,
     authorization::Authorization,
     bootstrap::{
@@ -94,9 +95,17 @@ pub struct App {
     advertised: Option<Advertised>,
     rbac: RbacStart,
     trust: Trust,
+    aggregation: Aggregation,
     /// What asks kubelets for metrics, if anything does.
     scraper: Option<(Scraper, Arc<KubeletClient>)>,
     started: watch::Sender<bool>,
+}
+
+/// What servers behind this one need.
+#[derive(Clone)]
+struct Aggregation {
+    means: AggregationMeans,
+    metrics: Unavailable,
 }
 
 /// What has to happen about roles and bindings once the server runs.
@@ -135,6 +144,8 @@ impl App {
         component::metrics::register(&mut metrics);
         let counts = Metrics::default();
         counts.register(&mut metrics);
+        let aggregation = Aggregation { means: config.aggregation, metrics: Unavailable::default() };
+        aggregation.metrics.register(&mut metrics);
         let encryption = config.encryption.map(Arc::new);
         let opened = open(&config.store, &daemon).await?;
         let store = layered(opened, &config.resources, encryption.as_ref(), &mut metrics);
@@ -199,6 +210,7 @@ impl App {
             advertised,
             rbac,
             trust: config.trust,
+            aggregation,
             scraper: scraper.map(|scraper| (scraper, kubelet)),
             started,
         })
@@ -250,6 +262,7 @@ impl App {
             advertised: self.advertised,
             rbac: self.rbac,
             trust: self.trust,
+            aggregation: self.aggregation,
             started: self.started,
         };
         let daemon = self.daemon.clone();
@@ -266,6 +279,7 @@ struct Startup {
     advertised: Option<Advertised>,
     rbac: RbacStart,
     trust: Trust,
+    aggregation: Aggregation,
     started: watch::Sender<bool>,
 }
 
@@ -281,13 +295,16 @@ impl Startup {
             prefix: self.prefix.clone(),
         };
         let defined = definitions::keep(settings, &daemon);
+        let Aggregation { means, metrics } = self.aggregation.clone();
+        let (served, registry) = (self.served.clone(), self.registry.clone());
+        let aggregated = aggregation::keep(aggregation::Settings { served, registry, means, metrics }, &daemon);
         let mut backoff = Backoff::reconnect();
         let ensured = daemon.shutdown.run_until_cancelled(async {
             while let Err(error) = self.ensure().await {
                 tracing::warn!("bootstrap: {error}");
                 tokio::time::sleep(backoff.next_delay()).await;
             }
-            for mut synced in mirrored.into_iter().chain([defined]) {
+            for mut synced in mirrored.into_iter().chain([defined, aggregated]) {
                 // A task that has ended has ended with the daemon.
                 let _ = synced.wait_for(|synced| *synced).await;
             }
@@ -305,6 +322,8 @@ impl Startup {
         daemon.spawn_until_shutdown(async move { repair::keep(&registry, &pools).await });
         let (registry, own) = (self.registry.clone(), daemon.clone());
         daemon.spawn_until_shutdown(async move { policy_types::keep(&registry, &own).await });
+        let (registry, own) = (self.registry.clone(), daemon.clone());
+        daemon.spawn_until_shutdown(async move { aggregation::keep_own(&registry, &own).await });
         if let Some(advertised) = &self.advertised {
             kubernetes_service::keep_endpoints(&self.registry, advertised, &daemon.shutdown).await;
         }

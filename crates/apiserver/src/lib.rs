@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use component::{daemon, flags};
 
 pub mod admission;
+pub mod aggregation;
 mod app;
 pub mod audit;
 pub mod authentication;

@@ -49,7 +49,9 @@ impl Headers {
         }
     }
 
-    fn user(&self, headers: &HeaderMap) -> Option<User> {
+    /// Who is named, if anybody is.
+    #[must_use]
+    pub fn user(&self, headers: &HeaderMap) -> Option<User> {
         let first = |names: &[String]| names.iter().find_map(|name| all(headers, name).find(|value| !value.is_empty()));
         let name = first(&self.user)?;
         let groups = self.groups.iter().flat_map(|name| all(headers, name)).filter(|group| !group.is_empty());

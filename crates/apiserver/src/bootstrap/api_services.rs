@@ -10,7 +10,7 @@ use api_types::{
 };
 
 use super::create_absent;
-use crate::{discovery::priorities, registry::Registry};
+use crate::{discovery::Priority, registry::Registry};
 
 /// Says that the server makes this object when it starts.
 const AUTOMANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
@@ -31,7 +31,7 @@ pub async fn ensure<'a>(registry: &Registry, rows: impl Iterator<Item = &'a Reso
 
 /// None for a group that is not built in.
 fn service(group: String, version: String) -> Option<Box<dyn Object>> {
-    let (group_priority_minimum, version_priority) = priorities(&group, &version)?;
+    let priority = Priority::built_in(&group, &version)?;
     let metadata = ObjectMeta {
         name: Some(format!("{version}.{group}")),
         labels: Some([(AUTOMANAGED.to_owned(), "onstart".to_owned())].into()),
@@ -40,8 +40,8 @@ fn service(group: String, version: String) -> Option<Box<dyn Object>> {
     let spec = APIServiceSpec {
         group: Some(group).filter(|group| !group.is_empty()),
         version: Some(version),
-        group_priority_minimum,
-        version_priority,
+        group_priority_minimum: priority.group,
+        version_priority: priority.version,
         ..APIServiceSpec::default()
     };
     Some(Box::new(APIService { metadata, spec: Some(spec), status: None }))

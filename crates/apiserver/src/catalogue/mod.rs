@@ -18,7 +18,7 @@ pub use request::Request;
 pub use route::{Answer, Answered, Asked, Backend, Call, Destination, Endpoint, Forward, Forwarded, Route, SubRoute};
 
 use crate::{
-    discovery::Discovery,
+    discovery::{Contents, Discovery, Priorities, Priority},
     openapi::OpenApi,
     registry::{Lookup, Rest, Storage},
     request::{RequestInfo, ResourcePath},
@@ -30,6 +30,9 @@ pub struct Catalogue {
     routes: HashMap<Text, Vec<Arc<Route>>>,
     /// Group versions that other servers answer for.
     forwards: Vec<Arc<Forward>>,
+    /// What this server has in these itself: nobody is led there, but it is stored still.
+    set_aside: Vec<Arc<Route>>,
+    priorities: Priorities,
     /// The `host:port` that discovery tells.
     server_address: Arc<str>,
     discovery: OnceLock<Discovery>,
@@ -42,8 +45,9 @@ impl Catalogue {
         for route in draft.routes {
             routes.entry(route.row.plural.clone()).or_default().push(route);
         }
-        let forwards = draft.forwards;
-        Self { routes, forwards, server_address, discovery: OnceLock::new(), openapi: OnceLock::new() }
+        let Draft { forwards, set_aside, priorities, .. } = draft;
+        let (discovery, openapi) = (OnceLock::new(), OnceLock::new());
+        Self { routes, forwards, set_aside, priorities, server_address, discovery, openapi }
     }
 
     /// The route of a resource.
@@ -66,14 +70,17 @@ impl Catalogue {
             let subresource = (!place.subresource.is_empty()).then(|| route.position(&place.subresource)).flatten();
             return Destination::Route { route: route.clone(), subresource };
         }
-        let forward = self.forwards.iter().find(|other| other.group == place.group && other.version == place.version);
-        forward.cloned().map_or(Destination::Elsewhere, Destination::Forward)
+        self.forward_of(&place.group, &place.version).map_or(Destination::Elsewhere, Destination::Forward)
+    }
+
+    fn forward_of(&self, group: &str, version: &str) -> Option<Arc<Forward>> {
+        self.forwards.iter().find(|forward| forward.is_of(group, version)).cloned()
     }
 
     /// `/apis/<group>/<version>` of another server: it tells of its resources itself.
     fn forward_of_path(&self, path: &str) -> Option<Arc<Forward>> {
         let (group, version) = path.strip_prefix("/apis/")?.trim_end_matches('/').split_once('/')?;
-        self.forwards.iter().find(|forward| forward.group == group && forward.version == version).cloned()
+        self.forward_of(group, version)
     }
 
     /// Every route, in no order.
@@ -84,9 +91,13 @@ impl Catalogue {
     /// The documents of discovery, rendered when they are first asked for.
     pub fn discovery(&self) -> &Discovery {
         self.discovery.get_or_init(|| {
-            let own = self.routes().map(|route| &*route.row);
-            let others = self.forwards.iter().flat_map(|forward| forward.rows.iter().map(|row| &**row));
-            Discovery::new(own.chain(others), &self.server_address)
+            let foreign = self.forwards.iter().map(|forward| (&*forward.group, &*forward.version, &*forward.foreign));
+            let contents = Contents {
+                rows: self.routes().map(|route| &*route.row).collect(),
+                foreign: foreign.collect(),
+                priorities: &self.priorities,
+            };
+            Discovery::new(&contents, &self.server_address)
         })
     }
 
@@ -116,9 +127,6 @@ pub enum ChangeError {
     /// A version shares what is stored of another, of which nothing is.
     #[error("nothing is stored of {0}")]
     NotStored(String),
-    /// Another server answers for the group version.
-    #[error("{0} is answered by another server")]
-    Forwarded(String),
 }
 
 /// The next snapshot while it is made.
@@ -127,35 +135,32 @@ pub struct Draft {
     routes: Vec<Arc<Route>>,
     forwards: Vec<Arc<Forward>>,
     /// What is served again when no other server answers for its group version any more.
-    yielded: Vec<Arc<Route>>,
+    set_aside: Vec<Arc<Route>>,
+    priorities: Priorities,
     shutdown: CancellationToken,
 }
 
 impl Draft {
-    /// Serves a resource; the one before under the same group, version and plural ends.
+    /// Serves a resource; the one before under the same group, version and plural ends. Where another server answers for
+    /// the group version, it is served when that is over.
     ///
     /// # Errors
-    /// When another resource has the same kind, or another server answers for its group version.
+    /// When another resource has the same kind.
     pub fn put(&mut self, mut route: Route) -> Result<(), ChangeError> {
         let row = &route.row;
-        if self.forwards.iter().any(|forward| forward.group == row.group && forward.version == row.version) {
-            if !route.yields() {
-                return Err(ChangeError::Forwarded(row.api_version()));
-            }
-            self.yielded.push(Arc::new(route));
-            return Ok(());
-        }
         let rival = |other: &&Arc<Route>| {
             let other = &other.row;
             !other.is(row) && other.kind == row.kind && other.group == row.group && other.version == row.version
         };
-        if let Some(other) = self.routes.iter().find(rival) {
+        if let Some(other) = self.routes.iter().chain(&self.set_aside).find(rival) {
             let (kind, other) = (row.kind.clone().into_owned(), other.row.plural.clone().into_owned());
             return Err(ChangeError::KindTaken { kind, api_version: row.api_version(), other });
         }
+        let forwarded = self.forwards.iter().any(|forward| forward.is_of(&row.group, &row.version));
+        let place = if forwarded { &mut self.set_aside } else { &mut self.routes };
         route.end_with(&self.shutdown);
-        self.routes.retain(|other| !other.row.is(&route.row));
-        self.routes.push(Arc::new(route));
+        place.retain(|other| !other.row.is(&route.row));
+        place.push(Arc::new(route));
         Ok(())
     }
 
@@ -168,36 +173,42 @@ impl Draft {
 
     /// Stops serving a resource. Tells whether it was served.
     pub fn remove(&mut self, group: &str, version: &str, plural: &str) -> bool {
+        let other = |route: &Arc<Route>| !(route.is_of(group, version) && route.row.plural == plural);
         let before = self.routes.len();
-        self.routes.retain(|other| {
-            let row = &other.row;
-            !(row.plural == plural && row.group == group && row.version == version)
-        });
+        self.routes.retain(other);
+        self.set_aside.retain(other);
         self.routes.len() < before
     }
 
-    /// Has another server answer for a group version, in which this one must not serve anything but what yields.
-    ///
-    /// # Errors
-    /// When this server answers for it.
-    pub fn forward(&mut self, forward: Forward) -> Result<(), ChangeError> {
-        let own = |route: &Arc<Route>| route.row.group == forward.group && route.row.version == forward.version;
-        if let Some(other) = self.routes.iter().find(|route| own(route) && !route.yields()) {
-            let (kind, plural) = (other.row.kind.clone().into_owned(), other.row.plural.clone().into_owned());
-            return Err(ChangeError::KindTaken { kind, api_version: other.row.api_version(), other: plural });
-        }
-        self.forwards.retain(|other| !(other.group == forward.group && other.version == forward.version));
-        self.yielded.extend(self.routes.extract_if(.., |route| own(route)));
+    /// Has another server answer for a group version. What this one has there is set aside.
+    pub fn forward(&mut self, forward: Forward) {
+        let Forward { group, version, .. } = &forward;
+        self.forwards.retain(|other| !other.is_of(group, version));
+        self.set_aside.extend(self.routes.extract_if(.., |route| route.is_of(group, version)));
         self.forwards.push(Arc::new(forward));
-        Ok(())
     }
 
-    /// No other server answers for a group version any more. What has yielded is served again.
+    /// Takes over what is known now of the other server that answers for a group version. Nothing happens when it is
+    /// another one by now.
+    pub fn refresh(&mut self, forward: Forward) {
+        let same = |other: &&mut Arc<Forward>| {
+            other.is_of(&forward.group, &forward.version) && std::ptr::addr_eq(&*other.server, &*forward.server)
+        };
+        if let Some(place) = self.forwards.iter_mut().find(same) {
+            *place = Arc::new(forward);
+        }
+    }
+
+    /// No other server answers for a group version any more. What was set aside is served again.
     pub fn take_back(&mut self, group: &str, version: &str) {
-        self.forwards.retain(|other| !(other.group == group && other.version == version));
-        let own = |route: &mut Arc<Route>| route.row.group == group && route.row.version == version;
-        let back: Vec<_> = self.yielded.extract_if(.., own).map(|route| route.again(&self.shutdown)).collect();
-        self.routes.extend(back.into_iter().map(Arc::new));
+        self.forwards.retain(|other| !other.is_of(group, version));
+        let back = self.set_aside.extract_if(.., |route| route.is_of(group, version));
+        self.routes.extend(back.map(|route| Arc::new(route.again(&self.shutdown))));
+    }
+
+    /// How much a version of a group is preferred; `None` for what is usual.
+    pub fn prefer(&mut self, group: &str, version: &str, priority: Option<Priority>) {
+        self.priorities.set(group, version, priority);
     }
 }
 
@@ -213,7 +224,8 @@ impl Served {
     /// `shutdown`.
     #[must_use]
     pub fn new(server_address: &str, shutdown: CancellationToken) -> Self {
-        let draft = Draft { routes: Vec::new(), forwards: Vec::new(), yielded: Vec::new(), shutdown };
+        let (routes, forwards, set_aside) = (Vec::new(), Vec::new(), Vec::new());
+        let draft = Draft { routes, forwards, set_aside, priorities: Priorities::default(), shutdown };
         let current = ArcSwap::from_pointee(Catalogue::new(draft.clone(), server_address.into()));
         Self { current, draft: Mutex::new(draft) }
     }
@@ -242,23 +254,23 @@ impl Served {
     }
 }
 
+/// What is stored is found whoever answers for its group version: much here depends on it.
 impl Lookup for Served {
     fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Rest>> {
-        match &self.load().route(group, version, plural)?.backend {
-            Backend::Stored(rest) => Some(rest.clone()),
-            Backend::Answered(_) => None,
-        }
+        let current = self.load();
+        let aside = || current.set_aside.iter().find(|route| route.is_of(group, version) && route.row.plural == plural);
+        current.route(group, version, plural).or_else(aside)?.rest().cloned()
     }
 
     fn versions(&self, storage: &Arc<Storage>) -> Vec<Arc<Rest>> {
         let current = self.load();
-        let served = current.routes().filter_map(|route| route.rest());
+        let served = current.routes().chain(&current.set_aside).filter_map(|route| route.rest());
         served.filter(|rest| Arc::ptr_eq(&rest.storage, storage)).cloned().collect()
     }
 
     fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Rest>> {
         let current = self.load();
-        let mut rests = current.routes().filter_map(|route| route.rest());
+        let mut rests = current.routes().chain(&current.set_aside).filter_map(|route| route.rest());
         rests.find(|rest| rest.row.kind == kind && rest.row.group == group && rest.row.version == version).cloned()
     }
 }

@@ -9,6 +9,7 @@ use http::Method;
 
 use super::Request;
 use crate::{
+    discovery::Foreign,
     registry::{Registry, Rest, Target},
     request::ResourcePath,
     serving::Response,
@@ -77,6 +78,7 @@ pub trait Forwarded: Send + Sync + 'static {
 }
 
 /// A group version that another server answers for.
+#[derive(Clone)]
 pub struct Forward {
     /// The group.
     pub group: Text,
@@ -85,7 +87,13 @@ pub struct Forward {
     /// The way there.
     pub server: Arc<dyn Forwarded>,
     /// What is known of its resources, for discovery.
-    pub rows: Vec<Arc<Resource>>,
+    pub foreign: Arc<Foreign>,
+}
+
+impl Forward {
+    pub(super) fn is_of(&self, group: &str, version: &str) -> bool {
+        self.group == group && self.version == version
+    }
 }
 
 /// What is behind a resource's path.
@@ -114,8 +122,6 @@ pub struct Route {
     pub backend: Backend,
     /// What answers for the subresources, in the row's order.
     endpoints: Vec<Arc<dyn Endpoint>>,
-    /// Whether another server may take its group version over.
-    yields: bool,
     ended: CancellationToken,
 }
 
@@ -126,31 +132,25 @@ impl Route {
         let (rows, endpoints) = subresources.into_iter().map(|sub| (sub.row, sub.endpoint)).unzip();
         let row = Arc::new(Resource { subresources: rows, ..row });
         let backend = Backend::Stored(Arc::new(rest(row.clone())));
-        Self { row, backend, endpoints, yields: false, ended: CancellationToken::new() }
+        Self { row, backend, endpoints, ended: CancellationToken::new() }
     }
 
     /// A resource that is answered without storage.
     #[must_use]
     pub fn answered(row: Resource, answered: Arc<dyn Answered>) -> Self {
         let backend = Backend::Answered(answered);
-        Self { row: Arc::new(row), backend, endpoints: Vec::new(), yields: false, ended: CancellationToken::new() }
+        Self { row: Arc::new(row), backend, endpoints: Vec::new(), ended: CancellationToken::new() }
     }
 
-    /// The same resource, which is not served as long as another server answers for its group version.
-    #[must_use]
-    pub fn yielding(self) -> Self {
-        Self { yields: true, ..self }
-    }
-
-    pub(super) fn yields(&self) -> bool {
-        self.yields
+    pub(super) fn is_of(&self, group: &str, version: &str) -> bool {
+        self.row.group == group && self.row.version == version
     }
 
     /// The same resource, to be served anew.
     pub(super) fn again(&self, shutdown: &CancellationToken) -> Self {
-        let Self { row, backend, endpoints, yields, .. } = self;
+        let Self { row, backend, endpoints, .. } = self;
         let (row, backend, endpoints) = (row.clone(), backend.clone(), endpoints.clone());
-        Self { row, backend, endpoints, yields: *yields, ended: shutdown.child_token() }
+        Self { row, backend, endpoints, ended: shutdown.child_token() }
     }
 
     /// What is stored, if anything is.

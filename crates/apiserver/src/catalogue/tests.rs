@@ -2,11 +2,11 @@
 
 use std::{future, sync::Arc};
 
-use api_types::{Resource, StatusError, core::ConfigMap, rows};
+use api_types::{Resource, StatusError, apps::Deployment, core::ConfigMap, rows};
 use component::CancellationToken;
 use futures::future::BoxFuture;
 
-use super::{Answer, Answered, Asked, ChangeError, Destination, Forward, Forwarded, Request, Route, Served};
+use super::{Answer, Answered, Asked, ChangeError, Destination, Draft, Forward, Forwarded, Request, Route, Served};
 use crate::request::{Query, RequestInfo};
 
 struct Nothing;
@@ -28,7 +28,7 @@ fn route(row: &Resource) -> Route {
 }
 
 fn forward(group: &'static str) -> Forward {
-    Forward { group: group.into(), version: "v1".into(), server: Arc::new(Nothing), rows: Vec::new() }
+    Forward { group: group.into(), version: "v1".into(), server: Arc::new(Nothing), foreign: Arc::default() }
 }
 
 fn served() -> Served {
@@ -51,7 +51,8 @@ fn paths_lead_where_the_snapshot_says() {
     served
         .change(|draft| {
             draft.put(route(&rows::PODS))?;
-            draft.forward(forward("example.com"))
+            draft.forward(forward("example.com"));
+            Ok::<_, ChangeError>(())
         })
         .unwrap();
     for (path, expected) in [
@@ -89,16 +90,6 @@ fn a_change_happens_as_a_whole_or_not_at_all() {
     };
     assert_eq!(refused, Err(taken));
     assert_eq!(goes(&served, "/api/v1/configmaps"), "elsewhere");
-    let forwarded = served.change(|draft| {
-        draft.put(route(&rows::DEPLOYMENTS))?;
-        draft.forward(forward("apps"))
-    });
-    assert!(forwarded.is_err());
-    served.change(|draft| draft.forward(forward("apps"))).unwrap();
-    assert_eq!(
-        served.change(|draft| draft.put(route(&rows::DEPLOYMENTS))),
-        Err(ChangeError::Forwarded("apps/v1".into()))
-    );
 }
 
 #[test]
@@ -118,23 +109,34 @@ fn only_what_changes_ends() {
     assert!(nodes.is_cancelled());
 }
 
+/// Has another server answer for a group, or not any more.
+fn change(served: &Served, change: impl FnOnce(&mut Draft)) {
+    let done: Result<(), ChangeError> = served.change(|draft| {
+        change(draft);
+        Ok(())
+    });
+    done.unwrap();
+}
+
 #[test]
-fn what_yields_comes_back() {
+fn what_is_set_aside_comes_back() {
     let served = served();
     let path = "/apis/apps/v1/namespaces/a/deployments";
-    served.change(|draft| draft.put(route(&rows::DEPLOYMENTS).yielding())).unwrap();
+    served.change(|draft| draft.put(route(&rows::DEPLOYMENTS))).unwrap();
+    let ended = served.load().route("apps", "v1", "deployments").unwrap().ended().clone();
     assert_eq!(goes(&served, path), "deployments.apps");
-    served.change(|draft| draft.forward(forward("apps"))).unwrap();
-    served.change(|draft| draft.put(route(&rows::REPLICA_SETS).yielding())).unwrap();
-    served.change(|draft| draft.forward(forward("apps"))).unwrap();
+    change(&served, |draft| draft.forward(forward("apps")));
+    assert!(ended.is_cancelled());
+    let rival = Resource::of::<Deployment>("others", "other");
+    assert!(served.change(|draft| draft.put(route(&rival))).is_err());
+    served.change(|draft| draft.put(route(&rows::REPLICA_SETS))).unwrap();
+    served.change(|draft| draft.put(route(&rows::DAEMON_SETS))).unwrap();
+    change(&served, |draft| draft.forward(forward("apps")));
     assert_eq!(goes(&served, path), "server of apps");
-    served
-        .change(|draft| {
-            draft.take_back("apps", "v1");
-            Ok::<_, ChangeError>(())
-        })
-        .unwrap();
+    change(&served, |draft| drop(draft.remove("apps", "v1", "daemonsets")));
+    change(&served, |draft| draft.take_back("apps", "v1"));
     assert_eq!(goes(&served, path), "deployments.apps");
     assert_eq!(goes(&served, "/apis/apps/v1/replicasets"), "replicasets.apps");
+    assert_eq!(goes(&served, "/apis/apps/v1/daemonsets"), "elsewhere");
     assert!(!served.load().route("apps", "v1", "deployments").unwrap().ended().is_cancelled());
 }

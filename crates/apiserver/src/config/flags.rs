@@ -120,6 +120,15 @@ pub struct Flags {
     /// Let nodes introduce themselves by the tokens of secrets in kube-system
     #[arg(long, alias = "experimental-bootstrap-token-auth", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub enable_bootstrap_token_auth: bool,
+    /// What servers behind this one are shown, so that they believe whom requests come from
+    #[arg(long, value_name = "FILE")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// The key of this certificate
+    #[arg(long, value_name = "FILE")]
+    pub proxy_client_key_file: Option<PathBuf>,
+    /// Go to endpoints of services of such servers only, never to a service's own address
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub enable_aggregator_routing: bool,
     /// Certificates that may have signed those of proxies, which name users in headers
     #[arg(long, value_name = "FILE")]
     pub requestheader_client_ca_file: Option<PathBuf>,
@@ -276,9 +285,6 @@ pub const RETIRED: RetiredFlags = &[
     ("default-watch-cache-size", "watch caches have one size"),
     ("target-ram-mb", "not needed"),
     ("min-request-timeout", "not supported"),
-    ("proxy-client-cert-file", "not supported yet"),
-    ("proxy-client-key-file", "not supported yet"),
-    ("enable-aggregator-routing", "not supported yet"),
     ("audit-dynamic-configuration", "not supported"),
     ("external-hostname", "not needed"),
     ("event-qps", "not supported"),

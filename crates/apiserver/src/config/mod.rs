@@ -13,6 +13,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,7 +29,7 @@ pub use flags::{Flags, RETIRED};
 use rustls::DistinguishedName;
 
 use crate::{
-    admission, audit as auditing,
+    admission, aggregation, audit as auditing,
     authentication::Settings as Authentication,
     authorization::Authorization,
     bootstrap::authentication_trust::Trust,
@@ -41,6 +42,7 @@ use crate::{
         encryption::EncryptionConfig,
         etcd::{EtcdOptions, EtcdTls},
     },
+    webhook::Otherwise,
 };
 
 /// Where objects are stored.
@@ -88,6 +90,8 @@ pub struct Config {
     pub authentication: Authentication,
     /// What others are told of that.
     pub trust: Trust,
+    /// How servers behind this one are reached.
+    pub aggregation: aggregation::Means,
     /// What they may do.
     pub authorization: Authorization,
     /// Whether the default roles and bindings are kept.
@@ -153,6 +157,7 @@ impl Config {
             advertise,
             authentication,
             trust: authentication::trust(&flags),
+            aggregation: aggregation_means(&flags, &mut mistakes),
             authorization: authorization::authorization(&flags, &mut mistakes),
             rbac_defaults: RbacDefaults::Kept,
             audit: audit::settings(&flags.audit, &mut mistakes),
@@ -306,6 +311,21 @@ fn admission(flags: &Flags, mistakes: &mut Mistakes) -> admission::Settings {
         mistakes.0.extend(wrong);
         admission::Settings::default()
     })
+}
+
+fn aggregation_means(flags: &Flags, mistakes: &mut Mistakes) -> aggregation::Means {
+    let identity = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
+        (Some(certificate), Some(key)) => {
+            mistakes.take("proxy-client-cert-file", serving(certificate, key).map_err(|error| format!("{error:#}")))
+        }
+        (None, None) => None,
+        _ => {
+            mistakes.0.push("--proxy-client-cert-file and --proxy-client-key-file belong together".into());
+            None
+        }
+    };
+    let otherwise = if flags.enable_aggregator_routing { Otherwise::Nowhere } else { Otherwise::OwnAddress };
+    aggregation::Means { identity: identity.map(Arc::new), otherwise }
 }
 
 fn kubelet(flags: &Flags, mistakes: &mut Mistakes) -> KubeletTls {

@@ -11,11 +11,7 @@ mod plan;
 mod status;
 mod webhook;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api_types::{
     StatusError,
@@ -23,15 +19,14 @@ use api_types::{
     rows,
 };
 use component::{Daemon, backoff::Backoff};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use self::{naming::Taken, plan::Plan};
 use crate::{
     catalogue::{ChangeError, Route, Served},
     registry::{
         Registry, Rest,
-        following::{Mirror, Mirrored, follow},
+        following::{Changed, Mirrored, follow},
     },
     storage::{StoreError, cache::Freshness},
 };
@@ -65,38 +60,6 @@ struct Known {
     cleaning: bool,
 }
 
-/// Names of definitions that have changed.
-#[derive(Default)]
-struct Changed {
-    names: Mutex<BTreeSet<String>>,
-    told: Notify,
-}
-
-impl Changed {
-    fn put(&self, names: impl IntoIterator<Item = String>) {
-        let mut waiting = self.names.lock();
-        waiting.extend(names);
-        // Who is woken for nothing would come here again.
-        if !waiting.is_empty() {
-            self.told.notify_one();
-        }
-    }
-
-    fn take(&self) -> BTreeSet<String> {
-        std::mem::take(&mut *self.names.lock())
-    }
-}
-
-impl Mirror for Changed {
-    fn put(&self, _: &str, name: &str, _: &[u8]) {
-        Self::put(self, [name.to_owned()]);
-    }
-
-    fn remove(&self, _: &str, name: &str) {
-        Self::put(self, [name.to_owned()]);
-    }
-}
-
 /// Follows definitions as long as the daemon runs. What is given back becomes true when those are served that were there
 /// at the start.
 pub fn keep(settings: Settings, daemon: &Daemon) -> watch::Receiver<bool> {
@@ -119,7 +82,7 @@ pub fn keep(settings: Settings, daemon: &Daemon) -> watch::Receiver<bool> {
             } else {
                 backoff.reset();
             }
-            definitions.changed.told.notified().await;
+            definitions.changed.wait().await;
         }
     });
     receiver
@@ -157,7 +120,7 @@ impl Definitions {
             failed.extend(self.apply(turns).await);
         }
         let again = !failed.is_empty();
-        self.changed.put(failed);
+        self.changed.add(failed);
         again
     }
 
@@ -268,7 +231,7 @@ impl Definitions {
         let routes = self.routes_of(name);
         if let Some(known) = self.known.remove(name) {
             let waiting = self.known.iter().filter(|(_, other)| other.waiting && other.group == known.group);
-            self.changed.put(waiting.map(|(name, _)| name.clone()));
+            self.changed.add(waiting.map(|(name, _)| name.clone()));
         }
         routes
     }
@@ -290,7 +253,7 @@ impl Definitions {
         self.known.insert(plan.name.clone(), known);
         if freed {
             let waiting = self.known.iter().filter(|(name, other)| other.waiting && **name != plan.name);
-            self.changed.put(waiting.map(|(name, _)| name.clone()));
+            self.changed.add(waiting.map(|(name, _)| name.clone()));
         }
         if let Some(wanted) = &plan.status {
             status::write(&self.settings.registry, &*self.definitions()?, &plan.name, wanted).await?;

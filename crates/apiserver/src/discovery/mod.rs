@@ -1,22 +1,23 @@
-//! Discovery: which groups, versions and resources this server has. Every document is rendered
-//! once from the rows; a request only picks one.
+//! Discovery: which groups, versions and resources this server and those behind it have. Every document is rendered
+//! once; a request only picks one.
 
 mod document;
+mod foreign;
 mod groups;
 mod render;
 
 use std::collections::HashMap;
 
-use api_types::Resource;
 pub use document::{Document, JSON, Reply, etag, hash};
-pub use groups::{Group, Version, group, priorities};
+pub use foreign::{Foreign, Freshness};
+pub use groups::{Contents, Group, Priorities, Priority, Version, group};
 use http::{HeaderMap, header};
 use serde::Serialize;
 
 /// Media type of aggregated discovery.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// All discovery documents for one set of rows. Build a new one when the rows change.
+/// All discovery documents. Build new ones when what is served changes.
 #[derive(Debug)]
 pub struct Discovery {
     /// By path without a trailing slash; `/api` and `/apis` have several forms.
@@ -26,15 +27,16 @@ pub struct Discovery {
 impl Discovery {
     /// Renders every document. `server_address` is the `host:port` that `/api` tells.
     #[must_use]
-    pub fn new<'a>(rows: impl IntoIterator<Item = &'a Resource>, server_address: &str) -> Self {
-        let groups = group(rows);
+    pub fn new(contents: &Contents<'_>, server_address: &str) -> Self {
+        let groups = group(contents);
         let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.is_empty());
         let mut documents = HashMap::new();
         documents.insert("/api".to_owned(), forms(&render::api_versions(core.first().copied(), server_address), &core));
         documents.insert("/apis".to_owned(), forms(&render::api_group_list(&groups), &named));
         for group in &groups {
             let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
-            for version in &group.versions {
+            // Other servers tell of their resources themselves.
+            for version in group.versions.iter().filter(|version| version.foreign.is_none()) {
                 let list = json(JSON, &render::api_resource_list(group, version));
                 documents.insert(format!("{base}/{}", version.name), vec![list]);
             }

@@ -1,11 +1,14 @@
 //! Discovery's JSON documents from grouped rows, their fields in the order in which upstream writes them.
 
-use api_types::{Resource, Scope, Subresource, rows};
+use api_types::{Resource, Scope, Subresource, meta::APIResource, rows};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::groups::{Group, Version};
+use super::{
+    foreign::{Foreign, Freshness},
+    groups::{Group, Version},
+};
 
 /// `/api`.
 #[derive(Serialize)]
@@ -242,8 +245,11 @@ pub fn aggregated<'a>(groups: impl Iterator<Item = &'a Group<'a>>) -> Aggregated
 fn aggregated_group<'a>(group: &'a Group<'a>) -> AggregatedGroup<'a> {
     let version = |version: &'a Version<'a>| AggregatedVersion {
         version: version.name,
-        resources: version.rows.iter().map(|row| aggregated_resource(row)).collect(),
-        freshness: "Current",
+        resources: match version.foreign {
+            Some(foreign) => foreign_resources(foreign),
+            None => version.rows.iter().map(|row| aggregated_resource(row)).collect(),
+        },
+        freshness: version.foreign.map_or(Freshness::Current, |foreign| foreign.freshness).as_str(),
     };
     AggregatedGroup { metadata: Metadata { name: group.name }, versions: group.versions.iter().map(version).collect() }
 }
@@ -270,6 +276,59 @@ fn aggregated_resource(row: &Resource) -> AggregatedResource<'_> {
         short_names: row.short_names.iter().collect(),
         categories: row.categories.iter().collect(),
         subresources: sorted(&row.subresources).into_iter().map(subresource).collect(),
+    }
+}
+
+/// Another server's resources, each with its subresources.
+fn foreign_resources(foreign: &Foreign) -> Vec<AggregatedResource<'_>> {
+    let mut resources: Vec<AggregatedResource<'_>> = Vec::new();
+    for told in &foreign.resources {
+        let (name, sub) = told.name.split_once('/').map_or((told.name.as_str(), None), |(name, sub)| (name, Some(sub)));
+        let place = resources.iter().position(|resource| resource.resource == name);
+        let place = place.unwrap_or_else(|| {
+            resources.push(foreign_resource(name, told));
+            resources.len() - 1
+        });
+        let resource = &mut resources[place];
+        match sub {
+            None => {
+                *resource = AggregatedResource {
+                    subresources: std::mem::take(&mut resource.subresources),
+                    response_kind: response_kind(told),
+                    verbs: told.verbs.iter().map(String::as_str).collect(),
+                    ..foreign_resource(name, told)
+                }
+            }
+            Some(subresource) => resource.subresources.push(AggregatedSubresource {
+                subresource,
+                response_kind: response_kind(told),
+                verbs: told.verbs.iter().map(String::as_str).collect(),
+            }),
+        }
+    }
+    resources
+}
+
+/// A resource of which only a subresource is known so far.
+fn foreign_resource<'a>(name: &'a str, told: &'a APIResource) -> AggregatedResource<'a> {
+    let texts = |texts: &'a Option<Vec<String>>| texts.iter().flatten().map(String::as_str).collect();
+    AggregatedResource {
+        resource: name,
+        response_kind: ResponseKind { group: "", version: "", kind: "" },
+        scope: if told.namespaced { "Namespaced" } else { "Cluster" },
+        singular_resource: &told.singular_name,
+        verbs: Vec::new(),
+        short_names: texts(&told.short_names),
+        categories: texts(&told.categories),
+        subresources: Vec::new(),
+    }
+}
+
+fn response_kind(told: &APIResource) -> ResponseKind<'_> {
+    ResponseKind {
+        group: told.group.as_deref().unwrap_or_default(),
+        version: told.version.as_deref().unwrap_or_default(),
+        kind: &told.kind,
     }
 }
 

@@ -4,14 +4,15 @@ use api_types::{Resource, Subresource, resource::STATUS_VERBS, rows};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::Discovery;
+use super::{Contents, Discovery, Foreign, Freshness, Priorities};
 
 const SCALE: Subresource = Subresource::new("scale", ("autoscaling", "v1", "Scale"), STATUS_VERBS);
 const STATUS: Subresource = Subresource::new("status", ("apps", "v1", "Deployment"), STATUS_VERBS);
 
 fn discovery() -> Discovery {
     let rows = [Resource { subresources: vec![STATUS, SCALE], ..rows::DEPLOYMENTS.clone() }, rows::PODS.clone()];
-    Discovery::new(&rows, "10.0.0.1:6443")
+    let contents = Contents { rows: rows.iter().collect(), foreign: Vec::new(), priorities: &Priorities::default() };
+    Discovery::new(&contents, "10.0.0.1:6443")
 }
 
 fn get(path: &str, accept: &str) -> (String, Value) {
@@ -90,4 +91,42 @@ fn fields_are_in_upstreams_order() {
         ["name", "singularName", "namespaced", "kind", "verbs", "shortNames", "categories", "storageVersionHash"];
     let places: Vec<_> = names.iter().map(|name| text.find(&format!("\"{name}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn other_servers_resources_are_told_of_with_their_subresources() {
+    let list = json!({"kind": "APIResourceList", "groupVersion": "wardle.example.com/v1", "resources": [
+        {"name": "flunders/status", "singularName": "", "namespaced": true, "kind": "Flunder", "verbs": ["get"]},
+        {"name": "flunders", "singularName": "flunder", "namespaced": true, "kind": "Flunder", "verbs": ["list"],
+         "shortNames": ["fl"]},
+        {"name": "fischers/scale", "singularName": "", "namespaced": false, "group": "autoscaling", "version": "v1",
+         "kind": "Scale", "verbs": []},
+    ]});
+    let bytes = serde_json::to_vec(&list).unwrap();
+    assert!(Foreign::read(&bytes, "other/v1").unwrap_err().contains("wardle.example.com/v1"));
+    assert!(Foreign::read(b"{}", "other/v1").is_err());
+    let foreign = Foreign::read(&bytes, "wardle.example.com/v1").unwrap();
+    assert_eq!((foreign.freshness, foreign.stale().freshness), (Freshness::Current, Freshness::Stale));
+    let contents = Contents {
+        rows: Vec::new(),
+        foreign: vec![("wardle.example.com", "v1", &foreign)],
+        priorities: &Priorities::default(),
+    };
+    let discovery = Discovery::new(&contents, "10.0.0.1:6443");
+    let accept = HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    let reply = discovery.serve("/apis", &HeaderMap::from_iter([(header::ACCEPT, accept)])).unwrap();
+    let told: Value = serde_json::from_slice(&reply.document.body).unwrap();
+    let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    assert_eq!(
+        told["items"][0]["versions"],
+        json!([{"version": "v1", "freshness": "Current", "resources": [
+            {"resource": "flunders", "responseKind": kind("", "", "Flunder"), "scope": "Namespaced",
+             "singularResource": "flunder", "verbs": ["list"], "shortNames": ["fl"], "subresources": [
+                {"subresource": "status", "responseKind": kind("", "", "Flunder"), "verbs": ["get"]}]},
+            {"resource": "fischers", "responseKind": kind("", "", ""), "scope": "Cluster", "singularResource": "",
+             "verbs": [], "subresources": [
+                {"subresource": "scale", "responseKind": kind("autoscaling", "v1", "Scale"), "verbs": []}]},
+        ]}])
+    );
+    assert!(discovery.knows("/apis/wardle.example.com") && !discovery.knows("/apis/wardle.example.com/v1"));
 }

@@ -2,7 +2,7 @@
 
 mod body;
 mod component_status;
-mod connect;
+pub mod connect;
 mod create;
 mod delete;
 mod eviction;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::tests::{get, openapi, reference, references, upstream};
-use crate::discovery::Discovery;
+use crate::discovery::{Contents, Discovery, Priorities};
 
 /// What upstream serves and we do not, each with a name of its own: resources, subresources, other paths. What is no
 /// longer absent has to go from here.
@@ -183,7 +183,10 @@ fn discovery_tells_what_upstreams_does() {
     let rows = crate::resources::rows();
     let accept = HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
     let headers = HeaderMap::from_iter([(header::ACCEPT, accept)]);
-    let discovery = Discovery::new(rows.iter().map(|row| &**row), "10.0.0.1:6443");
+    let priorities = Priorities::default();
+    let contents =
+        Contents { rows: rows.iter().map(|row| &**row).collect(), foreign: Vec::new(), priorities: &priorities };
+    let discovery = Discovery::new(&contents, "10.0.0.1:6443");
     let reply = discovery.serve("/apis", &headers).unwrap();
     let ours = discovered(&serde_json::from_slice(&reply.document.body).unwrap());
     let names = |versions: &[(String, _)]| versions.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();

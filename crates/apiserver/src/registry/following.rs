@@ -1,10 +1,14 @@
 //! How others keep something of all objects of a resource: what they keep is told by the watch caches.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use api_types::StatusError;
 use component::{Daemon, backoff::Backoff};
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 
 use super::{Registry, Rest};
 use crate::storage::{
@@ -23,6 +27,46 @@ pub trait Mirror: Send + Sync + 'static {
     /// Everything up to this revision has been told.
     fn reached(&self, revision: Revision) {
         let _ = revision;
+    }
+}
+
+/// Names of objects of the cluster that have changed and that nobody has looked at since. The newest state wins: a name is
+/// there once, however often it changed.
+#[derive(Default)]
+pub struct Changed {
+    names: Mutex<BTreeSet<String>>,
+    told: Notify,
+}
+
+impl Changed {
+    /// These have to be looked at.
+    pub fn add(&self, names: impl IntoIterator<Item = String>) {
+        let mut waiting = self.names.lock();
+        waiting.extend(names);
+        // Who is woken for nothing would come here again.
+        if !waiting.is_empty() {
+            self.told.notify_one();
+        }
+    }
+
+    /// All of them; whoever takes them looks at them.
+    pub fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.names.lock())
+    }
+
+    /// Until there may be some.
+    pub async fn wait(&self) {
+        self.told.notified().await;
+    }
+}
+
+impl Mirror for Changed {
+    fn put(&self, _: &str, name: &str, _: &[u8]) {
+        self.add([name.to_owned()]);
+    }
+
+    fn remove(&self, _: &str, name: &str) {
+        self.add([name.to_owned()]);
     }
 }
 

@@ -24,7 +24,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Place,
-    service::{self, Address},
+    service::{self, Address, Otherwise},
 };
 use crate::registry::admission::Handle;
 
@@ -33,7 +33,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes connections to one server.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Way>);
+pub struct Connector(Arc<Way>);
 
 /// The way to a server.
 struct Way {
@@ -41,23 +41,33 @@ struct Way {
     name: ServerName<'static>,
     tls: TlsConnector,
     registry: Handle,
+    otherwise: Otherwise,
 }
 
 impl Connector {
-    pub(super) fn new(place: &Place, tls: rustls::ClientConfig, registry: &Handle) -> Result<Self, String> {
+    /// A way to a server under this TLS; services are looked up in the registry.
+    ///
+    /// # Errors
+    /// When the place is none, in words for people.
+    pub fn new(
+        place: &Place,
+        tls: rustls::ClientConfig,
+        registry: &Handle,
+        otherwise: Otherwise,
+    ) -> Result<Self, String> {
         let name = ServerName::try_from(place.server_name()?).map_err(|error| error.to_string())?;
         let tls = TlsConnector::from(Arc::new(tls));
-        Ok(Self(Arc::new(Way { place: place.clone(), name, tls, registry: registry.clone() })))
+        Ok(Self(Arc::new(Way { place: place.clone(), name, tls, registry: registry.clone(), otherwise })))
     }
 }
 
 /// A connection under TLS.
-pub(super) struct Secured(TokioIo<TlsStream<TcpStream>>);
+pub struct Secured(TokioIo<TlsStream<TcpStream>>);
 
 /// Why there is no connection, in words for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct NotConnected(String);
+pub struct NotConnected(String);
 
 impl tower::Service<Uri> for Connector {
     type Response = Secured;
@@ -81,7 +91,7 @@ impl Way {
     async fn connect(&self, uri: &Uri) -> Result<Secured, String> {
         let address = match &self.place {
             Place::Service { namespace, name, port, .. } => {
-                let found = service::find(&self.registry, namespace, name, *port).await;
+                let found = service::find(&self.registry, namespace, name, *port, self.otherwise).await;
                 found.map_err(|error| error.status().message.clone().unwrap_or_default())?
             }
             Place::Url(_) => {

@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use tokio::sync::Semaphore;
 
-use super::{Place, answer::refusal, connector::Connector, trust};
+use super::{Belief, Otherwise, Place, answer::refusal, connector::Connector, trust};
 use crate::registry::admission::Handle;
 
 /// So many questions are asked at once at most; others wait, within their time.
@@ -110,7 +110,8 @@ impl Server {
     }
 
     fn client(&self) -> Result<Client<Connector, Full<Bytes>>, String> {
-        let connector = Connector::new(&self.settings.place, trust::of(&self.settings.authorities)?, &self.registry)?;
+        let tls = trust::tls(&Belief::In(self.settings.authorities.clone()), None)?;
+        let connector = Connector::new(&self.settings.place, tls, &self.registry, Otherwise::OwnAddress)?;
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR).pool_max_idle_per_host(KEPT);
         Ok(builder.http1_max_buf_size(HEAD_MAX).build(connector))
@@ -118,7 +119,8 @@ impl Server {
 }
 
 /// The cause that tells the most; what it is wrapped in only tells where it came up.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

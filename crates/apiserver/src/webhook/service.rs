@@ -22,11 +22,26 @@ pub(super) enum Address {
     Named(String, u16),
 }
 
+/// Where a service is when nothing behind it is known to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// At its own address: whoever forwards that may know better.
+    OwnAddress,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// Finds an address of a port of a service.
 ///
 /// # Errors
 /// When there is none, in upstream's words.
-pub(super) async fn find(registry: &Handle, namespace: &str, name: &str, port: u16) -> Result<Address, StatusError> {
+pub(super) async fn find(
+    registry: &Handle,
+    namespace: &str,
+    name: &str,
+    port: u16,
+    otherwise: Otherwise,
+) -> Result<Address, StatusError> {
     let registry = registry.registry()?;
     let services = registry.core("services")?;
     let object = registry.get_object(&services, Target { namespace, name }).await?;
@@ -43,10 +58,9 @@ pub(super) async fn find(registry: &Handle, namespace: &str, name: &str, port: u
     if !ready.is_empty() {
         return Ok(Address::At(ready[rand::rng().random_range(..ready.len())]));
     }
-    // Whoever forwards the service's address may know better.
     match spec.cluster_ip.as_deref().unwrap_or_default().parse::<IpAddr>() {
-        Ok(own) => Ok(Address::At(SocketAddr::new(own, port))),
-        Err(_) => Err(StatusError::service_unavailable(format!("no endpoints available for service {name:?}"))),
+        Ok(own) if otherwise == Otherwise::OwnAddress => Ok(Address::At(SocketAddr::new(own, port))),
+        _ => Err(StatusError::service_unavailable(format!("no endpoints available for service {name:?}"))),
     }
 }
 
@@ -56,15 +70,24 @@ async fn endpoints(
     name: &str,
     port: &ServicePort,
 ) -> Result<Vec<SocketAddr>, StatusError> {
+    let slices = slices(registry, namespace, name).await?;
+    Ok(slices.iter().flat_map(|slice| addresses(slice, port)).collect())
+}
+
+/// What is known of what is behind a service.
+///
+/// # Errors
+/// The store's.
+pub async fn slices(registry: &Registry, namespace: &str, name: &str) -> Result<Vec<EndpointSlice>, StatusError> {
     let Some(slices) = registry.find("discovery.k8s.io", "v1", "endpointslices") else { return Ok(Vec::new()) };
     let entries = registry.list_cached(&slices, namespace).await?;
-    let mut ready = Vec::new();
+    let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.labels().any(|(key, value)| key == OF_SERVICE && value == name)) {
         if let Some(slice) = decoded(&slices, entry.item()).await {
-            ready.extend(addresses(slice.expect_ref("EndpointSlice")?, port));
+            found.push(slice.expect_ref::<EndpointSlice>("EndpointSlice")?.clone());
         }
     }
-    Ok(ready)
+    Ok(found)
 }
 
 async fn decoded(slices: &Rest, item: &crate::storage::Item) -> Option<Box<dyn Object>> {
@@ -72,7 +95,8 @@ async fn decoded(slices: &Rest, item: &crate::storage::Item) -> Option<Box<dyn O
 }
 
 /// Where the port of this name is, on everything that is ready.
-fn addresses(slice: &EndpointSlice, port: &ServicePort) -> Vec<SocketAddr> {
+#[must_use]
+pub fn addresses(slice: &EndpointSlice, port: &ServicePort) -> Vec<SocketAddr> {
     let name = port.name.as_deref().unwrap_or_default();
     let same = slice.ports.iter().flatten().find(|own| own.name.as_deref().unwrap_or_default() == name);
     let Some(number) = same.and_then(|own| own.port).and_then(|port| u16::try_from(port).ok()) else {

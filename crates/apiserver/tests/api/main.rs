@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod admission;
+mod aggregation;
 mod applying;
 mod attackers;
 mod audit;

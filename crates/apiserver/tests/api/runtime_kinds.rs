@@ -13,7 +13,7 @@ use api_types::{
     resource::{Names, Ops, STATUS_VERBS, Text},
 };
 use apiserver::{
-    catalogue::{Answer, ChangeError, Forward, Forwarded, Request, Route, SubRoute},
+    catalogue::{Answer, ChangeError, Draft, Forward, Forwarded, Request, Route, SubRoute},
     handlers::OfPart,
     registry::{Conversion, DynamicStrategy, Part, Rest, StatusOwner, Storage, WatchSizes, conversion::Objects},
     serving::{Body, respond},
@@ -88,9 +88,7 @@ fn put(api: &Api, route: Route) {
 }
 
 fn remove(api: &Api, version: &str) {
-    let removed = |served: &mut apiserver::catalogue::Draft| {
-        Ok::<_, ChangeError>(served.remove("example.com", version, "widgets"))
-    };
+    let removed = |served: &mut Draft| Ok::<_, ChangeError>(served.remove("example.com", version, "widgets"));
     assert!(api.server.served().change(removed).unwrap());
 }
 
@@ -376,15 +374,23 @@ impl Forwarded for Echo {
 #[tokio::test]
 async fn another_server_answers_for_a_group_version() {
     let api = Api::start().await;
-    let row = Arc::new(widgets("v1", "size", ""));
     let forward =
-        Forward { group: "example.com".into(), version: "v1".into(), server: Arc::new(Echo), rows: vec![row] };
-    api.server.served().change(|draft| draft.forward(forward)).unwrap();
+        Forward { group: "example.com".into(), version: "v1".into(), server: Arc::new(Echo), foreign: Arc::default() };
+    let change = |change: &dyn Fn(&mut Draft)| {
+        let changed: Result<(), ChangeError> = api.server.served().change(|draft| {
+            change(draft);
+            Ok(())
+        });
+        changed.unwrap();
+    };
+    change(&|draft| draft.forward(forward.clone()));
     for path in ["/apis/example.com/v1", V1, &format!("{V1}/a/anything/b")] {
         let reply = api.get(path).await;
         assert_eq!((reply.code, String::from_utf8_lossy(&reply.bytes).as_ref()), (200, path));
     }
     assert_eq!(api.get("/apis/example.com").await.ok()["preferredVersion"]["version"], "v1");
-    let own = api.server.served().change(|draft| draft.put(route(&api, widgets("v1", "size", ""), None)));
-    assert_eq!(own, Err(ChangeError::Forwarded("example.com/v1".to_owned())));
+    put(&api, route(&api, widgets("v1", "size", ""), None));
+    assert_eq!(String::from_utf8_lossy(&api.get(V1).await.bytes), V1, "it has precedence");
+    change(&|draft| draft.take_back("example.com", "v1"));
+    assert_eq!(api.get(V1).await.ok()["kind"], "WidgetList");
 }

@@ -3,8 +3,12 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::{
+        ResolvesClientCert, WantsClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
@@ -111,9 +115,34 @@ pub fn client_config(
     identity: Option<KeyedCertificate>,
     authorities: Option<Vec<CertificateDer<'static>>>,
 ) -> Result<ClientConfig, Error> {
+    let builder = verifying(authorities)?;
+    match identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// The same with a certificate that is read again when its files change.
+///
+/// # Errors
+/// When an authority is none.
+pub fn client_config_following(
+    identity: Option<Arc<FromFiles<CertifiedKey>>>,
+    authorities: Option<Vec<CertificateDer<'static>>>,
+) -> Result<ClientConfig, Error> {
+    let builder = verifying(authorities)?;
+    Ok(match identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(Shown(identity))),
+        None => builder.with_no_client_auth(),
+    })
+}
+
+fn verifying(
+    authorities: Option<Vec<CertificateDer<'static>>>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = match authorities {
+    Ok(match authorities {
         // Then nobody is believed.
         Some(authorities) if authorities.is_empty() => builder.with_root_certificates(RootCertStore::empty()),
         Some(authorities) => {
@@ -121,10 +150,25 @@ pub fn client_config(
             builder.dangerous().with_custom_certificate_verifier(Arc::new(authorities))
         }
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyPeer { provider, names: Vec::new() })),
-    };
-    match identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key),
-        None => Ok(builder.with_no_client_auth()),
+    })
+}
+
+/// What a client shows, whoever asks for it.
+struct Shown(Arc<FromFiles<CertifiedKey>>);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -7,7 +7,7 @@ mod log;
 mod options;
 mod proxy;
 mod target;
-mod tunnel;
+pub mod tunnel;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use client::{KubeletClient, KubeletTls};
 pub use log::Log;
-pub use proxy::{Of, Proxy};
+pub use proxy::{Of, Proxy, forwarded_headers, keep_to_client};
 
 use self::client::{Backend, Peer, Reach};
 use super::{Answer, Call};
@@ -186,6 +186,7 @@ fn pieces(body: Incoming) -> impl futures::Stream<Item = Result<Bytes, BodyError
     })
 }
 
-fn passed_on(body: Incoming) -> Body {
+/// What another server answers, passed on as it comes.
+pub fn passed_on(body: Incoming) -> Body {
     Body::stream(pieces(body))
 }

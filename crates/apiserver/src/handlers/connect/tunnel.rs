@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use component::Daemon;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use http_body_util::Empty;
 use hyper::{
@@ -35,13 +36,13 @@ const AGREEMENT: &[&str] = &[
 ];
 
 /// Whether the client wants another protocol on this connection.
-pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
     let mut connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     connection.any(|value| value.to_ascii_lowercase().contains("upgrade")) && headers.contains_key(header::UPGRADE)
 }
 
 /// Of a client's headers, or a kubelet's, those that belong to the agreement about the upgrade.
-pub(super) fn agreement(headers: &HeaderMap) -> HeaderMap {
+pub fn agreement(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for name in AGREEMENT.iter().copied().map(HeaderName::from_static) {
         for value in headers.get_all(&name) {
@@ -64,16 +65,19 @@ pub(super) async fn open(
     let mut asked = asked.map_err(|error| plain(error.to_string()))?;
     *asked.headers_mut() = headers;
     let unreachable = |error| plain(format!("error dialing backend: {error}"));
-    let mut response = kubelet.send(backend, asked).await.map_err(unreachable)?;
+    let response = kubelet.send(backend, asked).await.map_err(unreachable)?;
     match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS => {}
+        StatusCode::SWITCHING_PROTOCOLS => Ok(join(kubelet.daemon(), &mut request, response)),
         // What the other end has against it, in its own words.
-        code if code.is_client_error() || code.is_server_error() => return Ok(echo(response)),
-        code => return Err(plain(format!("invalid upgrade response: status code {}", code.as_u16()))),
+        code if code.is_client_error() || code.is_server_error() => Ok(echo(response)),
+        code => Err(plain(format!("invalid upgrade response: status code {}", code.as_u16()))),
     }
+}
+
+/// Lets the client speak with a server that has agreed to another protocol; gives back what the client is told of that.
+pub fn join(daemon: &Daemon, request: &mut Request, mut response: Response<Incoming>) -> crate::serving::Response {
     let server = hyper::upgrade::on(&mut response);
     let client = hyper::upgrade::on(&mut request.http);
-    let daemon = kubelet.daemon();
     let shutdown = daemon.shutdown.clone();
     // The request lasts as long as the tunnel.
     let lasting = request.http.extensions_mut().remove::<Lasting>();
@@ -85,7 +89,7 @@ pub(super) async fn open(
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = head.headers;
-    Ok(answer)
+    answer
 }
 
 fn echo(response: Response<Incoming>) -> crate::serving::Response {

@@ -50,7 +50,7 @@ pub fn serve(draft: &mut Draft, resolution: std::time::Duration) -> Result<Scrap
     let memory = Arc::new(Memory::new(resolution));
     for (measured, row) in [(Measured::Nodes, rows::nodes()), (Measured::Pods, rows::pods())] {
         let metrics = Metrics { measured, memory: memory.clone() };
-        draft.put(Route::answered(row, Arc::new(metrics)).yielding())?;
+        draft.put(Route::answered(row, Arc::new(metrics)))?;
     }
     Ok(Scraper::new(memory))
 }

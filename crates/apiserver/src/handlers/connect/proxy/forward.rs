@@ -30,9 +30,7 @@ impl Forwarding<'_> {
     pub(super) async fn forward(self, request: Request) -> Answer {
         debug_assert_eq!(self.backend.reach, Reach::Outside);
         let host = host(&request);
-        let mut headers = own(&request);
-        hop::remove(&mut headers);
-        add_client(&mut headers, &request);
+        let mut headers = forwarded_headers(&request);
         set(&mut headers, "x-forwarded-uri", &self.paths.whole());
         set(&mut headers, "host", &host);
         let method = request.method().clone();
@@ -58,6 +56,14 @@ pub(super) fn upgrade_headers(request: &Request) -> HeaderMap {
     let mut headers = own(request);
     add_client(&mut headers, request);
     set(&mut headers, "host", &host(request));
+    headers
+}
+
+/// A request's headers as they are passed on to another server: without what concerns this server or this connection.
+pub fn forwarded_headers(request: &Request) -> HeaderMap {
+    let mut headers = own(request);
+    hop::remove(&mut headers);
+    add_client(&mut headers, request);
     headers
 }
 
@@ -103,12 +109,17 @@ const CROSS_ORIGIN: [HeaderName; 4] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
 ];
 
+/// Leaves of an answer's headers those that are for the client.
+pub fn keep_to_client(headers: &mut HeaderMap) {
+    hop::remove(headers);
+    for name in &CROSS_ORIGIN {
+        headers.remove(name);
+    }
+}
+
 fn answered(answer: http::Response<Incoming>, method: &Method, links: Links) -> Response {
     let (mut head, body) = answer.into_parts();
-    hop::remove(&mut head.headers);
-    for name in &CROSS_ORIGIN {
-        head.headers.remove(name);
-    }
+    keep_to_client(&mut head.headers);
     if let Some(location) = head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()) {
         if let Some(location) = links.rewritten(location) {
             set(&mut head.headers, "location", &location);

@@ -21,6 +21,7 @@ use crate::{
     request::LEGACY_PROXY,
     serving::Body,
 };
+pub use forward::{forwarded_headers, keep_to_client};
 
 /// `/proxy`.
 pub struct Proxy {
