@@ -161,6 +161,9 @@ struct Turn {
     verdict: Option<Verdict>,
 }
 
+/// A change of what is served.
+type Step = Box<dyn FnOnce(&mut Draft)>;
+
 impl Aggregator {
     /// Takes up what has changed. Tells whether some of it has to be tried again.
     async fn step(&mut self) -> bool {
@@ -190,7 +193,7 @@ impl Aggregator {
 
     /// Makes what is served what it is to be, at once for all.
     fn serve(&mut self, turns: &[Turn]) {
-        let mut changes: Vec<Box<dyn FnOnce(&mut Draft)>> = Vec::new();
+        let mut changes: Vec<Step> = Vec::new();
         for turn in turns {
             let Turn { group, version, priority, .. } = turn;
             let (group, version, priority) = (group.clone(), version.clone(), *priority);
@@ -208,7 +211,7 @@ impl Aggregator {
     }
 
     /// Which change leads requests where they belong from now on; none where they go there already.
-    fn lead(&mut self, turn: &Turn) -> Option<Box<dyn FnOnce(&mut Draft)>> {
+    fn lead(&mut self, turn: &Turn) -> Option<Step> {
         let before = self.known.get(&turn.name).map(|known| known.remote.settings());
         if before == turn.place.as_ref() {
             return None;

@@ -64,7 +64,7 @@ impl Wardle {
 async fn flunders(Extension(believed): Extension<Arc<Mutex<Option<String>>>>, request: Request) -> Response {
     if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
         let event = |name: &str| format!("{}\n", json!({"type": "ADDED", "object": {"metadata": {"name": name}}}));
-        let events = [event("a"), event("b")].map(|event| Ok::<_, std::io::Error>(event));
+        let events = [event("a"), event("b")].map(Ok::<_, std::io::Error>);
         return Body::from_stream(futures::stream::iter(events)).into_response();
     }
     let proxy = request.extensions().get::<Peer>().cloned();
