@@ -1,9 +1,15 @@
-# One authority; a certificate for every part; kubeconfigs made from them; the keys of service accounts' tokens and of what
+# An authority, and one for those who pass requests on; a certificate for every part; kubeconfigs made from them; the keys of service accounts' tokens and of what
 # is stored encrypted. All are in $PKI.
 
-# `certificate NAME SUBJECT USAGE [SUBJECT-ALTERNATIVE-NAMES]`
+# `authority NAME COMMON-NAME`
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=$2" \
+    -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$PKI/$1.key" -out "$PKI/$1.crt" 2>/dev/null
+}
+
+# `certificate NAME SUBJECT USAGE [SUBJECT-ALTERNATIVE-NAMES [AUTHORITY]]`
 certificate() {
-  local name=$1 subject=$2 usage=$3 names=${4:-}
+  local name=$1 subject=$2 usage=$3 names=${4:-} authority=${5:-ca}
   local extensions="basicConstraints=CA:FALSE
 keyUsage=digitalSignature,keyEncipherment
 extendedKeyUsage=$usage"
@@ -11,7 +17,7 @@ extendedKeyUsage=$usage"
 subjectAltName=$names"
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$subject" \
     -keyout "$PKI/$name.key" -out "$PKI/$name.csr" 2>/dev/null
-  openssl x509 -req -in "$PKI/$name.csr" -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -days 365 -set_serial "0x$(openssl rand -hex 8)" \
+  openssl x509 -req -in "$PKI/$name.csr" -CA "$PKI/$authority.crt" -CAkey "$PKI/$authority.key" -days 365 -set_serial "0x$(openssl rand -hex 8)" \
     -extfile <(printf '%s\n' "$extensions") -out "$PKI/$name.crt" 2>/dev/null
   rm "$PKI/$name.csr"
 }
@@ -55,12 +61,13 @@ YAML
 make_pki() {
   local ip=$1
   mkdir -p "$PKI"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=ferrokube-ca \
-    -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$PKI/ca.key" -out "$PKI/ca.crt" 2>/dev/null
+  authority ca ferrokube-ca
+  authority front-proxy-ca ferrokube-front-proxy-ca
   local server="DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
   server="$server,DNS:kubernetes.default.svc.$CLUSTER_DOMAIN,DNS:$NODE_NAME,IP:127.0.0.1,IP:$KUBERNETES_IP,IP:$ip"
   certificate apiserver /CN=kube-apiserver serverAuth "$server"
   certificate apiserver-kubelet-client /O=system:masters/CN=kube-apiserver-kubelet-client clientAuth
+  certificate front-proxy-client /CN=front-proxy-client clientAuth '' front-proxy-ca
   certificate admin /O=system:masters/CN=kubernetes-admin clientAuth
   certificate controller-manager /CN=system:kube-controller-manager clientAuth
   certificate scheduler /CN=system:kube-scheduler clientAuth

@@ -54,6 +54,10 @@ start_daemon() {
         --service-account-issuer "https://kubernetes.default.svc.$CLUSTER_DOMAIN" \
         --service-account-key-file "$PKI/service-account.pub" \
         --service-account-signing-key-file "$PKI/service-account.key" \
+        --requestheader-client-ca-file "$PKI/front-proxy-ca.crt" --requestheader-allowed-names front-proxy-client \
+        --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
+        --requestheader-extra-headers-prefix X-Remote-Extra- \
+        --proxy-client-cert-file "$PKI/front-proxy-client.crt" --proxy-client-key-file "$PKI/front-proxy-client.key" \
         --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --enable-bootstrap-token-auth \
         --encryption-provider-config "$PKI/encryption.yaml" --audit-policy-file deploy/audit-policy.yaml \
         --audit-log-path "$LOGS/audit.log" --audit-log-mode batch \
