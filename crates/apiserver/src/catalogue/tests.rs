@@ -133,7 +133,7 @@ fn what_is_set_aside_comes_back() {
     served.change(|draft| draft.put(route(&rows::DAEMON_SETS))).unwrap();
     change(&served, |draft| draft.forward(forward("apps")));
     assert_eq!(goes(&served, path), "server of apps");
-    change(&served, |draft| assert!(draft.remove("apps", "v1", "daemonsets")));
+    change(&served, |draft| assert!(!draft.remove("apps", "v1", "daemonsets"), "it is not served"));
     change(&served, |draft| draft.take_back("apps", "v1"));
     assert_eq!(goes(&served, path), "deployments.apps");
     assert_eq!(goes(&served, "/apis/apps/v1/replicasets"), "replicasets.apps");
