@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use kubelet::runtime::{
-    ContainerId, ContainerState, EventKind, ExecRequest, LinuxResources, LogOptions, OutputChunk, Runtime,
-    RuntimeError, SandboxState, StdStream,
+    AttachRequest, ContainerId, ContainerState, EventKind, ExecRequest, LinuxResources, LogOptions, OutputChunk,
+    Runtime, RuntimeError, SandboxState, StdStream,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -295,6 +295,9 @@ pub fn a_command_needs_a_running_container(h: &Harness) -> Case<'_> {
         let sandbox = h.sandbox().await;
         let id = h.created(&sandbox, "main", FOREVER).await;
         let error = h.runtime.exec_sync(&id, &words(&["true"]), Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(error, RuntimeError::NotRunning(_)), "{error}");
+        let streams = AttachRequest { stdout: true, ..AttachRequest::default() };
+        let error = h.runtime.attach(&id, &streams).await.err().unwrap();
         assert!(matches!(error, RuntimeError::NotRunning(_)), "{error}");
     }
     .boxed()

@@ -61,6 +61,10 @@ impl DockerRuntime {
         };
         let attached = docker.attach_container(id.as_str(), Some(options)).await;
         let attached = attached.map_err(|error| exec_error("attach", id, error))?;
+        // At one that does not run Docker waits until it is started. What ends after this look ends the session.
+        if !self.read_container(id.as_str()).await?.state.is_running() {
+            return Err(RuntimeError::NotRunning(id.0.clone()));
+        }
         Ok(Session {
             stdin: request.stdin.then_some(attached.input),
             output: chunks(attached.output).boxed(),
