@@ -10,7 +10,7 @@ use crate::{
     dry_run,
     error::{Error, Result},
     manifests::FileFlags,
-    output::{Format, print_result},
+    output::{Format, Missing, print_result},
     resources::{Catalog, Target},
 };
 
@@ -69,7 +69,8 @@ async fn apply(api: &Api, global: &GlobalFlags, flags: &Flags, catalog: &Catalog
         Some(before) if before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"] => "unchanged",
         Some(_) => "configured",
     };
-    print_result(flags.output.as_ref().unwrap_or(&Format::Human), &target.resource, &after, &dry_run.say(said))
+    let format = flags.output.clone().unwrap_or_default().with(None)?;
+    print_result(&format, Missing::Skipped, &target.resource, &after, &dry_run.say(said))
 }
 
 /// The namespace of an object in a manifest: its own, or the command's.

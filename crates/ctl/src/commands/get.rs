@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     manifests::FileFlags,
     output::{
-        self, Format,
+        self, Format, Missing, sort,
         table::{self, Options, Table},
     },
     resources::{Catalog, Target},
@@ -24,9 +24,15 @@ pub struct Flags {
     files: FileFlags,
     #[command(flatten)]
     selection: Selection,
-    /// Format: wide, json, yaml, name
+    /// Format: wide, json, yaml, name, go-template=…, jsonpath=…, custom-columns=…, …-file=…, jsonpath-as-json=…
     #[arg(short, long, default_value = "", value_parser = parse_format, hide_default_value = true)]
     output: Format,
+    /// Template of -o=go-template and -o=jsonpath; alone it is one of Go's
+    #[arg(long)]
+    template: Option<String>,
+    /// Templates skip keys that are missing
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    allow_missing_template_keys: bool,
     /// Go on showing changes
     #[arg(short, long)]
     watch: bool,
@@ -42,6 +48,9 @@ pub struct Flags {
     /// A column for each of these labels
     #[arg(short = 'L', long, value_delimiter = ',')]
     label_columns: Vec<String>,
+    /// Sort by what this path finds in each object, such as .metadata.name
+    #[arg(long, value_name = "PATH")]
+    sort_by: Option<String>,
     /// No error when an object is not there
     #[arg(long)]
     ignore_not_found: bool,
@@ -107,6 +116,9 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
         print!("{}", api.text(uri).await?);
         return Ok(());
     }
+    let mut flags = flags.clone();
+    flags.output = flags.output.with(flags.template.as_deref())?;
+    let flags = &flags;
     let catalog = Catalog::discover(api).await?;
     let targets = flags.targets(&catalog)?;
     if flags.watch || flags.watch_only {
@@ -115,7 +127,7 @@ pub async fn run(api: &Api, flags: &Flags) -> Result<()> {
         };
         return watch::run(api, flags, target).await;
     }
-    if flags.output == Format::Name || flags.output.is_structured() {
+    if flags.wants_objects() {
         return objects(api, flags, &targets).await;
     }
     tables(api, flags, &targets).await
@@ -136,7 +148,11 @@ impl Flags {
     /// Path and selectors of a target.
     pub(super) fn url(&self, api: &Api, target: &Target) -> String {
         let path = target.path(self.selection.namespace(api));
-        let query = if target.name.is_none() { self.selection.query() } else { String::new() };
+        let mut query = if target.name.is_none() { self.selection.query() } else { String::new() };
+        if self.sort_by.is_some() && !self.wants_objects() {
+            // What rows are sorted by is in no cell.
+            query.push_str("&includeObject=Object");
+        }
         format!("{path}?{query}")
     }
 
@@ -162,6 +178,17 @@ impl Flags {
         self.watch_only
     }
 
+    /// An object, or a list, as it is printed.
+    pub(super) fn render(&self, object: &Value) -> Result<String> {
+        let missing = if self.allow_missing_template_keys { Missing::Skipped } else { Missing::Refused };
+        output::render_with(&self.output, missing, object)
+    }
+
+    /// Whether objects are shown, not rows.
+    pub(super) fn wants_objects(&self) -> bool {
+        self.output == Format::Name || self.output.is_structured()
+    }
+
     fn missing_is_fine(&self, error: &Error) -> bool {
         self.ignore_not_found && error.is_not_found()
     }
@@ -179,16 +206,21 @@ async fn objects(api: &Api, flags: &Flags, targets: &[Target]) -> Result<()> {
             Err(error) => failures.note(Err(error))?,
         }
     }
+    if let Some(path) = &flags.sort_by {
+        sort::by_path(path, &mut items, |item| item).map_err(Error::Usage)?;
+    }
     if flags.output == Format::Name {
         for item in &items {
             println!("{}", display(item, targets));
         }
+    } else if let Format::Columns(columns) = &flags.output {
+        print!("{}", columns.table(&items, !flags.no_headers).map_err(Error::Usage)?);
     } else if single {
         for item in &items {
-            print!("{}", output::render(&flags.output, item)?);
+            print!("{}", flags.render(item)?);
         }
     } else {
-        print!("{}", output::render(&flags.output, &output::list(items))?);
+        print!("{}", flags.render(&output::list(items))?);
     }
     failures.result()
 }
@@ -222,6 +254,11 @@ async fn tables(api: &Api, flags: &Flags, targets: &[Target]) -> Result<()> {
         }
     }
     parts.retain(|(_, table)| !table.rows.is_empty());
+    if let Some(path) = &flags.sort_by {
+        for (_, table) in &mut parts {
+            sort::by_path(path, &mut table.rows, |row| &row.object).map_err(Error::Usage)?;
+        }
+    }
     let several_kinds = targets.iter().any(|target| target.resource != targets[0].resource);
     for (i, (at, table)) in parts.iter().enumerate() {
         if i > 0 {

@@ -10,7 +10,7 @@ use crate::{
     api::{ACCEPT_TABLE, Api},
     error::{Error, Result},
     output::{
-        self, Format,
+        Format,
         table::{self, ColumnDefinition},
     },
     resources::Target,
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// When the server refuses.
 pub async fn run(api: &Api, flags: &Flags, target: &Target) -> Result<()> {
-    let accept = if shows_objects(flags) { "application/json" } else { ACCEPT_TABLE };
+    let accept = if flags.wants_objects() { "application/json" } else { ACCEPT_TABLE };
     let initial = api.get_as(&flags.url(api, target), accept).await?;
     let version = initial["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
     let mut shown = Shown { flags, target, headings: Vec::new() };
@@ -52,7 +52,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn first(&mut self, document: Value) -> Result<()> {
-        if shows_objects(self.flags) {
+        if self.flags.wants_objects() {
             let shown = document["items"].as_array().cloned().unwrap_or_else(|| vec![document]);
             for object in shown.iter().filter(|_| !self.flags.changes_only()) {
                 self.object(object)?;
@@ -73,7 +73,7 @@ impl Shown<'_> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match self.flags.format() {
             Format::Name => println!("{}/{name}", self.target.resource.display_name()),
-            format => print!("{}", output::render(format, object)?),
+            _ => print!("{}", self.flags.render(object)?),
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Shown<'_> {
             let status = serde_json::from_value(object).map_err(|error| Error::Unreachable(error.to_string()))?;
             return Err(Error::Server(Box::new(status)));
         }
-        if shows_objects(self.flags) {
+        if self.flags.wants_objects() {
             self.object(&object)?;
         } else {
             let table = parse_table(object)?;
@@ -98,11 +98,6 @@ impl Shown<'_> {
         flush();
         Ok(())
     }
-}
-
-/// Whether objects are shown, not rows.
-fn shows_objects(flags: &Flags) -> bool {
-    flags.format().is_structured() || *flags.format() == Format::Name
 }
 
 /// A line must be seen when it happens, in a pipe, too. A reader that went away ends the process

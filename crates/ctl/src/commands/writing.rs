@@ -8,7 +8,7 @@ use crate::{
     api::Api,
     dry_run::{self, DryRun},
     error::{Error, Result},
-    output::{Format, print_result},
+    output::{Format, Missing, print_result},
     resources::ResourceType,
     typed,
 };
@@ -57,7 +57,9 @@ impl Printing {
     /// # Errors
     /// When the object cannot be printed so.
     pub fn print(&self, resource: &ResourceType, object: &Value, done: &str) -> Result<()> {
-        print_result(&self.format(), resource, object, done)
+        let format = self.format().with(self.template.as_deref())?;
+        let missing = if self.allow_missing_template_keys { Missing::Skipped } else { Missing::Refused };
+        print_result(&format, missing, resource, object, done)
     }
 
     /// Whether a format was asked for.
