@@ -29,7 +29,7 @@ fn order(one: Option<&Value>, other: Option<&Value>) -> Ordering {
         (Some(Value::String(one)), Some(Value::String(other))) => {
             match (one.parse::<Quantity>(), other.parse::<Quantity>()) {
                 (Ok(one), Ok(other)) => one.cmp(&other),
-                _ => natural(one, other),
+                _ => one.cmp(other),
             }
         }
         (Some(one), Some(other)) => match (one.as_f64(), other.as_f64()) {
@@ -37,29 +37,6 @@ fn order(one: Option<&Value>, other: Option<&Value>) -> Ordering {
             _ => one.to_string().cmp(&other.to_string()),
         },
         (one, other) => one.is_some().cmp(&other.is_some()),
-    }
-}
-
-/// Numbers within texts are compared as numbers: `pod-2` comes before `pod-10`.
-fn natural(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (one, other);
-    loop {
-        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-        let (left, right) = (digits(one), digits(other));
-        if left > 0 && right > 0 {
-            let (number, wanted) = (one[..left].trim_start_matches('0'), other[..right].trim_start_matches('0'));
-            let ordering = number.len().cmp(&wanted.len()).then_with(|| number.cmp(wanted)).then(left.cmp(&right));
-            if ordering.is_ne() {
-                return ordering;
-            }
-            (one, other) = (&one[left..], &other[right..]);
-            continue;
-        }
-        let (mut left, mut right) = (one.chars(), other.chars());
-        match (left.next(), right.next()) {
-            (Some(first), Some(second)) if first == second => (one, other) = (left.as_str(), right.as_str()),
-            (first, second) => return first.cmp(&second),
-        }
     }
 }
 
@@ -76,7 +53,7 @@ mod tests {
             by_path(".v", &mut items, |item| item).unwrap();
             Value::Array(items.into_iter().map(|mut item| item["v"].take()).collect())
         };
-        assert_eq!(sorted(json!(["pod-10", "pod-2", "pod-02", "a"])), json!(["a", "pod-2", "pod-02", "pod-10"]));
+        assert_eq!(sorted(json!(["pod-2", "pod-10", "a"])), json!(["a", "pod-10", "pod-2"]));
         assert_eq!(sorted(json!([10, 9, 1.5])), json!([1.5, 9, 10]));
         assert_eq!(sorted(json!(["1Gi", "100Mi", "2"])), json!(["2", "100Mi", "1Gi"]));
         let mut items = vec![json!({"v": 1}), json!({})];
@@ -84,6 +61,5 @@ mod tests {
         assert_eq!(items, [json!({}), json!({"v": 1})]);
         let error = by_path(".x", &mut items, |item| item).unwrap_err();
         assert_eq!(error, "couldn't find any field with path \".x\" in the list of objects");
-        assert_eq!(natural("a", "a"), Ordering::Equal);
     }
 }
